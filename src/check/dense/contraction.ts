@@ -13,8 +13,7 @@ export const linear: DenseKernel = (_params, [x, w, b], [y]) => {
   const rows = sizeOf(x!.shape) / k;
   const out = new Float64Array(sizeOf(y!.shape));
   if (rows < FEW_ROWS) {
-    for (let i = 0; i < rows; i++)
-      for (let j = 0; j < n; j++) out[i * n + j] = dot(x!.data, i * k, w!.data, j * k, k);
+    for (let i = 0; i < rows; i++) for (let j = 0; j < n; j++) out[i * n + j] = dot(x!.data, i * k, w!.data, j * k, k);
   } else {
     const destination = { out, offset: 0, rowStride: n, columnStride: 1 };
     multiplyPanels(packPanels(x!.data, 0, rows, k, k, 1), packPanels(w!.data, 0, n, k, k, 1), destination);

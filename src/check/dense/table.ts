@@ -7,8 +7,9 @@ import { linear, matmul } from "./contraction.js";
 import { conv2d } from "./convolution.js";
 import type { DenseKernel } from "./kernel.js";
 import { evaluatePointwise } from "./pointwise.js";
+import { rope } from "./rope.js";
 
-const KERNELS: ReadonlyMap<string, DenseKernel> = new Map(Object.entries({ attention, conv2d, linear, matmul }));
+const KERNELS: ReadonlyMap<string, DenseKernel> = new Map(Object.entries({ attention, conv2d, linear, matmul, rope }));
 
 /** All outputs of an op in float64, by the fastest way there is. */
 export function computeDense(name: string, params: Params, inputs: readonly RefTensor[]): readonly RefTensor[] {
