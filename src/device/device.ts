@@ -1,0 +1,79 @@
+// The contract of a device: memory, steps, programs. A plan becomes one program; a program runs without the host
+// where the device allows it (a native step table on the CPU, a captured graph on CUDA).
+/** An address on the device. On the CPU it is a process address. */
+export type Address = bigint;
+
+/** What is compiled for. Everything that changes generated code or its speed is in here, and nothing else. */
+export interface Target {
+  readonly device: "cpu" | "cuda" | "null";
+  /** CPU model or GPU name, as its maker calls it. */
+  readonly hardware: string;
+  /** CPU: native vector width and whether bf16 dot products are instructions. GPU: the architecture. */
+  readonly isa: { readonly name: string; readonly vectorBytes: number; readonly bf16: boolean };
+  /** Threads of a CPU run; 1 elsewhere. */
+  readonly threads: number;
+}
+
+/** How the return value of a native step is judged: not at all, an int that must be 0, a pointer that must be NULL. */
+export type Status = "ignored" | "zero" | "null";
+
+/**
+ * One step of a program.
+ * - native: a C function and up to 16 machine words (addresses or integers); extra words are harmless in the SysV ABI.
+ * - host: work in JavaScript on memory the device shares with the host; the CPU's last resort.
+ */
+export type Step =
+  | {
+      readonly kind: "native";
+      readonly name: string;
+      readonly fn: Address;
+      readonly words: readonly (bigint | number)[];
+      readonly status: Status;
+      /** The sentence for a bad status, from the library itself; frees what it points to. */
+      readonly explain?: (status: bigint) => string;
+    }
+  | { readonly kind: "host"; readonly name: string; readonly run: () => void };
+
+export interface Buffer {
+  readonly address: Address;
+  readonly bytes: number;
+  /** A copy of the bytes on the host. */
+  read(offset: number, bytes: number): Uint8Array;
+  /** The bytes themselves, where host and device share memory. */
+  view?(offset: number, bytes: number): Uint8Array;
+  write(offset: number, data: Uint8Array): void;
+  fill(byte: number): void;
+  dispose(): void;
+}
+
+export interface RunOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a run reports of a step, when asked. */
+export interface StepTiming {
+  readonly name: string;
+  readonly us: number;
+}
+
+export interface Program {
+  /** Runs all steps once, off the JavaScript thread where the device can; rejects with code "cancelled" between steps. */
+  run(options?: RunOptions): Promise<void>;
+  /** Runs all steps once on this thread, for measuring; microseconds of wall time. */
+  time(): number;
+  /** Runs all steps once and times each. */
+  profile(): readonly StepTiming[];
+  /** One sentence: how it runs (one native call, step by step through the foreign function interface…). */
+  readonly how: string;
+  dispose(): void;
+}
+
+export interface Device {
+  readonly target: Target;
+  /** Bytes that may still be allocated. */
+  freeBytes(): number;
+  /** Memory aligned to 64 bytes; throws TroupeError("memory"). */
+  allocate(bytes: number): Buffer;
+  program(steps: readonly Step[]): Program;
+  dispose(): void;
+}

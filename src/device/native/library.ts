@@ -1,0 +1,128 @@
+// Shared libraries found at run time: a list of names and folders is tried in order, and what fails is an answer that
+// names the library, never an exception. Functions come with their types; plans need only addresses.
+import { existsSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import koffi from "koffi";
+import { debug, libraryFolders } from "../../core/debug.js";
+import { messageOf } from "../../core/error.js";
+import { type Found, isCannot } from "./found.js";
+import { type NativeFunction, type Signature, checked, koffiType } from "./types.js";
+
+/** What to look for. */
+export interface LibraryQuery {
+  /** The product's name, for messages: "oneDNN". */
+  readonly name: string;
+  /** File names or absolute paths, best first: "libdnnl.so.2". */
+  readonly files: readonly string[];
+  /** More folders to look in, after the user's and before the loader's own search. */
+  readonly folders?: readonly string[];
+  /** Symbols without which it is not this library. */
+  readonly requires: readonly string[];
+  /** Keeps equal symbols of two libraries apart (RTLD_DEEPBIND), as two BLAS libraries need. */
+  readonly deep?: boolean;
+  /** How to get it, for the "cannot" sentence. */
+  readonly advice: string;
+}
+
+export interface Library {
+  readonly name: string;
+  /** The file the loader took. */
+  readonly path: string;
+  /** Address of a function or variable; undefined when the library has no such symbol. */
+  address(symbol: string): bigint | undefined;
+}
+
+/** Where Linux distributions and CUDA-less installs keep shared libraries that the loader may not search. */
+const SYSTEM_FOLDERS = [
+  "/usr/local/lib",
+  "/usr/lib/x86_64-linux-gnu",
+  "/usr/lib/aarch64-linux-gnu",
+  "/usr/lib64",
+  "/usr/lib",
+  "/opt/homebrew/lib",
+];
+
+/** Finds and loads a library: the user's folders, the query's, the loader's own search, then the usual places. */
+export function openLibrary(query: LibraryQuery): Found<Library> {
+  const reasons: string[] = [];
+  for (const path of places(query)) {
+    const library = tryOpen(query, path);
+    if (!isCannot(library)) {
+      debug(1, () => `native: ${query.name} from ${library.path}`);
+      return library;
+    }
+    if (!/No such file/.test(library.cannot)) reasons.push(`${path}: ${library.cannot}`);
+  }
+  const why = reasons.length > 0 ? reasons.join("; ") : `none of ${query.files.join(", ")} is installed`;
+  return { cannot: `${query.name} cannot be loaded: ${why}. ${query.advice}` };
+}
+
+function* places(query: LibraryQuery): Generator<string> {
+  const absolute = query.files.filter(isAbsolute);
+  const names = query.files.filter((file) => !isAbsolute(file));
+  const within = (folders: readonly string[]): string[] =>
+    folders.flatMap((folder) => names.map((name) => join(folder, name))).filter((path) => existsSync(path));
+  yield* within([...libraryFolders(), ...(query.folders ?? [])]);
+  yield* absolute.filter((path) => existsSync(path));
+  yield* names;
+  yield* within(SYSTEM_FOLDERS);
+}
+
+function tryOpen(query: LibraryQuery, path: string): Found<Library> {
+  try {
+    const handle = koffi.load(path, { deep: query.deep ?? false, lazy: true });
+    const address = (symbol: string): bigint | undefined => {
+      try {
+        return koffi.address(handle.symbol(symbol));
+      } catch {
+        return undefined;
+      }
+    };
+    const missing = query.requires.filter((symbol) => address(symbol) === undefined);
+    if (missing.length > 0) return { cannot: `it has no symbol ${missing.join(", ")}` };
+    const first = query.requires[0];
+    return { name: query.name, path: (first && fileOf(address(first)!)) || path, address };
+  } catch (error) {
+    return { cannot: messageOf(error).replace(/^Failed to load shared library: /, "") };
+  }
+}
+
+/** The file that the code at `address` was loaded from; undefined where the system cannot tell. */
+export function fileOf(address: bigint): string | undefined {
+  try {
+    const dladdr = koffi.load(null).func("dladdr", "int", ["void *", "void *"]) as (...args: unknown[]) => unknown;
+    const info = new BigUint64Array(4); // Dl_info: file name, base, symbol name, symbol
+    return dladdr(address, info) === 0 ? undefined : koffi.decode.string(info[0]!);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The function at `address`, with its type. `name` is for messages. */
+export function functionAt<S extends Signature>(address: bigint, name: string, signature: S): NativeFunction<S> {
+  const [result, ...args] = signature;
+  const call = koffi.decode(address, koffi.proto(koffiType(result), args.map(koffiType))) as (
+    ...a: unknown[]
+  ) => unknown;
+  return checked(name, signature, call);
+}
+
+export type Functions<T extends Readonly<Record<string, Signature>>> = {
+  readonly [K in keyof T]: NativeFunction<T[K]>;
+};
+
+/** Typed functions of a library; "cannot" lists every missing symbol at once. */
+export function bindFunctions<const T extends Readonly<Record<string, Signature>>>(
+  library: Library,
+  signatures: T,
+): Found<Functions<T>> {
+  const missing = Object.keys(signatures).filter((symbol) => library.address(symbol) === undefined);
+  if (missing.length > 0) return { cannot: `${library.name} (${library.path}) has no function ${missing.join(", ")}` };
+  const bound = Object.entries(signatures).map(([symbol, signature]) => {
+    return [symbol, functionAt(library.address(symbol)!, symbol, signature)] as const;
+  });
+  return Object.fromEntries(bound) as unknown as Functions<T>;
+}
+
+/** The NUL-terminated string at `address`, "" for NULL. */
+export const stringAt = (address: bigint): string => (address === 0n ? "" : koffi.decode.string(address));

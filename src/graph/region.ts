@@ -1,0 +1,190 @@
+// A region: a convex part of the graph that is ONE CHOICE of a plan. This file cuts one out and describes it:
+// the nodes, what they read and write, where those lie, and a signature that is equal for equal work.
+import { dtypeBytes } from "../core/dtype.js";
+import { invariant } from "../core/error.js";
+import { hashOf } from "../core/hash.js";
+import { contiguous, isContiguous, sizeOf, type Strides } from "../core/shape.js";
+import type { Graph, Json, Node, NodeId, Source, TensorType, ValueId } from "./node.js";
+import { hasTrait } from "./op.js";
+import { opOf } from "./ops.js";
+import { originsOf, resolveStorage, type Storage } from "./storage.js";
+
+/** A tensor that crosses the border of a region. */
+export interface Operand extends TensorType {
+  readonly value: ValueId;
+  /** Elements; the default layout. Another dense order may be chosen where `fixed` is false. */
+  readonly strides: Strides;
+  /** Largest power of two, up to 64, that divides its address. */
+  readonly alignmentBytes: number;
+  /** What it is: a result of other regions, or a source of the graph. */
+  readonly kind: "activation" | Source["kind"];
+  /** Its layout is given: it shares storage with other values, or comes from outside. */
+  readonly fixed: boolean;
+}
+
+export interface Region {
+  readonly graph: Graph;
+  /** In order, the views between them included. */
+  readonly nodes: readonly Node[];
+  readonly inputs: readonly Operand[];
+  readonly outputs: readonly Operand[];
+  /** Equal for regions that are the same work on operands that lie alike, whatever their names and weights. */
+  readonly signature: string;
+}
+
+/** A graph prepared for cutting: storage, origins and uses worked out once. */
+export class Regions {
+  readonly graph: Graph;
+  readonly storage: ReadonlyMap<ValueId, Storage>;
+  readonly origins: ReadonlyMap<ValueId, ReadonlySet<ValueId>>;
+  /** Nodes that do work, in order: what a plan must cover. */
+  readonly work: readonly Node[];
+  /** Origin → work nodes that read it, directly or through views. */
+  readonly readers: ReadonlyMap<ValueId, readonly Node[]>;
+  /** Origins that must exist after a run: graph outputs and last versions of states. */
+  readonly wanted: ReadonlySet<ValueId>;
+  readonly #shared: ReadonlySet<ValueId>;
+
+  constructor(graph: Graph) {
+    this.graph = graph;
+    this.storage = resolveStorage(graph);
+    this.origins = originsOf(graph);
+    this.work = graph.nodes.filter((node) => !hasTrait(opOf(node), "view"));
+    const readers = new Map<ValueId, Node[]>();
+    for (const node of this.work)
+      for (const origin of new Set(node.inputs.flatMap((value) => [...this.origins.get(value)!])))
+        readers.set(origin, [...(readers.get(origin) ?? []), node]);
+    this.readers = readers;
+    this.wanted = new Set(
+      [...graph.outputs.map((o) => o.value), ...graph.states.map((s) => s.to)].flatMap((v) => [
+        ...this.origins.get(v)!,
+      ]),
+    );
+    this.#shared = this.#sharedRoots();
+  }
+
+  /** The origins a node writes or, for views, shows. */
+  providedBy(node: Node): readonly ValueId[] {
+    const direct = node.outputs;
+    const shown = this.graph.nodes.filter(
+      (view) => hasTrait(opOf(view), "view") && view.inputs.some((v) => direct.includes(v)),
+    );
+    return [...direct, ...shown.flatMap((view) => view.outputs.filter((v) => this.origins.get(v)!.has(v)))];
+  }
+
+  /** The region of these work nodes, or the reason why they are none. */
+  cut(ids: Iterable<NodeId>): Region | { readonly cannot: string } {
+    const inside = new Set(ids);
+    const workInside = this.work.filter((node) => inside.has(node.id));
+    const made = new Set(workInside.flatMap((node) => node.outputs));
+    const reads = new Set(workInside.flatMap((node) => node.inputs));
+    const inputs: ValueId[] = [];
+    for (const value of reads) {
+      const origins = [...this.origins.get(value)!];
+      const madeHere = origins.filter((origin) => made.has(origin)).length;
+      if (madeHere > 0 && madeHere < origins.length) return { cannot: `only part of a joined value is made inside` };
+      if (madeHere === 0) inputs.push(value);
+    }
+    if (!this.#isConvex(workInside, made)) return { cannot: "a path leaves the nodes and comes back" };
+    const outputs = [...made].filter(
+      (value) => this.wanted.has(value) || (this.readers.get(value) ?? []).some((node) => !inside.has(node.id)),
+    );
+    const nodes = this.graph.nodes.filter(
+      (node) => inside.has(node.id) || (hasTrait(opOf(node), "view") && this.#isInner(node, made, reads)),
+    );
+    const region = {
+      graph: this.graph,
+      nodes,
+      inputs: inputs.map((value) => this.#operand(value)),
+      outputs: outputs.map((value) => this.#operand(value)),
+    };
+    return Object.freeze({ ...region, signature: signatureOf(region) });
+  }
+
+  /** Like `cut`, for node sets known to be regions. */
+  region(ids: Iterable<NodeId>): Region {
+    const region = this.cut(ids);
+    invariant(!("cannot" in region), `nodes ${[...ids].join(" ")} are no region`);
+    return region;
+  }
+
+  #isInner(view: Node, made: ReadonlySet<ValueId>, reads: ReadonlySet<ValueId>): boolean {
+    const origins = view.outputs.flatMap((value) => [...this.origins.get(value)!]);
+    return origins.every((origin) => made.has(origin)) && this.#leadsTo(view, reads);
+  }
+
+  #leadsTo(view: Node, reads: ReadonlySet<ValueId>): boolean {
+    return view.outputs.some(
+      (value) =>
+        reads.has(value) ||
+        this.graph.nodes.some(
+          (next) => next.inputs.includes(value) && hasTrait(opOf(next), "view") && this.#leadsTo(next, reads),
+        ),
+    );
+  }
+
+  #isConvex(inside: readonly Node[], made: ReadonlySet<ValueId>): boolean {
+    const ids = new Set(inside.map((node) => node.id));
+    const tainted = new Set<ValueId>(); // origins outside that depend on the inside
+    for (const node of this.work) {
+      const origins = node.inputs.flatMap((value) => [...this.origins.get(value)!]);
+      if (ids.has(node.id)) {
+        if (origins.some((origin) => tainted.has(origin))) return false;
+      } else if (origins.some((origin) => made.has(origin) || tainted.has(origin)))
+        for (const output of node.outputs) if (!made.has(output)) tainted.add(output);
+    }
+    return true;
+  }
+
+  #operand(value: ValueId): Operand {
+    const { dtype, shape } = this.graph.values[value]!;
+    const { root, offset, strides } = this.storage.get(value)!;
+    const bytes = offset * dtypeBytes(dtype);
+    const kind = this.graph.sources.get(root)?.kind ?? "activation";
+    return {
+      value,
+      dtype,
+      shape,
+      strides,
+      alignmentBytes: bytes === 0 ? 64 : Math.min(64, bytes & -bytes),
+      kind: this.graph.sources.get(value)?.kind ?? kind,
+      fixed: this.#shared.has(root) || kind !== "activation",
+    };
+  }
+
+  /** Roots whose layout is given: others look into them, or they are seen from outside. */
+  #sharedRoots(): ReadonlySet<ValueId> {
+    const shared = new Set<ValueId>();
+    for (const [value, { root, strides }] of this.storage) {
+      const { shape } = this.graph.values[value]!;
+      if (root !== value || !isContiguous(shape, strides)) shared.add(root);
+    }
+    for (const { value } of this.graph.outputs) shared.add(this.storage.get(value)!.root);
+    return shared;
+  }
+}
+
+/** The form that decides whether two regions are the same work. */
+function signatureOf(region: Omit<Region, "signature">): string {
+  const names = new Map<ValueId, number>();
+  const name = (value: ValueId): number => {
+    if (!names.has(value)) names.set(value, names.size);
+    return names.get(value)!;
+  };
+  const operand = (o: Operand): Json => {
+    const source = o.kind === "constant" ? region.graph.sources.get(o.value) : undefined;
+    return [
+      name(o.value), o.dtype, o.shape, sizeOf(o.shape) === 1 ? [] : strideKey(o), o.alignmentBytes, o.kind, o.fixed,
+      source?.kind === "constant" ? hashOf(source.data) : null,
+    ]; // prettier-ignore
+  };
+  return hashOf({
+    inputs: region.inputs.map(operand),
+    nodes: region.nodes.map((n) => [n.op, n.params, n.inputs.map(name), n.outputs.map(name)]),
+    outputs: region.outputs.map(operand),
+  });
+}
+
+/** Strides with those of dims of 1 left out: they never matter. */
+const strideKey = (o: Operand): readonly number[] =>
+  isContiguous(o.shape, o.strides) ? contiguous(o.shape) : o.strides.map((s, d) => (o.shape[d] === 1 ? 0 : s));

@@ -1,0 +1,176 @@
+// Where every value lies: views become windows of the storage they look into, concatenated values become windows of
+// the joint storage, new versions of a state lie where the old one lay. So splits, joins and reshapes never copy.
+import { dtypeBytes } from "../core/dtype.js";
+import { invariant } from "../core/error.js";
+import { contiguous } from "../core/shape.js";
+import { producersOf, type Graph, type Node, type Value, type ValueId } from "./node.js";
+import { hasTrait, type Window } from "./op.js";
+import { opOf } from "./ops.js";
+import { copy } from "./op/view.js";
+
+/** A window of the buffer that value `root` owns. Offsets and strides count elements. */
+export interface Storage extends Window {
+  readonly root: ValueId;
+}
+
+/** How a value is bound to storage that something else owns. */
+type Claim =
+  /** Input `index` of joining node `node`. */
+  | { readonly kind: "joined"; readonly node: Node; readonly index: number }
+  /** Must lie so that view `node` of it is where `node.outputs[0]` lies. */
+  | { readonly kind: "pulled"; readonly node: Node };
+
+const isView = (node: Node): boolean => hasTrait(opOf(node), "view");
+
+export class StorageMap {
+  readonly #graph: Graph;
+  readonly #producers: ReadonlyMap<ValueId, readonly Node[]>;
+  readonly #claims = new Map<ValueId, Claim>();
+  readonly #known = new Map<ValueId, Storage | undefined>();
+  /** Joined inputs that must be copied first: node id and input index. */
+  readonly unclaimed: { readonly node: Node; readonly index: number }[] = [];
+
+  constructor(graph: Graph) {
+    this.#graph = graph;
+    this.#producers = producersOf(graph);
+    for (const node of graph.nodes)
+      if (opOf(node).joins) node.inputs.forEach((value, index) => this.#claim(node, index, value));
+  }
+
+  /** The storage of a value; undefined where a view of strided storage would need a copy. */
+  of(value: ValueId): Storage | undefined {
+    if (!this.#known.has(value)) {
+      this.#known.set(value, undefined);
+      this.#known.set(value, this.#resolve(value));
+    }
+    return this.#known.get(value);
+  }
+
+  #value(id: ValueId): Value {
+    return this.#graph.values[id]!;
+  }
+
+  #claim(node: Node, index: number, value: ValueId): void {
+    const chain: { value: ValueId; claim: Claim }[] = [{ value, claim: { kind: "joined", node, index } }];
+    let current = value;
+    for (;;) {
+      const [producer, ...others] = this.#producers.get(current) ?? [];
+      if (!producer || this.#claims.has(current) || opOf(producer).mutates) break;
+      const op = opOf(producer);
+      if (!isView(producer) || op.joins) {
+        if (others.some(isView)) break;
+        for (const link of chain) this.#claims.set(link.value, link.claim);
+        return;
+      }
+      if (!op.inverse) break;
+      current = producer.inputs[0]!;
+      chain.push({ value: current, claim: { kind: "pulled", node: producer } });
+    }
+    this.unclaimed.push({ node, index });
+  }
+
+  #resolve(id: ValueId): Storage | undefined {
+    const value = this.#value(id);
+    const claim = this.#claims.get(id);
+    if (claim) {
+      const { node } = claim;
+      const out = this.#value(node.outputs[0]!);
+      const whole = this.of(out.id);
+      if (!whole) return undefined;
+      const types = node.inputs.map((input) => this.#value(input));
+      const window =
+        claim.kind === "joined"
+          ? opOf(node).joins!(node.params, types, claim.index, { ...out, ...whole })
+          : opOf(node).inverse!(node.params, value, { ...out, ...whole });
+      return window && { root: whole.root, ...window };
+    }
+    for (const node of this.#producers.get(id) ?? []) {
+      const op = opOf(node);
+      const output = node.outputs.indexOf(id);
+      const mutated = op.mutates?.(node.params).find((pair) => pair.output === output);
+      if (mutated) return this.of(node.inputs[mutated.input]!);
+      if (!op.window) continue;
+      const source = this.of(node.inputs[0]!);
+      const window = source && op.window(node.params, { ...this.#value(node.inputs[0]!), ...source }, output);
+      return window && { root: source.root, offset: window.offset, strides: window.strides };
+    }
+    return { root: id, offset: 0, strides: contiguous(value.shape) };
+  }
+}
+
+/** The storage of every value of a graph in which every view has a window (see `materialize`). */
+export function resolveStorage(graph: Graph): ReadonlyMap<ValueId, Storage> {
+  const map = new StorageMap(graph);
+  invariant(map.unclaimed.length === 0, `graph ${graph.name} joins values that need a copy first; materialize it`);
+  return new Map(
+    graph.values.map((value) => {
+      const storage = map.of(value.id);
+      invariant(storage, `${value.name} in ${graph.name} needs a copy; materialize it`);
+      return [value.id, storage];
+    }),
+  );
+}
+
+/**
+ * The same graph with a `copy` where no window exists: a reshape across strides, a join of a value that already lies
+ * elsewhere. Each round mends what the storage map names; the result resolves.
+ */
+export function materialize(graph: Graph): Graph {
+  let current = graph;
+  for (;;) {
+    const map = new StorageMap(current);
+    const target = map.unclaimed[0] ?? firstUnresolved(current, map);
+    if (!target) return current;
+    current = withCopy(current, target.node, target.index);
+  }
+}
+
+function firstUnresolved(graph: Graph, map: StorageMap): { node: Node; index: number } | undefined {
+  const node = graph.nodes.find(
+    (n) => isView(n) && n.outputs.some((v) => !map.of(v)) && n.inputs.every((v) => map.of(v)),
+  );
+  return node && { node, index: 0 };
+}
+
+/** Puts a copy between input `index` of `node` and its source. */
+function withCopy(graph: Graph, node: Node, index: number): Graph {
+  const source = graph.values[node.inputs[index]!]!;
+  const copied: Value = { ...source, id: graph.values.length, name: `${source.name}.copy` };
+  const at = graph.nodes.indexOf(node);
+  const copyNode = { id: 0, op: copy.name, params: {}, inputs: [source.id], outputs: [copied.id], name: copied.name };
+  const rewired = { ...node, inputs: node.inputs.with(index, copied.id) };
+  const nodes = [...graph.nodes.slice(0, at), copyNode, rewired, ...graph.nodes.slice(at + 1)];
+  return Object.freeze({
+    ...graph,
+    values: [...graph.values, copied],
+    nodes: nodes.map((n, id) => Object.freeze({ ...n, id })),
+  });
+}
+
+/**
+ * Value → the values written by work nodes (or sources) that its content comes from, seen through views.
+ * A joined value has several.
+ */
+export function originsOf(graph: Graph): ReadonlyMap<ValueId, ReadonlySet<ValueId>> {
+  const origins = new Map<ValueId, ReadonlySet<ValueId>>();
+  for (const id of graph.sources.keys()) origins.set(id, new Set([id]));
+  for (const node of graph.nodes)
+    for (const output of node.outputs) {
+      if (origins.has(output) && !isView(node)) continue;
+      const through = isView(node) && !hasWorkProducer(graph, output);
+      origins.set(
+        output,
+        through ? new Set(node.inputs.flatMap((v) => [...(origins.get(v) ?? [])])) : new Set([output]),
+      );
+    }
+  return origins;
+}
+
+const hasWorkProducer = (graph: Graph, value: ValueId): boolean =>
+  graph.nodes.some((node) => node.outputs.includes(value) && !isView(node));
+
+/** Bytes of the buffer a root owns. */
+export const rootBytes = (graph: Graph, root: ValueId): number => {
+  const { dtype, shape } = graph.values[root]!;
+  return shape.reduce((product, dim) => product * dim, dtypeBytes(dtype));
+};

@@ -1,0 +1,63 @@
+// A plan: which candidate computes which region, in what order, in what memory. Plain data: printable, storable,
+// revived in another process without asking or measuring anything again.
+import type { Target } from "../device/device.js";
+import type { NodeId, ValueId } from "../graph/node.js";
+import type { Choice, Layout, Pack } from "../provider/provider.js";
+
+export const PLAN_FORMAT = 1;
+
+/** One region computed by one candidate. */
+export interface RegionStep {
+  readonly kind: "region";
+  /** Work nodes of the region. */
+  readonly nodes: readonly NodeId[];
+  readonly choice: Choice;
+  /** Values of the region's border in the order of `Region.inputs` and `Region.outputs`. */
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  readonly packs: readonly Pack[];
+  readonly workspaceBytes: number;
+}
+
+/** A value brought into another layout: the region of `conversionGraph` computed by one candidate. */
+export interface ConvertStep {
+  readonly kind: "convert";
+  readonly value: ValueId;
+  readonly from: Layout;
+  readonly to: Layout;
+  readonly choice: Choice;
+  readonly workspaceBytes: number;
+}
+
+export type PlanStep = RegionStep | ConvertStep;
+
+/** A value at a region's border and the layout it is read or written in. */
+export interface Port {
+  readonly value: ValueId;
+  readonly layout: Layout;
+}
+
+/** A buffer of the arena: the storage of a root value in one layout. Windows of the root lie inside it. */
+export interface Placement {
+  readonly root: ValueId;
+  readonly layout: Layout;
+  readonly offsetBytes: number;
+  readonly bytes: number;
+}
+
+export interface Plan {
+  readonly format: typeof PLAN_FORMAT;
+  readonly graph: { readonly name: string; readonly hash: string };
+  readonly target: Target;
+  /** Versions of the providers chosen from. */
+  readonly versions: Readonly<Record<string, string>>;
+  readonly steps: readonly PlanStep[];
+  readonly placements: readonly Placement[];
+  /** One workspace shared by all steps. */
+  readonly workspaceBytes: number;
+  readonly arenaBytes: number;
+  /** Sum of the steps' measured medians; absent when nothing was measured. */
+  readonly expectedUs?: number;
+  /** Where it came from: "chosen", "plain", "single(onednn)"… */
+  readonly label: string;
+}

@@ -1,0 +1,85 @@
+// The contract of a provider: a source of kernels. One folder a provider; "cannot" is an ordinary answer with a reason;
+// nothing throws to probe. The conformance suite (conformance.ts) belongs to this contract and every provider passes it.
+import type { DType } from "../core/dtype.js";
+import type { Address, Step, Target } from "../device/device.js";
+import type { NodeId, Params } from "../graph/node.js";
+import type { Region, Regions } from "../graph/region.js";
+
+export interface Cannot {
+  readonly cannot: string;
+}
+
+/** Dims from outermost to innermost in memory, of a dense tensor; undefined: as the operand lies by default. */
+export type Layout = readonly number[] | undefined;
+
+/** A weight kept in another form, made once when a plan is loaded. Equal input tensor and recipe: one pack serves all. */
+export interface Pack {
+  /** Index of the region's input, of kind "weight" or "constant". */
+  readonly input: number;
+  /** Names the form, e.g. "panel64" or "dnnl:AB16b64a"; part of the key. */
+  readonly recipe: string;
+  readonly bytes: number;
+}
+
+/** What a plan stores of a candidate: enough for `revive`. */
+export interface Choice {
+  readonly provider: string;
+  /** Stable within the provider, for people and records: "linear 6x64 k256", "ACL:gemm". */
+  readonly id: string;
+  readonly params: Params;
+}
+
+/** One way to compute a region. */
+export interface Candidate extends Choice {
+  /** Per input and output of the region; undefined entries lie by default. */
+  readonly layouts: { readonly inputs: readonly Layout[]; readonly outputs: readonly Layout[] };
+  /** Output `output` may lie where input `input` lay, if that dies here. */
+  readonly aliases: readonly { readonly output: number; readonly input: number }[];
+  readonly packs: readonly Pack[];
+  readonly workspaceBytes: number;
+  /** What products are summed in: the class its tolerance follows from. */
+  readonly accumulation: DType;
+  /** Whether the device may record it into a capture. */
+  readonly capturable: boolean;
+  /** Compiles or creates it. Slow work goes here; throws TroupeError("compile" | "provider"). */
+  build(signal?: AbortSignal): Promise<Kernel>;
+}
+
+/** Where the operands of one use of a kernel lie. Packed inputs are given by their pack's address. */
+export interface Binding {
+  readonly inputs: readonly Address[];
+  readonly outputs: readonly Address[];
+  readonly workspace: Address;
+}
+
+/** A built candidate; may be bound many times. */
+export interface Kernel {
+  /** Writes pack `index` of the candidate from the tensor at `from`, dense row-major. */
+  pack(index: number, from: Address, to: Address): void;
+  /** The steps for these addresses. What the steps point to lives until the kernel is disposed. */
+  bind(binding: Binding): readonly Step[];
+  dispose(): void;
+}
+
+export interface Provider {
+  readonly name: string;
+  /** Of the library or generator, as precise as it tells; records of another version are void. */
+  readonly version: string;
+  /** Node sets it would like to do as one; the core adds single ops and trait-based chains. */
+  patterns(regions: Regions): Iterable<readonly NodeId[]>;
+  candidates(region: Region, effort: Effort): readonly Candidate[] | Cannot;
+  /** Rebuilds what `candidates` once returned, without asking again. */
+  revive(region: Region, choice: Choice): Candidate | Cannot;
+  dispose(): void;
+}
+
+/** How many candidates to offer: the default one, a handful, or the whole space. */
+export type Effort = "none" | "quick" | "full";
+
+/** A folder's entry: finds its library and opens the provider, or says why not. */
+export interface ProviderFactory {
+  readonly name: string;
+  open(target: Target): Promise<Provider | Cannot>;
+}
+
+export const isCannot = (answer: object): answer is Cannot => "cannot" in answer;

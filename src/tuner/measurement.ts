@@ -1,0 +1,42 @@
+// What the tuner knows of a candidate after trying it: plain data, stored in records, read by cover and explain.
+import type { DType } from "../core/dtype.js";
+import type { Choice, Layout, Pack } from "../provider/provider.js";
+
+/** A candidate without its code: everything that cover, plans and records need. */
+export interface CandidateFacts extends Choice {
+  readonly layouts: { readonly inputs: readonly Layout[]; readonly outputs: readonly Layout[] };
+  readonly aliases: readonly { readonly output: number; readonly input: number }[];
+  readonly packs: readonly Pack[];
+  readonly workspaceBytes: number;
+  readonly accumulation: DType;
+}
+
+export type Verdict =
+  | { readonly kind: "accepted" }
+  /** wrong: beyond tolerance; wrote-outside: a guard zone changed; crashed, hung: its process had to go. */
+  | {
+      readonly kind: "wrong" | "wrote-outside" | "crashed" | "hung" | "failed";
+      readonly reason: string;
+    };
+
+export interface Measurement {
+  readonly candidate: CandidateFacts;
+  readonly verdict: Verdict;
+  /** Maximum over rows of ‖out − ref‖ / ‖ref‖ against float64; absent when it never produced a value. */
+  readonly error?: number;
+  /** Percentiles of one run's wall time, weights cold, candidates interleaved; absent unless accepted. */
+  readonly us?: { readonly p20: number; readonly p50: number; readonly p80: number; readonly runs: number };
+}
+
+/** All that was tried for one region signature on one target. */
+export interface RegionRecord {
+  readonly signature: string;
+  /** For people: "linear+gelu_tanh f32 [256, 256] × [1024, 256]". */
+  readonly title: string;
+  readonly threads: number;
+  readonly measurements: readonly Measurement[];
+  /** Providers that offered nothing, with their reason. */
+  readonly cannot: readonly { readonly provider: string; readonly reason: string }[];
+  /** Name → version of every provider asked. */
+  readonly versions: Readonly<Record<string, string>>;
+}
