@@ -198,6 +198,8 @@ export interface Tracer<X extends Axis> {
     body: (at: Block<A>, carry: C) => C,
     span?: Span<P>,
   ): C;
+  /** Visit an axis block by block for what it stores. */
+  forEach<A extends X, P extends X = never>(axis: A, body: (at: Block<A>) => void, span?: Span<P>): void;
   /** Visit an axis position by position. */
   loopEach<A extends X, C extends Carry, P extends X = never>(
     axis: A,

@@ -294,6 +294,13 @@ class Trace implements Recorder {
   ): TracedCarry {
     return this.#loop(axis, "block", init, body, span);
   }
+  forEach(axis: string, body: (at: Place) => void, span?: SpanOptions): void {
+    const visit = (at: Place): TracedCarry => {
+      body(at);
+      return {};
+    };
+    this.#loop(axis, "block", {}, visit, span);
+  }
   loopEach(
     axis: string,
     init: TracedCarry,
