@@ -146,8 +146,6 @@ export interface Tracer<X extends Axis> {
   gather<A extends X, Y extends Axis>(axis: A, positions: Tile<"i32", Y>): At<A, Y>;
   /** The places along an axis that lie at a shift, stride or fraction of another's: convolution, upsampling. */
   window<A extends X, Y extends X>(axis: A, from: Block<Y> | Y, options?: WindowOptions): At<A, Y>;
-  /** A block that starts at a computed place and ends before `to`: an entry of a work list. */
-  block<A extends X>(axis: A, from: Scalar | number, to: Scalar | number): Block<A>;
 
   /** Axes without a place are taken whole. A place outside the tensor reads 0. */
   load<D extends DType, A extends Axis, const I extends readonly At<A, Axis>[]>(
