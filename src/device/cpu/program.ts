@@ -28,15 +28,16 @@ export class CpuProgram implements Program {
   readonly #segments: readonly Segment[];
 
   constructor(steps: readonly Step[], executor: Executor | undefined) {
-    this.#segments = segmentsOf(steps).map((group) =>
-      group[0]!.kind === "host"
-        ? { kind: "host", step: group[0] }
-        : {
-            kind: "native",
-            steps: group as Native[],
-            runner: executor ? new TableRunner(group as Native[], executor) : new CallRunner(group as Native[]),
-          },
-    );
+    this.#segments = segmentsOf(steps).map((group): Segment => {
+      const [first] = group;
+      if (first?.kind === "host") return { kind: "host", step: first };
+      const native = group as readonly Native[];
+      return {
+        kind: "native",
+        steps: native,
+        runner: executor ? new TableRunner(native, executor) : new CallRunner(native),
+      };
+    });
     const native = this.#segments.filter((s) => s.kind === "native").length;
     const host = this.#segments.length - native;
     this.how =
