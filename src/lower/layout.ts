@@ -30,7 +30,10 @@ export interface Panels {
   readonly pairs: boolean;
 }
 
-export function panelLayout(shape: Shape, { column, step, width, pairs }: Panels): { layout: Layout; elements: number } {
+export function panelLayout(
+  shape: Shape,
+  { column, step, width, pairs }: Panels,
+): { layout: Layout; elements: number } {
   const group = pairs ? 2 : 1;
   const layout: Term[][] = shape.map(() => []);
   layout[column]!.push({ divide: 1, modulo: width, stride: group });

@@ -30,4 +30,8 @@ export const lanesOf = (target: Pick<CpuTarget, "vectorBytes">): number => targe
 
 /** A register block that fills the register file: 14 × 2 of 32 registers, 6 × 2 of 16. */
 export const defaultTile = (target: Pick<CpuTarget, "vectorBytes">): { rows: number; vectors: number } =>
-  target.vectorBytes === 64 ? { rows: 14, vectors: 2 } : target.vectorBytes === 32 ? { rows: 6, vectors: 2 } : { rows: 4, vectors: 3 };
+  target.vectorBytes === 64
+    ? { rows: 14, vectors: 2 }
+    : target.vectorBytes === 32
+      ? { rows: 6, vectors: 2 }
+      : { rows: 4, vectors: 3 };

@@ -92,4 +92,10 @@ export const PROGRAM_VARIABLE = "program";
 
 /** The scalar type a storage type is computed in. */
 export const scalarOf = (dtype: DType): Scalar =>
-  dtype === "i64" ? "i64" : dtype === "i32" || dtype === "i8" || dtype === "u8" ? "i32" : dtype === "bool" ? "bool" : "f32";
+  dtype === "i64"
+    ? "i64"
+    : dtype === "i32" || dtype === "i8" || dtype === "u8"
+      ? "i32"
+      : dtype === "bool"
+        ? "bool"
+        : "f32";

@@ -18,7 +18,7 @@ export function defaultBlocks(
   const rows = new Set(dots.flatMap((op) => dotRoles(op, values.get(op.a)!, values.get(op.b)!).m));
   const columns = new Set(dots.flatMap((op) => dotRoles(op, values.get(op.a)!, values.get(op.b)!).n));
   for (const op of allOps(program.body))
-    if ((op.kind === "loop" || op.kind === "block") && op.index.block !== null)
+    if (op.kind === "loop" && op.index.block !== null)
       blocks[op.index.block] = Math.min(size(op.index.axis), columns.has(op.index.axis) || rows.has(op.index.axis) ? 64 : dots.length > 0 ? 512 : 2048); // prettier-ignore
   const gridBlocks = program.grid.filter(({ block }) => block !== null);
   if (dots.length > 0) {

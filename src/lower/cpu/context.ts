@@ -2,7 +2,18 @@
 import type { DType } from "../../core/dtype.js";
 import { dtypeBytes } from "../../core/dtype.js";
 import { invariant } from "../../core/error.js";
-import type { Index, IndexId, LoopOp, Op, TileProgram, Value, ValueId, ValueOp } from "../../tile/program.js";
+import {
+  isConstant,
+  type Index,
+  type IndexId,
+  type LoopOp,
+  type Op,
+  type Operand,
+  type TileProgram,
+  type Value,
+  type ValueId,
+  type ValueOp,
+} from "../../tile/program.js";
 import { allOps, valuesOf } from "../../tile/query.js";
 import type { Layout, Term } from "../layout.js";
 import { at } from "../scalar.js";
@@ -62,7 +73,7 @@ export class Context {
     this.values = valuesOf(program);
     for (const op of allOps(program.body))
       if (op.kind === "loop") this.loops.push(op);
-      else if (op.kind !== "store" && op.kind !== "block") this.definitions.set(op.id, op);
+      else if (op.kind !== "store") this.definitions.set(op.id, op);
     this.uses = usesOf(program);
     this.depths = depthsOf(program);
     this.stored = storedTensors(program);
@@ -75,6 +86,11 @@ export class Context {
     const value = this.values.get(id);
     invariant(value, `value %${id} of ${this.program.name} is undefined`);
     return value;
+  }
+
+  /** The axes of an operand; a constant has none. */
+  axesOf(operand: Operand): readonly string[] {
+    return isConstant(operand) ? [] : this.value(operand).axes;
   }
 
   place(id: IndexId): Place {
@@ -146,4 +162,4 @@ export class Context {
 
 /** Ops whose value may be computed where it is used. */
 export const isPointwise = (op: Op | undefined): op is ValueOp =>
-  op !== undefined && op.kind !== "loop" && op.kind !== "store" && op.kind !== "block" && op.kind !== "dot" && op.kind !== "reduce"; // prettier-ignore
+  op !== undefined && op.kind !== "loop" && op.kind !== "store" && op.kind !== "dot" && op.kind !== "reduce"; // prettier-ignore

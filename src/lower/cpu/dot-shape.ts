@@ -29,7 +29,8 @@ export function plainLoad(context: Context, id: ValueId): LoadOp | undefined {
   if (context.homes.has(id)) return undefined;
   const op = context.definitions.get(id);
   if (op?.kind === "load") return op;
-  if (op?.kind === "cast" && op.dtype === "f32" && context.value(op.x).dtype === "bf16") return plainLoad(context, op.x);
+  if (op?.kind === "cast" && op.dtype === "f32" && context.value(op.x).dtype === "bf16")
+    return plainLoad(context, op.x);
   return undefined;
 }
 
@@ -39,7 +40,7 @@ export function termsAlong(context: Context, load: LoadOp, axis: string): readon
   const moving = param.axes.flatMap((name, dim) => {
     const position = load.at.find(({ along }) => along === name);
     if (position?.kind === "point") return [];
-    if (position?.kind === "value") return context.value(position.value).axes.includes(axis) ? [undefined] : [];
+    if (position?.kind === "value") return context.axesOf(position.value).includes(axis) ? [undefined] : [];
     if (position?.kind === "window") return position.axis === axis ? [undefined] : [];
     return name === axis ? [context.layout(load.tensor)[dim]!] : [];
   });
@@ -57,15 +58,15 @@ const isUnit = (terms: readonly Term[] | undefined): boolean =>
 
 function laneMerit(context: Context, id: ValueId, free: readonly string[], depth: number): number {
   const lanes = lanesOf(context.target);
-  const value = context.value(id);
-  const extents = context.extents(value);
-  const elements = free.reduce((product, axis) => product * extents.get(axis)!.max, 1);
+  const extents = new Map(knownExtents(context, id));
+  const size = (axis: string): number => extents.get(axis)?.max ?? context.sizeOf(axis);
+  const elements = free.reduce((product, axis) => product * size(axis), 1);
   const penalty = elements < lanes ? 40 : 0;
   const load = plainLoad(context, id);
   if (load) {
     const terms = free.map((axis) => termsAlong(context, load, axis));
     if (terms.some(isPanel)) return 100 - penalty;
-    if (terms.some((t, i) => isUnit(t) && extents.get(free[i]!)!.max >= lanes)) return 50 - penalty;
+    if (terms.some((t, i) => isUnit(t) && size(free[i]!) >= lanes)) return 50 - penalty;
   }
   return (context.depths.get(id)! < depth ? 30 : 0) - penalty;
 }

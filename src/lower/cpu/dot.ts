@@ -72,7 +72,8 @@ function laneOperand(context: Context, shape: DotShape, mode: Product["mode"]): 
   const found = inMemory(context, shape.lanes);
   if (!found || !isNumeric(found.dtype) || (mode === "pair" && found.dtype !== "bf16")) return undefined;
   const { load, home } = found;
-  const along = (axis: string): readonly Term[] | undefined => (home ? home.terms[axis] : termsAlong(context, load!, axis));
+  const along = (axis: string): readonly Term[] | undefined =>
+    home ? home.terms[axis] : termsAlong(context, load!, axis);
   const [columns, steps] = [along(shape.column), along(shape.step)];
   if (!columns || !steps) return undefined;
   const group = mode === "pair" ? 2 : 1;
@@ -97,7 +98,17 @@ function laneOperand(context: Context, shape: DotShape, mode: Product["mode"]): 
   return undefined;
 }
 
-const extentIn = (context: Context, id: ValueId, axis: string): Extent => context.extents(context.value(id)).get(axis)!;
+const extentIn = (context: Context, id: ValueId, axis: string): Extent => {
+  const { axes, spans } = context.value(id);
+  return context.extentOf(axis, spans[axes.indexOf(axis)]!);
+};
+
+/** At most this many positions; the whole axis where its index does not stand yet. */
+function reach(context: Context, id: ValueId, axis: string): number {
+  const { axes, spans } = context.value(id);
+  const span = spans[axes.indexOf(axis)]!;
+  return span !== null && !context.places.has(span) ? context.sizeOf(axis) : context.extentOf(axis, span).max;
+}
 
 const isEven = (context: Context, extent: Extent): boolean => {
   const live = staticValue(extent.live);
@@ -112,8 +123,9 @@ function modeOf(context: Context, op: DotOp, shape: DotShape): Product["mode"] |
   if (dtype !== "bf16") return undefined;
   if (!context.target.bf16dot || !isEven(context, extentIn(context, shape.rows, shape.step))) return "f32";
   // Weights packed one by one, and few rows over unpacked ones, are widened as they are read.
-  const packed = laneOperand(context, shape, "f32");
-  const few = shape.row === null || extentIn(context, shape.rows, shape.row).max < 4;
+  const known = context.value(shape.lanes).spans.every((span) => span === null || context.places.has(span));
+  const packed = known ? laneOperand(context, shape, "f32") : undefined;
+  const few = shape.row === null || reach(context, shape.rows, shape.row) < 4;
   if (packed && (few || panelWidth(packed.load ? termsAlong(context, packed.load, shape.column) : []))) return "f32";
   return "pair";
 }
@@ -340,7 +352,8 @@ function lowerAsSum(context: Context, op: DotOp, shape: DotShape | null): void {
   const type = scalarOf(op.dtype);
   const nest = new Nest(context);
   const coordinates = new Map<string, Coordinate>();
-  for (const axis of Object.keys(terms).toReversed()) coordinates.set(axis, nest.open({ axis, extent: extents.get(axis)! }));
+  for (const axis of Object.keys(terms).toReversed())
+    coordinates.set(axis, nest.open({ axis, extent: extents.get(axis)! }));
   const depth = nest.depth;
   const start = op.acc === null ? constant(type, 0) : evaluate(nest, op.acc, coordinates);
   const sum = nest.mutable("s", start, depth);

@@ -48,9 +48,7 @@ const roundTo = (dtype: DType, x: Expr): Expr =>
   isFloat(dtype) && dtypeBytes(dtype) < 4 ? { kind: "round", type: "f32", to: dtype, x } : x;
 
 function operandOf(nest: Nest, operand: Operand, like: DType, coordinates: Coordinates): Expr {
-  return isConstant(operand)
-    ? constant(scalarOf(like), constantOf(operand))
-    : evaluate(nest, operand, coordinates);
+  return isConstant(operand) ? constant(scalarOf(like), constantOf(operand)) : evaluate(nest, operand, coordinates);
 }
 
 function compute(nest: Nest, op: ValueOp, coordinates: Coordinates): Expr {
@@ -145,6 +143,10 @@ export function address(
   return { index, guard };
 }
 
+/** An i32 operand as an address. */
+export const scalarAt = (nest: Nest, operand: Operand, coordinates: Coordinates): Expr =>
+  isConstant(operand) ? at(constantOf(operand)) : nest.bind(asIndex(evaluate(nest, operand, coordinates)));
+
 function along(nest: Nest, axis: string, position: Position | undefined, coordinates: Coordinates): Coordinate {
   const { context } = nest;
   if (!position) return coordinateOf(coordinates, axis);
@@ -161,13 +163,11 @@ function along(nest: Nest, axis: string, position: Position | undefined, coordin
       };
     }
     case "value":
-      return { expr: nest.bind(asIndex(evaluate(nest, position.value, coordinates))) };
+      return { expr: scalarAt(nest, position.value, coordinates) };
     case "window": {
       const start = position.index === null ? at(0) : context.place(position.index).start;
       const i = plus(start, coordinateOf(coordinates, position.axis).expr);
-      const offset = isConstant(position.offset)
-        ? at(constantOf(position.offset))
-        : nest.bind(asIndex(evaluate(nest, position.offset, coordinates)));
+      const offset = scalarAt(nest, position.offset, coordinates);
       return { expr: nest.bind(quotient(plus(times(i, position.stride), offset), position.divide)) };
     }
     default:
@@ -186,7 +186,10 @@ export function dividedBy(context: Context, x: Expr, by: number): Expr | undefin
 }
 
 function mayLeave(context: Context, axis: string, position: Position): boolean {
-  if (position.kind === "value") return true;
+  if (position.kind === "value") {
+    const point = isConstant(position.value) ? constantOf(position.value) : -1;
+    return point < 0 || point >= context.sizeOf(axis);
+  }
   if (position.kind !== "window") return false;
   if (!isConstant(position.offset)) return true;
   const first = Math.floor(constantOf(position.offset) / position.divide);

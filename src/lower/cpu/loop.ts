@@ -129,7 +129,10 @@ function commit(context: Context, op: LoopOp, homes: readonly Home[]): void {
       const known = context.homes.get(blocked.id);
       if (known) {
         // Two carried values change places: one of them waits in a copy.
-        const copy: Home = { ...known, buffer: context.allocate("swap", known.dtype, context.elementsOf(known.buffer)) };
+        const copy: Home = {
+          ...known,
+          buffer: context.allocate("swap", known.dtype, context.elementsOf(known.buffer)),
+        };
         writeTo(context, blocked.id, copy);
         context.homes.set(blocked.id, copy);
       } else materialise(context, blocked.id);

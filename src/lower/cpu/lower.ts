@@ -2,13 +2,13 @@
 import { invariant, TroupeError } from "../../core/error.js";
 import type { Index, Op, TileProgram } from "../../tile/program.js";
 import { allOps } from "../../tile/query.js";
-import { asIndex, at, least, minus, most, quotient, remainder, times, variable } from "../scalar.js";
+import { at, quotient, remainder, times, variable } from "../scalar.js";
 import type { Binding, CpuSchedule, CpuTarget } from "../schedule.js";
 import { PROGRAM_VARIABLE, type Expr, type ThreadProgram } from "../thread.js";
 import { defaultBlocks } from "./blocks.js";
 import { Context } from "./context.js";
 import { lowerDot } from "./dot.js";
-import { lowerLoop, liveExtent, named, scalarNow } from "./loop.js";
+import { lowerLoop, liveExtent, named } from "./loop.js";
 import { placeValue, settle } from "./place.js";
 import { lowerReduce, lowerStore } from "./roots.js";
 
@@ -26,7 +26,10 @@ export function lowerToThreads(
   const context = new Context(program, binding, target, schedule, blocks);
   for (const { name, dtype, axes } of program.params) {
     if (dtype === "f64") throw new TroupeError("compile", `${program.name}: ${name} is f64, which kernels do not take`);
-    invariant(context.layout(name).length === axes.length, `${program.name}: layout of ${name} has not the rank of its axes`);
+    invariant(
+      context.layout(name).length === axes.length,
+      `${program.name}: layout of ${name} has not the rank of its axes`,
+    );
   }
   let programs = 1;
   const body = context.scoped(() => {
@@ -98,7 +101,9 @@ function isSerial(program: TileProgram, index: Index): boolean {
   return reducing.some(
     (op) =>
       op.kind === "store" &&
-      !op.at.some((position) => (position.kind === "block" || position.kind === "point") && position.index === index.id),
+      !op.at.some(
+        (position) => (position.kind === "block" || position.kind === "point") && position.index === index.id,
+      ),
   );
 }
 
@@ -120,18 +125,8 @@ function lowerBody(context: Context, body: readonly Op[]): void {
       case "loop":
         lowerLoop(context, op, (inner) => lowerBody(context, inner));
         break;
-      case "block": {
-        const size = context.sizeOf(op.index.axis);
-        const block = Math.max(1, Math.min(context.blocks[op.index.block!] ?? size, size));
-        const start = named(context, most(at(0), asIndex(scalarNow(context, op.from))));
-        const end = named(context, least(at(size), asIndex(scalarNow(context, op.to))));
-        const live = named(context, most(at(0), least(at(block), minus(end, start))));
-        context.places.set(op.index.id, { index: op.index, start, extent: { max: block, live } });
-        break;
-      }
       default:
         placeValue(context, op);
     }
   }
 }
-

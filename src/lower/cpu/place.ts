@@ -1,5 +1,5 @@
 // What is written to memory and what is computed where it is used.
-import { isConstant, type Op, type UnaryFn, type ValueId, type ValueOp } from "../../tile/program.js";
+import { type Op, type UnaryFn, type ValueId, type ValueOp } from "../../tile/program.js";
 import type { Context } from "./context.js";
 import { isPointwise } from "./context.js";
 import { stageAhead } from "./dot.js";
@@ -14,9 +14,7 @@ export function operandsOf(op: ValueOp): readonly ValueId[] {
   const ids = (...operands: readonly unknown[]): ValueId[] => operands.filter((x) => typeof x === "number");
   switch (op.kind) {
     case "load":
-      return op.at.flatMap((p) =>
-        p.kind === "value" ? [p.value] : p.kind === "window" && !isConstant(p.offset) ? [p.offset] : [],
-      );
+      return op.at.flatMap((p) => (p.kind === "value" ? ids(p.value) : p.kind === "window" ? ids(p.offset) : []));
     case "full":
     case "iota":
     case "bound":
@@ -56,7 +54,8 @@ function rootsOf(context: Context, id: ValueId, seen = new Set<ValueId>()): Set<
   if (seen.has(id)) return roots;
   seen.add(id);
   for (const { op, role } of context.usesOf(id)) {
-    if (isPointwise(op) && role !== "init" && role !== "yield") for (const root of rootsOf(context, op.id, seen)) roots.add(root);
+    if (isPointwise(op) && role !== "init" && role !== "yield")
+      for (const root of rootsOf(context, op.id, seen)) roots.add(root);
     else roots.add(op);
   }
   return roots;
@@ -84,7 +83,9 @@ export function placeValue(context: Context, op: ValueOp): void {
   if (context.homes.has(op.id)) return;
   const inline = [...inlineOps(context, op.id).values()];
   const heavy = inline.some((x) => (x.kind === "unary" && HEAVY.has(x.fn)) || (x.kind === "binary" && x.fn === "div"));
-  const works = inline.some(({ kind }) => kind === "unary" || kind === "binary" || kind === "where" || kind === "stack");
+  const works = inline.some(
+    ({ kind }) => kind === "unary" || kind === "binary" || kind === "where" || kind === "stack",
+  );
   const scalar = op.axes.length === 0;
   const direct = context.usesOf(op.id).some(({ op: user, depth: at }) => at > depth || !isPointwise(user));
   if (works && direct && deepestUse(context, op.id) > depth && !scalar && op.dtype !== "bool") {
@@ -102,7 +103,9 @@ function reachesOnlyStore(context: Context, id: ValueId, tensor: string, at: str
   const { op, role } = uses[0]!;
   if (op.kind === "store") return op.tensor === tensor && role === "stored" && JSON.stringify(op.at) === at;
   if (!isPointwise(op) || op.kind === "pick" || op.kind === "stack" || role !== "operand") return false;
-  return context.value(op.id).axes.length === context.value(id).axes.length && reachesOnlyStore(context, op.id, tensor, at);
+  return (
+    context.value(op.id).axes.length === context.value(id).axes.length && reachesOnlyStore(context, op.id, tensor, at)
+  );
 }
 
 /** Before the loops of a root: puts the values it reads, and others want too, into memory. `except` may stay. */

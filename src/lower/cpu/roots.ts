@@ -192,7 +192,9 @@ export function fill(
 function liveCount(extents: readonly Extent[]): Expr {
   const product = extents.reduce<Expr>(
     (count, { live }) =>
-      live.kind === "const" ? times(count, live.value) : { kind: "binary", type: "index", fn: "mul", x: live, y: count },
+      live.kind === "const"
+        ? times(count, live.value)
+        : { kind: "binary", type: "index", fn: "mul", x: live, y: count },
     at(1),
   );
   return product.kind === "const"
@@ -258,7 +260,7 @@ export function lowerStore(context: Context, op: StoreOp): void {
     const panel = context.layout(op.tensor)[dim]?.find(({ modulo }) => modulo !== null && modulo > 2);
     return panel ? { split: panel.modulo! } : {};
   };
-  const safe = op.at.every((position) => position.kind !== "value" || context.value(position.value).axes.length === 0);
+  const safe = op.at.every((position) => position.kind !== "value" || context.axesOf(position.value).length === 0);
   overAxes(nest, extents, order, split, (coordinates) => {
     const { index, guard } = address(nest, op.tensor, op.at, coordinates);
     const stmt = { kind: "store", buffer: op.tensor, index, value: evaluate(nest, op.value, coordinates), reduce: op.reduce } as const; // prettier-ignore

@@ -1,6 +1,13 @@
 // Who uses each value of a tile program, how, and how deep in the loops: what decides between computing a value where
 // it is used and writing it to memory once.
-import { isConstant, type Op, type Operand, type Position, type TileProgram, type ValueId } from "../../tile/program.js";
+import {
+  isConstant,
+  type Op,
+  type Operand,
+  type Position,
+  type TileProgram,
+  type ValueId,
+} from "../../tile/program.js";
 import { allOps } from "../../tile/query.js";
 
 export interface Use {
@@ -64,10 +71,6 @@ export function usesOf(program: TileProgram): ReadonlyMap<ValueId, readonly Use[
           operand(op.a, "a");
           operand(op.b, "b");
           if (op.acc !== null) operand(op.acc, "acc");
-          break;
-        case "block":
-          operand(op.from, "bound");
-          operand(op.to, "bound");
           break;
         case "loop":
           for (const id of op.init) operand(id, "init");

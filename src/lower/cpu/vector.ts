@@ -1,6 +1,6 @@
 // Which axis of a loop nest is innermost, and so runs along the vector lanes: the one that most loads and stores of the
 // nest walk through with unit stride.
-import { isConstant, type Position, type ValueId } from "../../tile/program.js";
+import { type Position, type ValueId } from "../../tile/program.js";
 import { paramOf } from "../../tile/query.js";
 import { plainStride, type Term } from "../layout.js";
 import type { Context, Extent } from "./context.js";
@@ -20,7 +20,7 @@ export function tensorStep(context: Context, tensor: string, positions: readonly
     let factor = name === axis ? 1 : 0;
     if (position?.kind === "point") factor = 0;
     if (position?.kind === "value") {
-      if (context.value(position.value).axes.includes(axis)) step = undefined;
+      if (context.axesOf(position.value).includes(axis)) step = undefined;
       factor = 0;
     }
     if (position?.kind === "window") {
@@ -46,9 +46,7 @@ export function stepsOf(context: Context, id: ValueId, axis: string, seen = new 
     case "load":
       return [
         tensorStep(context, op.tensor, op.at, axis),
-        ...op.at.flatMap((p) =>
-          p.kind === "value" ? of(p.value) : p.kind === "window" && !isConstant(p.offset) ? of(p.offset) : [],
-        ),
+        ...op.at.flatMap((p) => (p.kind === "value" ? of(p.value) : p.kind === "window" ? of(p.offset) : [])),
       ];
     case "unary":
     case "cast":

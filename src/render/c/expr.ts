@@ -4,7 +4,13 @@ import { TroupeError } from "../../core/error.js";
 import type { UnaryFn } from "../../tile/program.js";
 import type { Expr, Scalar } from "../../lower/thread.js";
 
-export const C_SCALAR: Readonly<Record<Scalar, string>> = { f32: "float", i32: "int", i64: "long", bool: "int", index: "long" };
+export const C_SCALAR: Readonly<Record<Scalar, string>> = {
+  f32: "float",
+  i32: "int",
+  i64: "long",
+  bool: "int",
+  index: "long",
+};
 
 const STORAGE: Readonly<Record<DType, string>> = {
   f64: "double", f32: "float", f16: "_Float16", bf16: "u16", f8e4m3: "u8", i64: "long", i32: "int", i8: "i8", u8: "u8",

@@ -29,7 +29,8 @@ function micro(kernels: MicroKernels, m: Micro, vectorBytes: number): string {
   return name;
 }
 
-const each = (count: number, text: (i: number) => string): string => Array.from({ length: count }, (_, i) => text(i)).join("");
+const each = (count: number, text: (i: number) => string): string =>
+  Array.from({ length: count }, (_, i) => text(i)).join("");
 
 function frame(name: string, m: Micro, vectorBytes: number, body: string): string {
   const lanes = vectorBytes / 4;
@@ -95,7 +96,8 @@ export function product(
   const columns = staticValue(p.columns);
   const lines: string[] = [];
   const line = (depth: number, text: string): void => void lines.push(`${indent}${"  ".repeat(depth)}${text}`);
-  const call = (kernel: string): string => `${kernel}(pa + i * ${p.a.rowStride}, pb, pc + i * ${p.c.rowStride}, steps);`;
+  const call = (kernel: string): string =>
+    `${kernel}(pa + i * ${p.a.rowStride}, pb, pc + i * ${p.c.rowStride}, steps);`;
   const rowLoops = (depth: number, vectors: number): void => {
     const full = p.tile.rows;
     const fulls = rows === undefined ? 1 : Math.floor(rows / full);
@@ -106,7 +108,9 @@ export function product(
       return;
     }
     const rest = p.remainders ?? [];
-    rest.forEach((r, n) => line(depth, `${n ? "else " : ""}if (rows - i == ${r}) { ${call(block(r, vectors))} i += ${r}; }`));
+    rest.forEach((r, n) =>
+      line(depth, `${n ? "else " : ""}if (rows - i == ${r}) { ${call(block(r, vectors))} i += ${r}; }`),
+    );
     for (let r = full > 4 ? 4 : 1; r >= 1; r = Math.floor(r / 4))
       line(depth, `for (; i + ${r} <= rows; i += ${r}) ${call(block(r, vectors))}`);
   };
