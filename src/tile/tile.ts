@@ -160,8 +160,8 @@ export interface Tracer<X extends Axis> {
     reduce?: StoreReduce,
   ): void;
 
-  zeros<D extends DType, A extends X = never>(dtype: D, ...axes: A[]): Tile<D, A>;
-  full<D extends DType, A extends X = never>(dtype: D, value: number, ...axes: A[]): Tile<D, A>;
+  zeros<D extends DType, const A extends readonly X[]>(dtype: D, ...axes: A): Tile<D, A[number]>;
+  full<D extends DType, const A extends readonly X[]>(dtype: D, value: number, ...axes: A): Tile<D, A[number]>;
   /** Positions along an axis. */
   iota<A extends X>(at: Block<A> | A): Tile<"i32", A>;
   iota<A extends X>(at: Point<A>): Scalar;
