@@ -28,7 +28,7 @@ type Operand<D extends DType, B extends Axis> = Tile<D, B> | number;
  * A value inside a kernel. The receiver has the axes of the result: operands may span fewer (they broadcast by name),
  * never more. Comparisons join the axes of both sides. Every result is rounded to the tile's dtype.
  */
-export interface Tile<D extends DType, A extends Axis> extends AnyTile {
+export interface Tile<in out D extends DType, in out A extends Axis> extends AnyTile {
   readonly dtype: D;
   readonly axes: Names<A>;
   add<B extends A>(o: Operand<D, B>): Tile<D, A>;
