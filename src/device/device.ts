@@ -1,7 +1,5 @@
 // The contract of a device: memory, steps, programs. A plan becomes one program; a program runs without the host
 // where the device allows it (a native step table on the CPU, a captured graph on CUDA).
-import type { TroupeError } from "../core/error.js";
-
 /** An address on the device. On the CPU it is a process address. */
 export type Address = bigint;
 
@@ -16,8 +14,8 @@ export interface Target {
   readonly threads: number;
 }
 
-/** How the return value of a native step is judged. */
-export type Status = "ignored" | "zero";
+/** How the return value of a native step is judged: not at all, an int that must be 0, a pointer that must be NULL. */
+export type Status = "ignored" | "zero" | "null";
 
 /**
  * One step of a program.
@@ -31,14 +29,18 @@ export type Step =
       readonly fn: Address;
       readonly words: readonly (bigint | number)[];
       readonly status: Status;
+      /** The sentence for a bad status, from the library itself; frees what it points to. */
+      readonly explain?: (status: bigint) => string;
     }
   | { readonly kind: "host"; readonly name: string; readonly run: () => void };
 
 export interface Buffer {
   readonly address: Address;
   readonly bytes: number;
-  /** The memory as host bytes; devices with memory of their own copy. */
+  /** A copy of the bytes on the host. */
   read(offset: number, bytes: number): Uint8Array;
+  /** The bytes themselves, where host and device share memory. */
+  view?(offset: number, bytes: number): Uint8Array;
   write(offset: number, data: Uint8Array): void;
   fill(byte: number): void;
   dispose(): void;
@@ -72,6 +74,6 @@ export interface Device {
   freeBytes(): number;
   /** Memory aligned to 64 bytes; throws TroupeError("memory"). */
   allocate(bytes: number): Buffer;
-  program(steps: readonly Step[]): Program | TroupeError;
+  program(steps: readonly Step[]): Program;
   dispose(): void;
 }
