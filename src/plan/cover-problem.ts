@@ -110,7 +110,7 @@ export function cyclesOf(options: readonly CoverOption[], chosen: readonly numbe
     }
   // Peel off what can run first and what can run last; cycles remain.
   const left = new Set(chosen);
-  for (let changed = true; changed; ) {
+  for (let changed = true; changed;) {
     changed = false;
     for (const index of left) {
       const isFirst = [...before.get(index)!].every((b) => !left.has(b));

@@ -74,8 +74,7 @@ function exclusiveGroups(options: readonly CoverOption[], indices: readonly numb
   let left = indices;
   while (left.length > 0) {
     const counts = new Map<ValueId, number>();
-    for (const index of left)
-      for (const made of options[index]!.makes) counts.set(made, (counts.get(made) ?? 0) + 1);
+    for (const index of left) for (const made of options[index]!.makes) counts.set(made, (counts.get(made) ?? 0) + 1);
     const [common] = [...counts].reduce((best, entry) => (entry[1] > best[1] ? entry : best), [-1, 0]);
     const group = left.filter((index) => common === -1 || options[index]!.makes.includes(common));
     groups.push(group);

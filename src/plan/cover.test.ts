@@ -35,13 +35,16 @@ function randomProblem(seed: number): CoverProblem {
   const nodes: SmallNode[] = [];
   let next = 2;
   while (nodes.length < count) {
-    const reads = [...new Set(Array.from({ length: 1 + below(3) }, () => known[Math.max(0, known.length - 1 - below(5))]!))];
+    const reads = [
+      ...new Set(Array.from({ length: 1 + below(3) }, () => known[Math.max(0, known.length - 1 - below(5))]!)),
+    ];
     const state = reads.find((value) => states.has(value));
     if (nodes.length > 1 && chance(0.25)) {
       // another way to make what an earlier node makes, from values older than that
       const rival = nodes[below(nodes.length)]!;
       const older = known.filter((value) => value < Math.min(...rival.makes));
-      if (rival.overwrites.length === 0) nodes.push({ makes: rival.makes, reads: [older[below(older.length)]!], overwrites: [] });
+      if (rival.overwrites.length === 0)
+        nodes.push({ makes: rival.makes, reads: [older[below(older.length)]!], overwrites: [] });
     } else if (state !== undefined && chance(0.5)) {
       nodes.push({ makes: [next], reads, overwrites: [state] });
       states.delete(state);
@@ -59,7 +62,11 @@ function randomProblem(seed: number): CoverProblem {
     const set = [below(nodes.length)];
     for (let grow = below(4); grow >= 0; grow--) {
       const touching = nodes.flatMap((node, i) =>
-        !set.includes(i) && set.some((j) => node.reads.some((v) => nodes[j]!.makes.includes(v)) || nodes[j]!.reads.some((v) => node.makes.includes(v)))
+        !set.includes(i) &&
+        set.some(
+          (j) =>
+            node.reads.some((v) => nodes[j]!.makes.includes(v)) || nodes[j]!.reads.some((v) => node.makes.includes(v)),
+        )
           ? [i]
           : [],
       );
@@ -67,18 +74,23 @@ function randomProblem(seed: number): CoverProblem {
     }
     const makes = set.flatMap((i) => nodes[i]!.makes);
     const reads = set.flatMap((i) => nodes[i]!.reads);
-    const overwritesInside = set.flatMap((i) => nodes[i]!.overwrites).some((value) => makes.includes(value) || reads.filter((r) => r === value).length > 1);
+    const overwritesInside = set
+      .flatMap((i) => nodes[i]!.overwrites)
+      .some((value) => makes.includes(value) || reads.filter((r) => r === value).length > 1);
     if (new Set(makes).size === makes.length && !overwritesInside) sets.push(set);
   }
   const read = new Set(nodes.flatMap((node) => node.reads));
   const wanted = known.filter((value) => !given.has(value) && (!read.has(value) || chance(0.1)));
   const layouts: LayoutKey[] = ["", "1,0", "0,2,1"];
-  const layoutOf = (value: ValueId, p: number): LayoutKey => (!given.has(value) && !states.has(value) && chance(p) ? layouts[below(3)]! : "");
+  const layoutOf = (value: ValueId, p: number): LayoutKey =>
+    !given.has(value) && !states.has(value) && chance(p) ? layouts[below(3)]! : "";
   const options: CoverOption[] = [];
   sets.forEach((set, region) => {
     const makes = set.flatMap((i) => nodes[i]!.makes);
     const outside = nodes.filter((_, i) => !set.includes(i));
-    const outputs = makes.filter((value) => wanted.includes(value) || outside.some((node) => node.reads.includes(value)));
+    const outputs = makes.filter(
+      (value) => wanted.includes(value) || outside.some((node) => node.reads.includes(value)),
+    );
     const inputs = [...new Set(set.flatMap((i) => nodes[i]!.reads))].filter((value) => !makes.includes(value));
     const candidates = 1 + below(3);
     for (let c = 0; c < candidates; c++)
@@ -126,10 +138,13 @@ function bruteForce(problem: CoverProblem): number | undefined {
     const missing = needs.find(({ value }) => !given.has(value) && !made.has(value));
     if (missing) {
       for (const option of options)
-        if (option.makes.includes(missing.value) && !option.makes.some((value) => made.has(value))) visit([...chosen, option]);
+        if (option.makes.includes(missing.value) && !option.makes.some((value) => made.has(value)))
+          visit([...chosen, option]);
       return;
     }
-    const written = new Map(chosen.flatMap((option) => option.writes.map((write) => [write.value, write.layout] as const)));
+    const written = new Map(
+      chosen.flatMap((option) => option.writes.map((write) => [write.value, write.layout] as const)),
+    );
     let total = us;
     const conversions = new Set<string>();
     for (const { value, layout } of needs) {

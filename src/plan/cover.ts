@@ -79,7 +79,7 @@ function segmentsOf(facts: CoverFacts, cuts: readonly (readonly number[])[]): re
   const find = (value: ValueId): ValueId => {
     let root = value;
     while ((parent.get(root) ?? root) !== root) root = parent.get(root)!;
-    for (let at = value; at !== root; ) {
+    for (let at = value; at !== root;) {
       const next = parent.get(at) ?? at;
       parent.set(at, root);
       at = next;
