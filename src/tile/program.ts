@@ -65,8 +65,11 @@ export type Position =
   | { readonly kind: "block"; readonly along: string; readonly index: IndexId }
   /** The position of a point index (grid or loop); the value loses the axis. */
   | { readonly kind: "point"; readonly along: string; readonly index: IndexId }
-  /** An i32 value: without axes one computed or loaded point; with axes a gather or scatter, whose axes the value gets. */
-  | { readonly kind: "value"; readonly along: string; readonly value: ValueId }
+  /**
+   * An i32 constant or value: without axes it is one given, computed or loaded point; with axes a gather or scatter,
+   * whose axes the value gets.
+   */
+  | { readonly kind: "value"; readonly along: string; readonly value: Operand }
   /** floor((i · stride + offset) / divide) for every i of another axis (or of its block), which the value gets. */
   | {
       readonly kind: "window";
@@ -200,16 +203,7 @@ export interface StoreOp {
   readonly reduce: StoreReduce | null;
   readonly where: string;
 }
-/** A block of an axis that starts at a computed or loaded position and ends before `to`: one entry of a work list. */
-export interface BlockOp {
-  readonly kind: "block";
-  readonly index: Index;
-  /** i32 without axes. */
-  readonly from: Operand;
-  readonly to: Operand;
-  readonly where: string;
-}
-/** The part of an axis that a loop visits, in positions: [from, to) ∩ [0, size); null is the end of the axis there. */
+/** The part of an axis that a loop visits, in positions (bounds are constants or i32 values without axes): [from, to) ∩ [0, size); null is the end of the axis there. */
 export interface Range {
   readonly from: Operand | null;
   readonly to: Operand | null;
@@ -250,7 +244,7 @@ export type ValueOp =
   | DotOp
   | PickOp
   | StackOp;
-export type Op = ValueOp | StoreOp | BlockOp | LoopOp;
+export type Op = ValueOp | StoreOp | LoopOp;
 
 export interface TileProgram {
   readonly name: string;
