@@ -60,7 +60,7 @@ test("providers' patterns are added once, and sets that are no region are droppe
   const ids = regions.work.map((node) => node.id);
   const [norm] = ids;
   const pattern = [norm!, ids.at(-1)!];
-  const patterns = (): readonly number[][] => [[...ids.slice(2, 5)], [...ids.slice(2, 5)].reverse(), pattern];
+  const patterns = (): readonly number[][] => [ids.slice(2, 5), ids.slice(2, 5).toReversed(), pattern];
   const found = propose(regions, [
     { name: "one", patterns },
     { name: "two", patterns },
