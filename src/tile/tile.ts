@@ -28,7 +28,7 @@ type Operand<D extends DType, B extends Axis> = Tile<D, B> | number;
  * A value inside a kernel. The receiver has the axes of the result: operands may span fewer (they broadcast by name),
  * never more. Comparisons join the axes of both sides. Every result is rounded to the tile's dtype.
  */
-export interface Tile<D extends DType, A extends Axis> extends AnyTile {
+export interface Tile<in out D extends DType, in out A extends Axis> extends AnyTile {
   readonly dtype: D;
   readonly axes: Names<A>;
   add<B extends A>(o: Operand<D, B>): Tile<D, A>;
@@ -146,8 +146,6 @@ export interface Tracer<X extends Axis> {
   gather<A extends X, Y extends Axis>(axis: A, positions: Tile<"i32", Y>): At<A, Y>;
   /** The places along an axis that lie at a shift, stride or fraction of another's: convolution, upsampling. */
   window<A extends X, Y extends X>(axis: A, from: Block<Y> | Y, options?: WindowOptions): At<A, Y>;
-  /** A block that starts at a computed place and ends before `to`: an entry of a work list. */
-  block<A extends X>(axis: A, from: Scalar | number, to: Scalar | number): Block<A>;
 
   /** Axes without a place are taken whole. A place outside the tensor reads 0. */
   load<D extends DType, A extends Axis, const I extends readonly At<A, Axis>[]>(
@@ -162,8 +160,8 @@ export interface Tracer<X extends Axis> {
     reduce?: StoreReduce,
   ): void;
 
-  zeros<D extends DType, A extends X = never>(dtype: D, ...axes: A[]): Tile<D, A>;
-  full<D extends DType, A extends X = never>(dtype: D, value: number, ...axes: A[]): Tile<D, A>;
+  zeros<D extends DType, const A extends readonly X[]>(dtype: D, ...axes: A): Tile<D, A[number]>;
+  full<D extends DType, const A extends readonly X[]>(dtype: D, value: number, ...axes: A): Tile<D, A[number]>;
   /** Positions along an axis. */
   iota<A extends X>(at: Block<A> | A): Tile<"i32", A>;
   iota<A extends X>(at: Point<A>): Scalar;
@@ -198,6 +196,8 @@ export interface Tracer<X extends Axis> {
     body: (at: Block<A>, carry: C) => C,
     span?: Span<P>,
   ): C;
+  /** Visit an axis block by block for what it stores. */
+  forEach<A extends X, P extends X = never>(axis: A, body: (at: Block<A>) => void, span?: Span<P>): void;
   /** Visit an axis position by position. */
   loopEach<A extends X, C extends Carry, P extends X = never>(
     axis: A,
