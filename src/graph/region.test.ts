@@ -8,7 +8,13 @@ import { Words } from "./words.js";
 
 const nodesOf = (regions: Regions, ...ops: string[]): NodeId[] => {
   const left = [...regions.work];
-  return ops.map((op) => left.splice(left.findIndex((node) => node.op === op), 1)[0]!.id);
+  return ops.map(
+    (op) =>
+      left.splice(
+        left.findIndex((node) => node.op === op),
+        1,
+      )[0]!.id,
+  );
 };
 
 const why = (answer: Region | { readonly cannot: string }): string => ("cannot" in answer ? answer.cannot : "a region");
@@ -22,9 +28,16 @@ test("a region reads what it does not make and writes what others want", () => {
   const regions = new Regions(g.finish({ out: g.add(h, x) }));
   const region = regions.region(nodesOf(regions, "linear", "gelu_tanh"));
   assert.deepEqual(region.inputs.map((o) => [o.value, o.kind, o.fixed]), [[x.id, "input", true], [w.id, "weight", true]]); // prettier-ignore
-  assert.deepEqual(region.outputs.map((o) => [o.value, o.kind, o.fixed]), [[h.id, "activation", false]]);
+  assert.deepEqual(
+    region.outputs.map((o) => [o.value, o.kind, o.fixed]),
+    [[h.id, "activation", false]],
+  );
   const both = regions.region(regions.work.map((node) => node.id));
-  assert.deepEqual(both.outputs.map((o) => o.fixed), [true], "a graph output lies as the caller expects it");
+  assert.deepEqual(
+    both.outputs.map((o) => o.fixed),
+    [true],
+    "a graph output lies as the caller expects it",
+  );
 });
 
 test("a value that is read inside and outside, or wanted, is an output too", () => {
@@ -35,8 +48,14 @@ test("a value that is read inside and outside, or wanted, is an output too", () 
   const late = g.add(z, y);
   const graph = g.finish({ z, late });
   const regions = new Regions(graph);
-  assert.deepEqual(regions.region(nodesOf(regions, "silu", "exp")).outputs.map((o) => o.value), [y.id, z.id]);
-  assert.deepEqual(regions.region(nodesOf(regions, "silu", "exp", "add")).outputs.map((o) => o.value), [z.id, late.id]);
+  assert.deepEqual(
+    regions.region(nodesOf(regions, "silu", "exp")).outputs.map((o) => o.value),
+    [y.id, z.id],
+  );
+  assert.deepEqual(
+    regions.region(nodesOf(regions, "silu", "exp", "add")).outputs.map((o) => o.value),
+    [z.id, late.id],
+  );
 });
 
 test("nodes that a path leaves and comes back to are no region", () => {
@@ -60,7 +79,10 @@ test("views between the nodes come along, others do not", () => {
   const out = g.exp(inner);
   const regions = new Regions(g.finish({ out: g.relu(g.reshape(out, [32])) }));
   const region = regions.region(nodesOf(regions, "silu", "exp"));
-  assert.deepEqual(region.nodes.map((node) => node.op), ["silu", "reshape", "exp"]);
+  assert.deepEqual(
+    region.nodes.map((node) => node.op),
+    ["silu", "reshape", "exp"],
+  );
 });
 
 test("operands tell strides and alignment inside what they look into", () => {
@@ -69,8 +91,12 @@ test("operands tell strides and alignment inside what they look into", () => {
   const [q, k] = g.split(joint, 1, [9, 8, 7]) as [Value, Value, Value];
   const rows = g.slice(joint, 0, 2, 2);
   const regions = new Regions(g.finish({ a: g.silu(q), b: g.exp(k), c: g.relu(rows) }));
-  const operand = (op: string, at = 0) => regions.region(nodesOf(regions, ...Array<string>(at + 1).fill(op)).slice(at)).inputs[0]!;
-  assert.deepEqual([operand("silu", 1).strides, operand("silu", 1).alignmentBytes, operand("silu", 1).fixed], [[24, 1], 64, true]);
+  const operand = (op: string, at = 0) =>
+    regions.region(nodesOf(regions, ...Array<string>(at + 1).fill(op)).slice(at)).inputs[0]!;
+  assert.deepEqual(
+    [operand("silu", 1).strides, operand("silu", 1).alignmentBytes, operand("silu", 1).fixed],
+    [[24, 1], 64, true],
+  );
   assert.deepEqual([operand("exp").strides, operand("exp").alignmentBytes], [[24, 1], 4]);
   assert.deepEqual([operand("relu").strides, operand("relu").alignmentBytes], [[24, 1], 64]);
 });
@@ -84,11 +110,20 @@ test("part of a joined value made inside is refused; all of it is read through",
   const regions = new Regions(g.finish({ out }));
   assert.match(why(regions.cut(nodesOf(regions, "silu", "relu"))), /only part of a joined value/);
   const all = regions.region(nodesOf(regions, "silu", "exp", "relu"));
-  assert.deepEqual(all.nodes.map((node) => node.op), ["silu", "exp", "concat", "relu"]);
+  assert.deepEqual(
+    all.nodes.map((node) => node.op),
+    ["silu", "exp", "concat", "relu"],
+  );
   const writer = regions.region(nodesOf(regions, "exp"));
-  assert.deepEqual([writer.outputs[0]!.strides, writer.outputs[0]!.alignmentBytes, writer.outputs[0]!.fixed], [[16, 1], 32, true]);
+  assert.deepEqual(
+    [writer.outputs[0]!.strides, writer.outputs[0]!.alignmentBytes, writer.outputs[0]!.fixed],
+    [[16, 1], 32, true],
+  );
   const reader = regions.region(nodesOf(regions, "relu"));
-  assert.deepEqual(reader.inputs.map((o) => o.value), [joint.id]);
+  assert.deepEqual(
+    reader.inputs.map((o) => o.value),
+    [joint.id],
+  );
 });
 
 /** q and k of x, plain and as slices of one joint product; then a norm of q and a sum of both. */
@@ -110,24 +145,48 @@ test("a joint product provides the values that are views of it, and is the outpu
   const { regions, joint, q, k } = alternatives();
   const [maker] = regions.work;
   assert.deepEqual(regions.providedBy(maker!), [joint.id, q.id, k.id]);
-  assert.deepEqual(regions.region([maker!.id]).outputs.map((o) => o.value), [joint.id]);
+  assert.deepEqual(
+    regions.region([maker!.id]).outputs.map((o) => o.value),
+    [joint.id],
+  );
 });
 
 test("a region with a joint product reads its parts inside; with a plain one it does not take the views along", () => {
   const { regions, joint, q, k, normed } = alternatives();
   const [jointNode, plainQ, plainK, norm] = regions.work.map((node) => node.id) as [number, number, number, number];
   const fused = regions.region([jointNode, norm]);
-  assert.deepEqual(fused.nodes.map((node) => node.op), ["linear", "slice", "rms_norm"]);
-  assert.deepEqual(fused.inputs.map((o) => o.kind), ["input", "weight"]);
+  assert.deepEqual(
+    fused.nodes.map((node) => node.op),
+    ["linear", "slice", "rms_norm"],
+  );
+  assert.deepEqual(
+    fused.inputs.map((o) => o.kind),
+    ["input", "weight"],
+  );
   // k is still read outside, and it lies in the joint value.
-  assert.deepEqual(fused.outputs.map((o) => o.value), [joint.id, normed.id]);
+  assert.deepEqual(
+    fused.outputs.map((o) => o.value),
+    [joint.id, normed.id],
+  );
   const plain = regions.region([plainQ, norm]);
-  assert.deepEqual(plain.nodes.map((node) => node.op), ["linear", "rms_norm"]);
-  assert.deepEqual(plain.outputs.map((o) => o.value), [normed.id]);
+  assert.deepEqual(
+    plain.nodes.map((node) => node.op),
+    ["linear", "rms_norm"],
+  );
+  assert.deepEqual(
+    plain.outputs.map((o) => o.value),
+    [normed.id],
+  );
   assert.match(why(regions.cut([jointNode, plainQ])), /two nodes make the same value/);
   const single = regions.region([plainK]);
-  assert.deepEqual([single.outputs[0]!.value, single.outputs[0]!.strides, single.outputs[0]!.fixed], [k.id, [16, 1], true]);
-  assert.deepEqual(regions.region([norm]).inputs.map((o) => o.value), [q.id]);
+  assert.deepEqual(
+    [single.outputs[0]!.value, single.outputs[0]!.strides, single.outputs[0]!.fixed],
+    [k.id, [16, 1], true],
+  );
+  assert.deepEqual(
+    regions.region([norm]).inputs.map((o) => o.value),
+    [q.id],
+  );
 });
 
 test("equal work on operands that lie alike has one signature, whatever its names and weights", () => {
@@ -135,7 +194,10 @@ test("equal work on operands that lie alike has one signature, whatever its name
   let x = g.silu(g.input("x", "f32", [4, 8]));
   for (let i = 0; i < 3; i++) {
     const w = g.weight(`w${i}`, "f32", [8, 8]);
-    x = g.add(x, g.within(`block${i}`, () => g.geluTanh(g.linear(x, w))));
+    x = g.add(
+      x,
+      g.within(`block${i}`, () => g.geluTanh(g.linear(x, w))),
+    );
   }
   const regions = new Regions(g.finish({ out: g.relu(x) }));
   const blocks = [0, 1, 2].map((i) => regions.work.slice(1 + 3 * i, 4 + 3 * i).map((node) => node.id));
@@ -173,7 +235,10 @@ test("signatures differ by params, dtype, shape, strides, alignment, kind, wirin
     assert.ok(!seen.has(value), `${name} and ${seen.get(value)} have one signature`);
     seen.set(value, name);
   }
-  assert.equal(signature((g) => g.add(g.input("other", "f32", [4, 8]), g.input("names", "f32", [4, 8]))), all.plain);
+  assert.equal(
+    signature((g) => g.add(g.input("other", "f32", [4, 8]), g.input("names", "f32", [4, 8]))),
+    all.plain,
+  );
 });
 
 test("an alternative that joins what is made elsewhere keeps both ways possible", () => {
@@ -183,8 +248,14 @@ test("an alternative that joins what is made elsewhere keeps both ways possible"
   const parts = [g.linear(text, w), g.linear(image, w)];
   const joint = g.apply(concat, { axis: 0 }, parts)[0]!;
   const regions = new Regions(g.finish({ out: g.silu(joint) }));
-  assert.deepEqual([...regions.origins.get(joint.id)!], parts.map((part) => part.id));
-  assert.deepEqual(parts.map((part) => regions.readers.get(part.id)!.map((node) => node.op)), [["silu"], ["silu"]]);
+  assert.deepEqual(
+    [...regions.origins.get(joint.id)!],
+    parts.map((part) => part.id),
+  );
+  assert.deepEqual(
+    parts.map((part) => regions.readers.get(part.id)!.map((node) => node.op)),
+    [["silu"], ["silu"]],
+  );
 });
 
 test("state: the old version is an operand of kind state, and so is what follows it", () => {
@@ -198,6 +269,12 @@ test("state: the old version is an operand of kind state, and so is what follows
   const regions = new Regions(g.finish({ out }));
   assert.ok(regions.wanted.has(next.id));
   const append = regions.region(nodesOf(regions, "page_append"));
-  assert.deepEqual(append.inputs.map((o) => o.kind), ["state", "activation", "input", "input"]);
-  assert.deepEqual(append.outputs.map((o) => [o.value, o.kind, o.fixed]), [[next.id, "state", true]]);
+  assert.deepEqual(
+    append.inputs.map((o) => o.kind),
+    ["state", "activation", "input", "input"],
+  );
+  assert.deepEqual(
+    append.outputs.map((o) => [o.value, o.kind, o.fixed]),
+    [[next.id, "state", true]],
+  );
 });
