@@ -10,7 +10,8 @@ export interface ExplainTextOptions {
 export function explainText(explanation: Explanation, { only }: ExplainTextOptions = {}): string {
   const { component, label, expectedUs, regions, usByProvider } = explanation;
   const shown = regions.filter(
-    ({ ops, names }) => only === undefined || ops.split("+").includes(only) || names.some((name) => name.includes(only)),
+    ({ ops, names }) =>
+      only === undefined || ops.split("+").includes(only) || names.some((name) => name.includes(only)),
   );
   const total = expectedUs === undefined ? "not measured" : showUs(expectedUs);
   const shares = Object.entries(usByProvider)
@@ -23,7 +24,9 @@ export function explainText(explanation: Explanation, { only }: ExplainTextOptio
 
 function regionText(region: ExplainedRegion): string {
   const { title, uses, us, names, candidates, cannot, chosen, apartUs } = region;
-  const lines = [`${title}  × ${uses}${us === undefined ? "" : `  ${showUs(us)} each`}  (${names[0]}${uses > 1 ? ", …" : ""})`];
+  const lines = [
+    `${title}  × ${uses}${us === undefined ? "" : `  ${showUs(us)} each`}  (${names[0]}${uses > 1 ? ", …" : ""})`,
+  ];
   const rows = candidates.map(({ provider, id, chosen: isChosen, us: times, error, layouts, packs, verdict }) => [
     isChosen ? "→" : " ",
     provider,
@@ -35,7 +38,11 @@ function regionText(region: ExplainedRegion): string {
     verdict,
   ]);
   if (rows.length > 0)
-    lines.push(...columns([["", "provider", "candidate", "p50", "p20 … p80", "error", "layout", "verdict"], ...rows]).map((line) => `  ${line}`));
+    lines.push(
+      ...columns([["", "provider", "candidate", "p50", "p20 … p80", "error", "layout", "verdict"], ...rows]).map(
+        (line) => `  ${line}`,
+      ),
+    );
   else lines.push(`  → ${chosen.provider} ${chosen.id}: nothing was measured`);
   for (const { provider, reason } of cannot) lines.push(`    ${provider} cannot: ${reason}`);
   if (region.runnerUp) lines.push(`  runner-up: ${comparison(region.runnerUp)}`);
@@ -45,6 +52,9 @@ function regionText(region: ExplainedRegion): string {
 }
 
 function comparison({ provider, id, ratio, beyond95 }: Comparison): string {
-  const times = ratio >= 1 ? `${ratio.toFixed(2)} × the winner's time` : `${(1 / ratio).toFixed(2)} × as fast, not chosen for what it costs elsewhere`;
+  const times =
+    ratio >= 1
+      ? `${ratio.toFixed(2)} × the winner's time`
+      : `${(1 / ratio).toFixed(2)} × as fast, not chosen for what it costs elsewhere`;
   return `${provider} ${id}, ${times}${ratio >= 1 ? (beyond95 ? ", beyond the 95 % interval" : ", within the 95 % interval") : ""}`;
 }

@@ -13,7 +13,12 @@ import { printPlan } from "./print.js";
 import { propose } from "./propose.js";
 import { select } from "./select.js";
 
-const target = { device: "cpu", hardware: "One CPU", isa: { name: "avx2", vectorBytes: 32, bf16: false }, threads: 2 } as const;
+const target = {
+  device: "cpu",
+  hardware: "One CPU",
+  isa: { name: "avx2", vectorBytes: 32, bf16: false },
+  threads: 2,
+} as const;
 
 async function explained() {
   const g = new Words("tiny");
@@ -26,7 +31,12 @@ async function explained() {
   for (const [signature, [proposal]] of proposals.bySignature) {
     const title = proposal!.work.map((id) => regions.graph.nodes[id]!.op).join("+");
     const ok = (provider: string, id: string, p50: number, spread = 0.02): Measurement => ({
-      candidate: candidateOf(proposal!, provider, id, provider === "blas" ? { packs: [{ input: 1, recipe: "panel8", bytes: 64 }] } : {}),
+      candidate: candidateOf(
+        proposal!,
+        provider,
+        id,
+        provider === "blas" ? { packs: [{ input: 1, recipe: "panel8", bytes: 64 }] } : {},
+      ),
       verdict: { kind: "accepted" },
       error: 2.5e-7,
       us: { p20: p50 * (1 - spread), p50, p80: p50 * (1 + spread), runs: 40 },
@@ -36,7 +46,14 @@ async function explained() {
       verdict: { kind: "wrong", reason: "row 3 is off by 0.5" },
       error: 0.5,
     };
-    const measurements = title === "linear" ? [ok("reference", "plain", 90), ok("tile", "6x16", 10), ok("blas", "sgemm", 10.05, 0.1), bad] : title === "linear+gelu_tanh" ? [ok("tile", "fused", 11)] : title === "gelu_tanh" ? [ok("reference", "plain", 20)] : [];
+    const measurements =
+      title === "linear"
+        ? [ok("reference", "plain", 90), ok("tile", "6x16", 10), ok("blas", "sgemm", 10.05, 0.1), bad]
+        : title === "linear+gelu_tanh"
+          ? [ok("tile", "fused", 11)]
+          : title === "gelu_tanh"
+            ? [ok("reference", "plain", 20)]
+            : [];
     records.set(signature, {
       signature, title: `${title} f32`, threads: 2, measurements,
       cannot: measurements.length === 0 ? [] : [{ provider: "onednn", reason: "the library is missing" }],
@@ -44,7 +61,11 @@ async function explained() {
     }); // prettier-ignore
   }
   const recordOf = (signature: string): RegionRecord | undefined => records.get(signature);
-  const plan = assemble(await select(proposals, { recordOf }), { target, versions: { tile: "1", blas: "2" }, label: "chosen" });
+  const plan = assemble(await select(proposals, { recordOf }), {
+    target,
+    versions: { tile: "1", blas: "2" },
+    label: "chosen",
+  });
   return { plan, regions, recordOf };
 }
 

@@ -79,7 +79,8 @@ export function explain(
     explainSteps(steps, recordOf(signature), regions, recordOf),
   );
   const usByProvider: Record<string, number> = {};
-  for (const { choice, us } of plan.steps) usByProvider[choice.provider] = (usByProvider[choice.provider] ?? 0) + (us ?? 0);
+  for (const { choice, us } of plan.steps)
+    usByProvider[choice.provider] = (usByProvider[choice.provider] ?? 0) + (us ?? 0);
   return {
     component: plan.graph.name,
     label: plan.label,
@@ -102,14 +103,17 @@ function explainSteps(
 ): ExplainedRegion {
   const [first] = steps as [PlanStep];
   const { graph } = regions;
-  const names = steps.map((step) => (step.kind === "region" ? graph.nodes[step.nodes[0]!]! : graph.values[step.value]!).name);
+  const names = steps.map(
+    (step) => (step.kind === "region" ? graph.nodes[step.nodes[0]!]! : graph.values[step.value]!).name,
+  );
   const measurements = (record?.measurements ?? []).toSorted(bySpeed);
   const isChosen = (m: Measurement): boolean =>
     m.candidate.provider === first.choice.provider && m.candidate.id === first.choice.id;
   const winner = measurements.find((m) => isChosen(m) && m.us);
   const rivals = measurements.filter((m) => m.us && !isChosen(m));
   const compared = (rival: Measurement | undefined): Comparison | undefined =>
-    winner?.us && rival?.us && {
+    winner?.us &&
+    rival?.us && {
       provider: rival.candidate.provider,
       id: rival.candidate.id,
       ratio: rival.us.p50 / winner.us.p50,

@@ -130,7 +130,8 @@ function read(text: string): Plan | Unusable {
     return { reasons: [`it is no JSON: ${messageOf(error)}`] };
   }
   const format = (data as { readonly format?: unknown } | null)?.format;
-  if (format !== PLAN_FORMAT) return { reasons: [`its format is ${String(format)}, this version reads ${PLAN_FORMAT}`] };
+  if (format !== PLAN_FORMAT)
+    return { reasons: [`its format is ${String(format)}, this version reads ${PLAN_FORMAT}`] };
   const parsed = schema.safeParse(data);
   if (parsed.success) return parsed.data as Plan;
   return { reasons: parsed.error.issues.slice(0, 3).map((issue) => `${issue.path.join(".")}: ${issue.message}`) };

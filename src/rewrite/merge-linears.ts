@@ -34,7 +34,11 @@ function join(graph: Graph, edit: GraphEdit, { nodes, tensors }: Group): void {
   const width = widths.reduce((a, b) => a + b, 0);
   const operands = tensors.map((names, i) => {
     const { dtype, shape } = type(first.inputs[i + 1]!);
-    return edit.source({ kind: "weight", tensors: names }, { dtype, shape: [width, ...shape.slice(1)] }, names.join("+"));
+    return edit.source(
+      { kind: "weight", tensors: names },
+      { dtype, shape: [width, ...shape.slice(1)] },
+      names.join("+"),
+    );
   });
   const [own] = outputs as [(typeof outputs)[number]];
   const joint = edit.value({ dtype: own.dtype, shape: [...own.shape.slice(0, -1), width] }, `${first.name}.joint`);
