@@ -54,6 +54,13 @@ test("short prompts are padded with the tokenizer's own pad token, the end token
   assert.deepEqual([...ids.subarray(fullLength - 1)], [1, 0, 0]);
 });
 
+test("the longest prompt is the config's, or the usual one where it names none", async () => {
+  assert.deepEqual([clip.maxLength, t5.maxLength], [77, 64]);
+  const folder = await copy("tokenizer_2");
+  await writeFile(join(folder, "tokenizer_config.json"), '{"model_max_length":1000000000000000019884624838656}');
+  assert.equal((await loadTokenizer(folder, "t5")).maxLength, 512);
+});
+
 test("long prompts keep their end token and say what is not seen", () => {
   const text = "a large red circle on the left and a small blue star at the top";
   for (const tokenizer of [clip, t5]) {

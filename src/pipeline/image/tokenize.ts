@@ -20,6 +20,8 @@ export interface PromptTokenizer {
   readonly kind: TokenizerKind;
   /** One more than the largest id; the encoder's embedding must have at least as many rows. */
   readonly vocabulary: number;
+  /** The longest prompt in ids that its encoder was trained on. */
+  readonly maxLength: number;
   encode(text: string, length: number): TokenizedPrompt;
 }
 
@@ -49,6 +51,7 @@ export async function loadTokenizer(folder: string, kind: TokenizerKind): Promis
     endId,
     unknownId: tokenizer.token_to_id(unknown) ?? -1,
     vocabulary,
+    maxLength: longest(config.model_max_length, kind),
   });
 }
 
@@ -58,10 +61,11 @@ interface Rules {
   readonly endId: number;
   readonly unknownId: number;
   readonly vocabulary: number;
+  readonly maxLength: number;
 }
 
 function promptTokenizer(tokenizer: Tokenizer, rules: Rules): PromptTokenizer {
-  const { kind, padId, endId, unknownId, vocabulary } = rules;
+  const { kind, padId, endId, unknownId, vocabulary, maxLength } = rules;
   const specials = tokenizer.encode("").ids.length;
   /** Ids between the special tokens. */
   const body = (text: string): number[] => {
@@ -72,6 +76,7 @@ function promptTokenizer(tokenizer: Tokenizer, rules: Rules): PromptTokenizer {
   return {
     kind,
     vocabulary,
+    maxLength,
     encode: (text, length) => {
       if (!Number.isInteger(length) || length < specials) {
         throw new TroupeError("internal", `a prompt of ${length} ids has no room for its special tokens`);
@@ -101,6 +106,12 @@ const NAMES: Readonly<Record<TokenizerKind, string>> = { clip: "CLIP", t5: "T5" 
  * its neighbours, the final sigma; taking capital sigma away beforehand leaves none.
  */
 const plainCase = (kind: TokenizerKind, text: string): string => (kind === "clip" ? text.replaceAll("Σ", "σ") : text);
+
+/** The config's limit, where it is one: some files say 10^30 for "none". */
+function longest(value: unknown, kind: TokenizerKind): number {
+  const usual = kind === "clip" ? 77 : 512;
+  return typeof value === "number" && Number.isInteger(value) && value > 0 && value < 100_000 ? value : usual;
+}
 
 /** Special tokens are given as text or as an object holding it. */
 function tokenText(value: unknown): string | undefined {
