@@ -1,7 +1,7 @@
 // The key of a program: what it computes and how it is bound, nothing else.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { identityOf, input, kernel, output, trace } from "./index.js";
+import { identityOf, input, kernel, output, trace, type Op, type TileProgram } from "./index.js";
 
 const make = (name: string, factor: number, a = "x") =>
   kernel(name, { [a]: input("f32", "N"), y: output("f32", "N") }, (t, p) => {
@@ -14,6 +14,12 @@ test("names and lines of the text do not count; ops, constants and parameters do
   const key = identityOf(trace(make("one", 2)));
   assert.match(key, /^[0-9a-f]{16}$/);
   assert.equal(identityOf(trace(make("two", 2))), key);
+  const turned = JSON.parse(JSON.stringify(trace(make("one", 2)))) as TileProgram;
+  const reordered = {
+    ...turned,
+    body: turned.body.map((op) => Object.fromEntries(Object.entries(op).reverse()) as unknown as Op),
+  };
+  assert.equal(identityOf(reordered), key);
   assert.notEqual(identityOf(trace(make("one", 3))), key);
   assert.notEqual(identityOf(trace(make("one", 2, "z"))), key);
 });

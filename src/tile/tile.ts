@@ -160,9 +160,10 @@ export interface Tracer<X extends Axis> {
     reduce?: StoreReduce,
   ): void;
 
+  /** Axes of which a block is in scope are that block, others are whole. */
   zeros<D extends DType, const A extends readonly X[]>(dtype: D, ...axes: A): Tile<D, A[number]>;
   full<D extends DType, const A extends readonly X[]>(dtype: D, value: number, ...axes: A): Tile<D, A[number]>;
-  /** Positions along an axis. */
+  /** Positions along a block, along a whole axis, or of a point. */
   iota<A extends X>(at: Block<A> | A): Tile<"i32", A>;
   iota<A extends X>(at: Point<A>): Scalar;
   /** Number of positions of an axis. */
