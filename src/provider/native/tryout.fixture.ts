@@ -29,10 +29,10 @@ export function graphOf(build: (g: Words) => Value | Record<string, Value>): Gra
   );
 }
 
-/** All working nodes of a graph as one region, or those of the given ops. */
+/** All working nodes of a graph as one region, or those of the given nodes that do work. */
 export function regionOf(graph: Graph, ids?: readonly NodeId[]): Region {
   const regions = new Regions(graph);
-  return regions.region(ids ?? regions.work.map(({ id }) => id));
+  return regions.region(regions.work.map(({ id }) => id).filter((id) => ids?.includes(id) ?? true));
 }
 
 /** Random values of an operand; indices stay in range, constants are what they are. */
