@@ -2,9 +2,20 @@
 import { TroupeError } from "../core/error.js";
 import type { Node } from "./node.js";
 import type { Op } from "./op.js";
+import * as attention from "./op/attention.js";
+import * as contraction from "./op/contraction.js";
+import * as conv from "./op/conv.js";
+import * as elementwise from "./op/elementwise.js";
+import * as gather from "./op/gather.js";
+import * as norm from "./op/norm.js";
+import * as rope from "./op/rope.js";
+import * as sample from "./op/sample.js";
+import * as state from "./op/state.js";
 import * as view from "./op/view.js";
 
-const FAMILIES: readonly Readonly<Record<string, unknown>>[] = [view];
+const FAMILIES: readonly Readonly<Record<string, unknown>>[] = [
+  view, contraction, attention, norm, elementwise, rope, conv, gather, sample, state,
+]; // prettier-ignore
 
 const isOp = (member: unknown): member is Op =>
   typeof member === "object" && member !== null && "traits" in member && "infer" in member;

@@ -2,6 +2,8 @@
 import { contiguous, offsetOf, reshapeStrides, sameShape, sizeOf, showShape } from "../../core/shape.js";
 import { misfit, type Op } from "../op.js";
 import type { TensorType } from "../node.js";
+import { gather } from "./dense.js";
+import { expect, expectCount } from "./fit.js";
 
 const free = { flops: () => 0, tolerance: () => 0 } as const;
 
@@ -10,6 +12,7 @@ export const reshape: Op<{ shape: readonly number[] }> = {
   name: "reshape",
   traits: ["view"],
   infer: ({ shape }, inputs) => {
+    expectCount("reshape", inputs, 1);
     const [x] = inputs as [TensorType];
     if (sizeOf(x.shape) !== sizeOf(shape)) misfit("reshape", inputs, `has other elements than ${showShape(shape)}`);
     return [{ dtype: x.dtype, shape }];
@@ -32,21 +35,21 @@ export const transpose: Op<{ order: readonly number[] }> = {
   name: "transpose",
   traits: ["view"],
   infer: ({ order }, inputs) => {
+    expectCount("transpose", inputs, 1);
     const [x] = inputs as [TensorType];
-    if (
-      !sameShape(
-        order.toSorted((a, b) => a - b),
-        x.shape.map((_, d) => d),
-      )
-    )
-      // prettier-ignore
-      misfit("transpose", inputs, `order ${showShape(order)} is no permutation of its dims`);
+    const sorted = order.toSorted((a, b) => a - b);
+    const dims = x.shape.map((_, d) => d);
+    expect(sameShape(sorted, dims), "transpose", inputs, `order ${showShape(order)} is no permutation of its dims`);
     return [{ dtype: x.dtype, shape: order.map((d) => x.shape[d]!) }];
   },
   referenceAt: ({ order }, [x], _output, at) => {
     const from: number[] = [];
     order.forEach((d, i) => (from[d] = at[i]!));
     return x!.data[offsetOf(from, contiguous(x!.shape))]!;
+  },
+  reference: ({ order }, [x], [type]) => {
+    const strides = contiguous(x!.shape);
+    return [gather(x!.data, 0, order.map((d) => strides[d]!), type!.shape)]; // prettier-ignore
   },
   window: ({ order }, input) => ({ offset: input.offset, strides: order.map((d) => input.strides[d]!) }),
   inverse: ({ order }, _input, output) => {
@@ -62,13 +65,18 @@ export const slice: Op<{ axis: number; start: number; length: number }> = {
   name: "slice",
   traits: ["view"],
   infer: ({ axis, start, length }, inputs) => {
+    expectCount("slice", inputs, 1);
     const [x] = inputs as [TensorType];
     if (!(start >= 0 && length > 0 && start + length <= (x.shape[axis] ?? 0)))
       misfit("slice", inputs, `dim ${axis} has no positions ${start} … ${start + length}`);
     return [{ dtype: x.dtype, shape: x.shape.map((dim, d) => (d === axis ? length : dim)) }];
   },
   referenceAt: ({ axis, start }, [x], _output, at) =>
-    x!.data[offsetOf(at.map((c, d) => (d === axis ? c + start : c)), contiguous(x!.shape))]!, // prettier-ignore
+    x!.data[offsetOf(at.with(axis, at[axis]! + start), contiguous(x!.shape))]!,
+  reference: ({ axis, start }, [x], [type]) => {
+    const strides = contiguous(x!.shape);
+    return [gather(x!.data, start * strides[axis]!, strides, type!.shape)];
+  },
   window: ({ axis, start }, input) => ({
     offset: input.offset + start * input.strides[axis]!,
     strides: input.strides,
@@ -81,19 +89,15 @@ export const concat: Op<{ axis: number }> = {
   name: "concat",
   traits: ["view"],
   infer: ({ axis }, inputs) => {
+    expectCount("concat", inputs, 1, Infinity);
     const [first] = inputs as [TensorType];
-    for (const x of inputs)
-      if (x.dtype !== first.dtype || !sameShape(x.shape.with(axis, 0), first.shape.with(axis, 0)))
-        misfit("concat", inputs, `the inputs differ outside dim ${axis}`);
-    return [
-      {
-        dtype: first.dtype,
-        shape: first.shape.with(
-          axis,
-          inputs.reduce((sum, x) => sum + x.shape[axis]!, 0),
-        ),
-      },
-    ];
+    expect(axis >= 0 && axis < first.shape.length, "concat", inputs, `there is no dim ${axis}`);
+    for (const x of inputs) {
+      const fits = x.shape.length === first.shape.length && sameShape(x.shape.with(axis, 0), first.shape.with(axis, 0));
+      expect(x.dtype === first.dtype && fits, "concat", inputs, `the inputs differ outside dim ${axis}`);
+    }
+    const total = inputs.reduce((sum, x) => sum + x.shape[axis]!, 0);
+    return [{ dtype: first.dtype, shape: first.shape.with(axis, total) }];
   },
   referenceAt: ({ axis }, inputs, _output, at) => {
     let position = at[axis]!;
@@ -102,6 +106,18 @@ export const concat: Op<{ axis: number }> = {
       position -= x.shape[axis]!;
     }
     return Number.NaN;
+  },
+  reference: ({ axis }, inputs, [type]) => {
+    const out = new Float64Array(sizeOf(type!.shape));
+    const rest = sizeOf(type!.shape.slice(axis + 1));
+    const run = type!.shape[axis]! * rest;
+    let start = 0;
+    for (const x of inputs) {
+      const own = x.shape[axis]! * rest;
+      for (let i = 0; i < x.data.length / own; i++) out.set(x.data.subarray(i * own, (i + 1) * own), i * run + start);
+      start += own;
+    }
+    return [out];
   },
   joins: ({ axis }, inputs, input, output) => ({
     offset: output.offset + output.strides[axis]! * inputs.slice(0, input).reduce((sum, x) => sum + x.shape[axis]!, 0),
@@ -114,7 +130,10 @@ export const concat: Op<{ axis: number }> = {
 export const copy: Op<Record<string, never>> = {
   name: "copy",
   traits: ["pointwise"],
-  infer: (_params, [x]) => [x!],
+  infer: (_params, inputs) => {
+    expectCount("copy", inputs, 1);
+    return [{ dtype: inputs[0]!.dtype, shape: inputs[0]!.shape }];
+  },
   referenceAt: (_params, [x], _output, at) => x!.data[offsetOf(at, contiguous(x!.shape))]!,
   reference: (_params, [x]) => [x!.data],
   expression: () => ({ kind: "arg", index: 0 }),
