@@ -56,7 +56,10 @@ export interface Binding {
 export interface Kernel {
   /** Writes pack `index` of the candidate from the tensor at `from`, dense row-major. */
   pack(index: number, from: Address, to: Address): void;
-  /** The steps for these addresses. What the steps point to lives until the kernel is disposed. */
+  /**
+   * The steps for these addresses. Weights, constants and packs are in place already, so a library may prepare its own
+   * form of them here. What the steps point to lives until the kernel is disposed.
+   */
   bind(binding: Binding): readonly Step[];
   dispose(): void;
 }

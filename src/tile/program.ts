@@ -65,8 +65,11 @@ export type Position =
   | { readonly kind: "block"; readonly along: string; readonly index: IndexId }
   /** The position of a point index (grid or loop); the value loses the axis. */
   | { readonly kind: "point"; readonly along: string; readonly index: IndexId }
-  /** An i32 value: without axes one computed or loaded point; with axes a gather or scatter, whose axes the value gets. */
-  | { readonly kind: "value"; readonly along: string; readonly value: ValueId }
+  /**
+   * An i32 constant or value: without axes it is one given, computed or loaded point; with axes a gather or scatter,
+   * whose axes the value gets.
+   */
+  | { readonly kind: "value"; readonly along: string; readonly value: Operand }
   /** floor((i · stride + offset) / divide) for every i of another axis (or of its block), which the value gets. */
   | {
       readonly kind: "window";

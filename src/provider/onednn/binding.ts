@@ -12,6 +12,7 @@ import {
   SOFTMAX_ACCURATE, STATUS, STREAM_IN_ORDER, UNIMPLEMENTED, postOpArg,
   type BinaryKind, type DnnDType, type EltwiseKind,
 } from "./constants.js"; // prettier-ignore
+import { showLayout } from "./layout.js";
 import { type OneDnnLibrary, openOneDnn } from "./library.js";
 
 /** A tensor as oneDNN sees it. `"any"` lets the primitive choose the layout. Strides count elements. */
@@ -21,10 +22,12 @@ export interface Tensor {
   readonly strides: Strides | "any";
 }
 
-/** A descriptor that a primitive chose, for packing into; opaque to all but oneDNN. */
+/** A descriptor that a primitive chose, for packing into. */
 export interface Packed {
   readonly descriptor: bigint;
   readonly bytes: number;
+  /** Equal for equal layouts, in any process: "bf16[256, 1024] 16384.64 16b64a2b". */
+  readonly layout: string;
 }
 
 export type PostOp =
@@ -33,13 +36,18 @@ export type PostOp =
   | { readonly kind: "sum" }
   | { readonly kind: "binary"; readonly function: BinaryKind; readonly with: Tensor };
 
-/** A created primitive. Disposal destroys it; executions made from it must have ended. */
+/**
+ * A primitive that oneDNN has. Code is generated at the first use of `create` or `words`, which is slow (milliseconds).
+ * Disposal destroys it; executions made from it must have ended.
+ */
 export interface Primitive extends Disposable {
   /** oneDNN's name of the implementation: "brgemm:avx512_core". */
   readonly implementation: string;
   readonly scratchpadBytes: number;
   /** The layout that `"any"` became. */
   packed(which: "src" | "weights" | "dst"): Packed;
+  /** Generates the code. @throws TroupeError "provider" */
+  create(): void;
   /** The words of one execution; argument numbers are those of ARG and postOpArg. */
   words(scope: NativeScope, memories: ReadonlyMap<number, bigint>): readonly bigint[];
 }
@@ -313,19 +321,24 @@ export class OneDnn implements Disposable {
     const scratchpad = call.dnnl_primitive_desc_query_md(description, QUERY.scratchpad, 0);
     const scratchpadBytes = scratchpad === 0n ? 0 : call.dnnl_memory_desc_get_size(scratchpad);
     if (scratchpadBytes > 0) chosen.set(ARG.scratchpad, scratchpad);
-    const primitive = scope.cell();
-    const creation = call.dnnl_primitive_create(primitive.address, description);
-    if (creation !== 0) return this.#refused(name, creation, scope);
-    scope.defer(() => call.dnnl_primitive_destroy(primitive.get()));
+    let primitive: bigint | undefined;
+    const create = (): bigint => {
+      if (primitive !== undefined) return primitive;
+      const created = scope.cell();
+      this.#check(call.dnnl_primitive_create(created.address, description), `creating ${name} ${implementation}`);
+      scope.defer(() => call.dnnl_primitive_destroy(created.get()));
+      return (primitive = created.get());
+    };
     return {
       implementation,
       scratchpadBytes,
       packed: (which) => {
         const descriptor = chosen.get(ARG[which]);
         if (descriptor === undefined) throw new TroupeError("internal", `oneDNN ${name} has no ${which}`);
-        return { descriptor, bytes: call.dnnl_memory_desc_get_size(descriptor) };
+        return { descriptor, bytes: call.dnnl_memory_desc_get_size(descriptor), layout: showLayout(descriptor) };
       },
-      words: (where, memories) => this.#words(where, name, primitive.get(), chosen, memories),
+      create: () => void create(),
+      words: (where, memories) => this.#words(where, name, create(), chosen, memories),
       [Symbol.dispose]: () => scope.dispose(),
     };
   }

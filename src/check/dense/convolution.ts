@@ -1,0 +1,69 @@
+// Convolution in float64 as a product: windows of the input are packed straight into panels, some pixels at a time.
+import { sizeOf } from "../../core/shape.js";
+import type { RefTensor } from "../../graph/op.js";
+import type { DenseKernel } from "./kernel.js";
+import { multiplyPanels, packPanels, type Panels } from "./product.js";
+
+/** Output pixels packed at a time; a multiple of three. */
+const PIXELS = 192;
+
+interface Geometry {
+  readonly stride: number;
+  readonly top: number;
+  readonly left: number;
+  readonly kernelHeight: number;
+  readonly kernelWidth: number;
+  readonly outputWidth: number;
+}
+
+/** x[B,C,H,W], w[O,C,kh,kw], (b[O]) → [B,O,H',W']. */
+export const conv2d: DenseKernel = (params, [x, w, bias], [y]) => {
+  const [batches, outChannels, outHeight, outWidth] = y!.shape as [number, number, number, number];
+  const [, channels, kernelHeight, kernelWidth] = w!.shape as [number, number, number, number];
+  const [top, left] = params.padding as readonly [number, number, number, number];
+  const geometry = { stride: Number(params.stride), top, left, kernelHeight, kernelWidth, outputWidth: outWidth };
+  const depth = channels * kernelHeight * kernelWidth;
+  const pixels = outHeight * outWidth;
+  const weights = packPanels(w!.data, 0, outChannels, depth, depth, 1);
+  const out = new Float64Array(sizeOf(y!.shape));
+  for (let b = 0; b < batches; b++)
+    for (let first = 0; first < pixels; first += PIXELS) {
+      const windows = packWindows(x!, b, first, Math.min(PIXELS, pixels - first), geometry);
+      const offset = b * outChannels * pixels + first;
+      multiplyPanels(windows, weights, { out, offset, rowStride: 1, columnStride: pixels });
+    }
+  if (bias)
+    for (let b = 0; b < batches; b++)
+      for (let o = 0; o < outChannels; o++) {
+        const start = (b * outChannels + o) * pixels;
+        for (let p = 0; p < pixels; p++) out[start + p]! += bias.data[o]!;
+      }
+  return [out];
+};
+
+/** The windows of `count` output pixels from `first` on, as panels of depth channels × kernel height × kernel width. */
+function packWindows(x: RefTensor, batch: number, first: number, count: number, g: Geometry): Panels {
+  const [, channels, height, width] = x.shape as [number, number, number, number];
+  const depth = channels * g.kernelHeight * g.kernelWidth;
+  const data = new Float64Array(Math.ceil(count / 3) * depth * 3);
+  for (let p = 0; p < count; p++) {
+    const pixel = first + p;
+    const row = Math.floor(pixel / g.outputWidth) * g.stride - g.top;
+    const column = (pixel % g.outputWidth) * g.stride - g.left;
+    let at = Math.floor(p / 3) * depth * 3 + (p % 3);
+    for (let c = 0; c < channels; c++) {
+      const plane = (batch * channels + c) * height;
+      for (let i = 0; i < g.kernelHeight; i++) {
+        const y = row + i;
+        const inside = y >= 0 && y < height;
+        const line = (plane + y) * width;
+        for (let j = 0; j < g.kernelWidth; j++) {
+          const z = column + j;
+          if (inside && z >= 0 && z < width) data[at] = x.data[line + z]!;
+          at += 3;
+        }
+      }
+    }
+  }
+  return { rows: count, depth, data };
+}

@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { fillUniform } from "../../core/philox.js";
+import { sizeOf, type Shape } from "../../core/shape.js";
+import type { Params } from "../../graph/node.js";
+import { referenceOf, type RefTensor } from "../../graph/op.js";
+import { opOf } from "../../graph/ops.js";
+import { computeDense } from "./table.js";
+
+let stream = 0;
+
+function random(shape: Shape): RefTensor {
+  const data = new Float64Array(sizeOf(shape));
+  fillUniform(data, 7, stream++);
+  return { dtype: "f32", shape, data };
+}
+
+function agrees(op: string, params: Params, ...shapes: readonly Shape[]): void {
+  const inputs = shapes.map(random);
+  const [got] = computeDense(op, params, inputs);
+  const [want] = referenceOf(opOf({ op }), params, inputs);
+  assert.deepEqual(got!.shape, want!.shape);
+  got!.data.forEach((x, i) =>
+    assert.ok(Math.abs(x - want!.data[i]!) < 1e-12, `${op} element ${i}: ${x} ${want!.data[i]}`),
+  );
+}
+
+describe("dense kernels agree with the ops' own references", () => {
+  it("linear: ragged, few rows, one column, with and without bias", () => {
+    agrees("linear", {}, [7, 5], [4, 5]);
+    agrees("linear", {}, [2, 5, 11], [13, 11], [13]);
+    agrees("linear", {}, [1, 9], [6, 9], [6]);
+    agrees("linear", {}, [10, 1], [1, 1]);
+  });
+
+  it("matmul: batched, both orientations of b", () => {
+    agrees("matmul", { transposeB: false }, [2, 3, 4, 5], [2, 3, 5, 7]);
+    agrees("matmul", { transposeB: true }, [3, 4, 5], [3, 7, 5]);
+  });
+
+  it("attention: grouped heads, causal mask, bias, more keys than queries", () => {
+    const params = { scale: 0.3, causal: false };
+    agrees("attention", params, [2, 5, 4, 6], [2, 7, 2, 6], [2, 7, 2, 6]);
+    agrees("attention", { ...params, causal: true }, [1, 5, 2, 3], [1, 8, 1, 3], [1, 8, 1, 3]);
+    agrees("attention", params, [1, 4, 2, 3], [1, 4, 2, 3], [1, 4, 2, 3], [2, 4, 4]);
+  });
+
+  it("rope: both styles", () => {
+    for (const style of ["interleaved", "half"]) agrees("rope", { style }, [2, 3, 2, 8], [3, 4], [3, 4]);
+  });
+
+  it("conv2d: strides, uneven padding, more pixels than one block, pointwise windows", () => {
+    agrees("conv2d", { stride: 1, padding: [1, 1, 1, 1] }, [2, 3, 17, 19], [5, 3, 3, 3], [5]);
+    agrees("conv2d", { stride: 2, padding: [0, 2, 1, 0] }, [1, 2, 9, 8], [4, 2, 3, 2]);
+    agrees("conv2d", { stride: 1, padding: [0, 0, 0, 0] }, [1, 4, 5, 5], [2, 4, 1, 1]);
+  });
+
+  it("pointwise: broadcasts of every kind, constants, several blocks, functions by series", () => {
+    agrees("add", {}, [3, 1, 5], [4, 1]);
+    agrees("mul", {}, [2, 3, 700], [700]);
+    agrees("sub", {}, [2, 3], [1]);
+    agrees("div", {}, [4, 1], [4, 9]);
+    agrees("gelu_tanh", {}, [3, 701]);
+    agrees("gelu_erf", {}, [50]);
+    agrees("silu", {}, [1]);
+    agrees("scale", { by: 3 }, [5, 5]);
+  });
+});

@@ -1,0 +1,9 @@
+// A dense kernel computes all outputs of one op at once in float64: the op's meaning, at a speed that serves whole models.
+import type { Params, TensorType } from "../../graph/node.js";
+import type { RefTensor } from "../../graph/op.js";
+
+export type DenseKernel = (
+  params: Params,
+  inputs: readonly RefTensor[],
+  outputs: readonly TensorType[],
+) => readonly Float64Array[];
