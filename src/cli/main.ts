@@ -15,7 +15,9 @@ import { verifyCommand } from "./verify.js";
 
 /** Runs one command; resolves to the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
-  const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as { version: string };
+  const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
   const interrupted = new AbortController();
   const onInterrupt = (): void => {
     if (interrupted.signal.aborted) process.exit(EXIT.cancelled);
@@ -30,8 +32,16 @@ export async function main(args: readonly string[]): Promise<number> {
     .version(version)
     .exitOverride();
   for (const add of [
-    demoCommand, doctorCommand, runCommand, compileCommand, explainCommand, verifyCommand, conformCommand, followCommand,
-  ]) // prettier-ignore
+    demoCommand,
+    doctorCommand,
+    runCommand,
+    compileCommand,
+    explainCommand,
+    verifyCommand,
+    conformCommand,
+    followCommand,
+  ])
+    // prettier-ignore
     program.addCommand(add(context).exitOverride());
   try {
     await program.parseAsync([...args], { from: "user" });
@@ -54,11 +64,15 @@ export interface CommandContext {
 function report(error: unknown, json: boolean): number {
   const known = error instanceof TroupeError ? error : undefined;
   const code = known?.code ?? "internal";
-  if (json) process.stdout.write(`${JSON.stringify({ kind: "error", code, message: messageOf(error), advice: known?.advice })}\n`);
+  if (json)
+    process.stdout.write(
+      `${JSON.stringify({ kind: "error", code, message: messageOf(error), advice: known?.advice })}\n`,
+    );
   else {
     process.stderr.write(`error (${code}): ${messageOf(error)}\n`);
     if (known?.advice) process.stderr.write(`  ${known.advice}\n`);
-    if (!known) process.stderr.write("  This is a bug in troupe; run again with TROUPE_DEBUG=1 and report what it prints.\n");
+    if (!known)
+      process.stderr.write("  This is a bug in troupe; run again with TROUPE_DEBUG=1 and report what it prints.\n");
   }
   if (debugLevel() > 0 && error instanceof Error) {
     process.stderr.write(`${error.stack}\n`);

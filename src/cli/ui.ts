@@ -76,7 +76,9 @@ export class Ui {
 /** Rows as aligned columns; numbers (and cells that begin with one) to the right. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]?.map((_, c) => Math.max(...rows.map((row) => (row[c] ?? "").length))) ?? [];
-  const numeric = widths.map((_, c) => rows.slice(1).every((row) => /^([-+]?[\d.,]+|)\s?(%|us|ms|s|x|×)?$/.test(row[c] ?? "")));
+  const numeric = widths.map((_, c) =>
+    rows.slice(1).every((row) => /^([-+]?[\d.,]+|)\s?(%|us|ms|s|x|×)?$/.test(row[c] ?? "")),
+  );
   return rows
     .map((row) => row.map((cell, c) => (numeric[c] ? cell.padStart(widths[c]!) : cell.padEnd(widths[c]!))).join("  "))
     .map((line) => line.trimEnd())

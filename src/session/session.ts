@@ -161,9 +161,13 @@ async function reviveAll(
     const region = regionOf(step, graph, regions);
     const provider = providers.get(step.choice.provider);
     if (!provider)
-      throw new TroupeError("plan", `the plan of ${graph.name} needs provider ${step.choice.provider}, which is not here`, {
-        advice: "Compile again on this machine, or install what `troupe doctor` names.",
-      });
+      throw new TroupeError(
+        "plan",
+        `the plan of ${graph.name} needs provider ${step.choice.provider}, which is not here`,
+        {
+          advice: "Compile again on this machine, or install what `troupe doctor` names.",
+        },
+      );
     const candidate = provider.revive(region, step.choice);
     if (isCannot(candidate))
       throw new TroupeError("plan", `${step.choice.provider} cannot revive ${step.choice.id}: ${candidate.cannot}`, {
