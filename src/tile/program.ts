@@ -203,16 +203,7 @@ export interface StoreOp {
   readonly reduce: StoreReduce | null;
   readonly where: string;
 }
-/** A block of an axis that starts at a computed or loaded position and ends before `to`: one entry of a work list. */
-export interface BlockOp {
-  readonly kind: "block";
-  readonly index: Index;
-  /** i32 without axes. */
-  readonly from: Operand;
-  readonly to: Operand;
-  readonly where: string;
-}
-/** The part of an axis that a loop visits, in positions: [from, to) ∩ [0, size); null is the end of the axis there. */
+/** The part of an axis that a loop visits, in positions (bounds are constants or i32 values without axes): [from, to) ∩ [0, size); null is the end of the axis there. */
 export interface Range {
   readonly from: Operand | null;
   readonly to: Operand | null;
@@ -253,7 +244,7 @@ export type ValueOp =
   | DotOp
   | PickOp
   | StackOp;
-export type Op = ValueOp | StoreOp | BlockOp | LoopOp;
+export type Op = ValueOp | StoreOp | LoopOp;
 
 export interface TileProgram {
   readonly name: string;

@@ -146,8 +146,6 @@ export interface Tracer<X extends Axis> {
   gather<A extends X, Y extends Axis>(axis: A, positions: Tile<"i32", Y>): At<A, Y>;
   /** The places along an axis that lie at a shift, stride or fraction of another's: convolution, upsampling. */
   window<A extends X, Y extends X>(axis: A, from: Block<Y> | Y, options?: WindowOptions): At<A, Y>;
-  /** A block that starts at a computed place and ends before `to`: an entry of a work list. */
-  block<A extends X>(axis: A, from: Scalar | number, to: Scalar | number): Block<A>;
 
   /** Axes without a place are taken whole. A place outside the tensor reads 0. */
   load<D extends DType, A extends Axis, const I extends readonly At<A, Axis>[]>(
@@ -198,6 +196,8 @@ export interface Tracer<X extends Axis> {
     body: (at: Block<A>, carry: C) => C,
     span?: Span<P>,
   ): C;
+  /** Visit an axis block by block for what it stores. */
+  forEach<A extends X, P extends X = never>(axis: A, body: (at: Block<A>) => void, span?: Span<P>): void;
   /** Visit an axis position by position. */
   loopEach<A extends X, C extends Carry, P extends X = never>(
     axis: A,
