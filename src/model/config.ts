@@ -37,6 +37,8 @@ export const vaeSchema = z
     layers_per_block: count(100).default(1),
     norm_num_groups: count(65_536).default(32),
     act_fn: z.literal("silu").default("silu"),
+    /** Pixels a side that it was trained at: the size of a picture unless another is asked for. */
+    sample_size: count(65_536).default(1024),
     scaling_factor: z.number().positive().default(0.18215),
     shift_factor: z.number().nullish(),
     use_post_quant_conv: z.boolean().default(true),

@@ -2,15 +2,12 @@
 import { join } from "node:path";
 import type { Component } from "../../compile/component.js";
 import type { DType } from "../../core/dtype.js";
+import { openFlux, type FluxCheckpoint } from "../../model/checkpoint.js";
 import { clipGraph } from "../../model/clip.js";
 import { fluxPrepareGraph, fluxStepGraph } from "../../model/flux.js";
-import { readFluxFolder, type FluxFolder } from "../../model/folder.js";
-import { clipNames, t5Names, vaeNames } from "../../model/names.js";
 import { t5Graph } from "../../model/t5.js";
 import { vaeDecodeGraph, vaeFactor } from "../../model/vae.js";
 import { checkWeights } from "../../model/weights.js";
-import { openWeights } from "../../weights/folder.js";
-import type { WeightStore } from "../../weights/store.js";
 import { latentGrid, type ImageSize, type LatentGrid } from "./latents.js";
 import { loadTokenizer, type PromptTokenizer } from "./tokenize.js";
 
@@ -19,38 +16,24 @@ export type ComponentName = (typeof COMPONENTS)[number];
 
 /** An opened folder: configs, tokenizers, weight files. */
 export interface ImageModel {
-  readonly config: FluxFolder;
+  readonly config: FluxCheckpoint;
   readonly clipTokenizer: PromptTokenizer;
   readonly t5Tokenizer: PromptTokenizer;
-  readonly weights: Readonly<Record<"clip" | "t5" | "transformer" | "vae", WeightStore>>;
   close(): Promise<void>;
 }
 
 /** Throws TroupeError("io" | "model" | "weights") naming the file. */
 export async function openImageModel(folder: string): Promise<ImageModel> {
-  const config = await readFluxFolder(folder);
-  const opened: WeightStore[] = [];
-  const open = async (component: string): Promise<WeightStore> => {
-    const store = await openWeights(join(folder, component));
-    opened.push(store);
-    return store;
-  };
-  const close = async (): Promise<void> => void (await Promise.all(opened.map((store) => store.close())));
+  const config = await openFlux(folder);
   try {
     return {
       config,
       clipTokenizer: await loadTokenizer(join(folder, "tokenizer"), "clip"),
       t5Tokenizer: await loadTokenizer(join(folder, "tokenizer_2"), "t5"),
-      weights: {
-        clip: clipNames(await open("text_encoder")),
-        t5: t5Names(await open("text_encoder_2")),
-        transformer: await open("transformer"),
-        vae: vaeNames(await open("vae")),
-      },
-      close,
+      close: config.close,
     };
   } catch (error) {
-    await close();
+    await config.close();
     throw error;
   }
 }
@@ -71,21 +54,22 @@ export const stepBucket = (steps: number): number => Math.max(4, 2 ** Math.ceil(
 
 /** The graphs of all components, checked against the weight files. */
 export function imageComponents(model: ImageModel, shape: ImageShape): Readonly<Record<ComponentName, Component>> {
-  const { config, weights } = model;
+  const { config } = model;
+  const { stores } = config;
   const { dtype, textTokens, steps } = shape;
   const { rows, columns, tokens } = gridOf(model, shape.size);
   const options = { dtype, batch: 1, textTokens, imageTokens: tokens, steps };
   const clip = clipGraph(config.clip, { dtype, batch: 1, length: config.clip.max_position_embeddings });
   const t5 = t5Graph(config.t5, { dtype, batch: 1, length: textTokens });
   const components = {
-    clip: { name: "clip", graph: clip, weights: weights.clip, runs: 1 },
-    t5: { name: "t5", graph: t5, weights: weights.t5, runs: 1 },
-    prepare: { name: "prepare", graph: fluxPrepareGraph(config.flux, options), weights: weights.transformer, runs: 1 },
-    step: { name: "step", graph: fluxStepGraph(config.flux, options), weights: weights.transformer, runs: steps },
+    clip: { name: "clip", graph: clip, weights: stores.clip, runs: 1 },
+    t5: { name: "t5", graph: t5, weights: stores.t5, runs: 1 },
+    prepare: { name: "prepare", graph: fluxPrepareGraph(config.flux, options), weights: stores.flux, runs: 1 },
+    step: { name: "step", graph: fluxStepGraph(config.flux, options), weights: stores.flux, runs: steps },
     decode: {
       name: "decode",
       graph: vaeDecodeGraph(config.vae, { dtype, batch: 1, rows, columns }),
-      weights: weights.vae,
+      weights: stores.vae,
       runs: 1,
     },
   };

@@ -128,7 +128,7 @@ export class ImageEngine implements Disposable {
     await clip.run({ signal });
     await t5.run({ signal });
     prepare.write("pooled", clip.read("pooled"));
-    prepare.write("hidden", t5.read("hidden"));
+    prepare.write("hidden", t5.read("last_hidden_state"));
   }
 
   /** Computes the modulation of all noise levels; `sigmas` ends with 0. */

@@ -42,6 +42,12 @@ export interface DrawOptions {
   readonly onStage?: (stage: Stage) => void;
 }
 
+export interface TuneOptions {
+  readonly effort?: Effort | undefined;
+  readonly budgetMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A picture of 8-bit RGB. */
 export interface Image extends Picture {
   /** Writes a PNG, by atomic rename. */
@@ -52,7 +58,7 @@ export interface Image extends Picture {
 export interface Draw extends AsyncDisposable {
   (prompt: string, options?: DrawOptions): Promise<Image>;
   /** Looks for faster kernels now and goes on with what it found. */
-  tune(options?: { readonly effort?: Effort; readonly budgetMs?: number; readonly signal?: AbortSignal }): Promise<void>;
+  tune(options?: TuneOptions): Promise<void>;
   /** What each component was compiled to, for the shape drawn last. */
   readonly compiled: Readonly<Record<ComponentName, CompiledComponent>>;
   /** The engine of the shape drawn last: stage by stage access. */
@@ -119,7 +125,7 @@ class Artist {
   /** The engine of a shape, compiled when it is new or when `again` asks for more effort. */
   async ready(
     shape: ImageShape,
-    { effort = "quick", budgetMs, signal }: Pick<TextToImageOptions, "effort" | "budgetMs" | "signal">,
+    { effort = "quick", budgetMs, signal }: TuneOptions,
     again = false,
   ): Promise<ImageEngine> {
     const key = JSON.stringify(shape);
@@ -167,7 +173,7 @@ class Artist {
       });
     return Object.defineProperties((prompt: string, options: DrawOptions = {}) => artist.draw(prompt, options), {
       tune: {
-        value: (options: Parameters<Draw["tune"]>[0] = {}) =>
+        value: (options: TuneOptions = {}) =>
           artist.#inTurn(() => artist.ready(artist.#last!.shape, { effort: "quick", ...options }, true)),
       },
       engine: { get: () => artist.#last! },

@@ -20,6 +20,8 @@ export interface PromptTokenizer {
   readonly kind: TokenizerKind;
   /** One more than the largest id; the encoder's embedding must have at least as many rows. */
   readonly vocabulary: number;
+  /** Most ids that its encoder was made for; Infinity where the folder does not say. */
+  readonly maxLength: number;
   encode(text: string, length: number): TokenizedPrompt;
 }
 
@@ -49,6 +51,7 @@ export async function loadTokenizer(folder: string, kind: TokenizerKind): Promis
     endId,
     unknownId: tokenizer.token_to_id(unknown) ?? -1,
     vocabulary,
+    maxLength: typeof config.model_max_length === "number" ? config.model_max_length : Number.POSITIVE_INFINITY,
   });
 }
 
@@ -58,10 +61,11 @@ interface Rules {
   readonly endId: number;
   readonly unknownId: number;
   readonly vocabulary: number;
+  readonly maxLength: number;
 }
 
 function promptTokenizer(tokenizer: Tokenizer, rules: Rules): PromptTokenizer {
-  const { kind, padId, endId, unknownId, vocabulary } = rules;
+  const { kind, padId, endId, unknownId, vocabulary, maxLength } = rules;
   const specials = tokenizer.encode("").ids.length;
   /** Ids between the special tokens. */
   const body = (text: string): number[] => {
@@ -72,6 +76,7 @@ function promptTokenizer(tokenizer: Tokenizer, rules: Rules): PromptTokenizer {
   return {
     kind,
     vocabulary,
+    maxLength,
     encode: (text, length) => {
       if (!Number.isInteger(length) || length < specials) {
         throw new TroupeError("internal", `a prompt of ${length} ids has no room for its special tokens`);
