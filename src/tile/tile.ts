@@ -28,7 +28,7 @@ type Operand<D extends DType, B extends Axis> = Tile<D, B> | number;
  * A value inside a kernel. The receiver has the axes of the result: operands may span fewer (they broadcast by name),
  * never more. Comparisons join the axes of both sides. Every result is rounded to the tile's dtype.
  */
-export interface Tile<D extends DType, A extends Axis> extends AnyTile {
+export interface Tile<in out D extends DType, in out A extends Axis> extends AnyTile {
   readonly dtype: D;
   readonly axes: Names<A>;
   add<B extends A>(o: Operand<D, B>): Tile<D, A>;
@@ -160,8 +160,8 @@ export interface Tracer<X extends Axis> {
     reduce?: StoreReduce,
   ): void;
 
-  zeros<D extends DType, A extends X = never>(dtype: D, ...axes: A[]): Tile<D, A>;
-  full<D extends DType, A extends X = never>(dtype: D, value: number, ...axes: A[]): Tile<D, A>;
+  zeros<D extends DType, const A extends readonly X[]>(dtype: D, ...axes: A): Tile<D, A[number]>;
+  full<D extends DType, const A extends readonly X[]>(dtype: D, value: number, ...axes: A): Tile<D, A[number]>;
   /** Positions along an axis. */
   iota<A extends X>(at: Block<A> | A): Tile<"i32", A>;
   iota<A extends X>(at: Point<A>): Scalar;
