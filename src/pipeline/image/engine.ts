@@ -4,6 +4,7 @@ import type { CompiledComponent } from "../../compile/component.js";
 import type { Machine } from "../../compile/machine.js";
 import { TroupeError } from "../../core/error.js";
 import { ropeTables } from "../../model/rope.js";
+import { waves } from "../../model/sinusoid.js";
 import { COMPONENTS, gridOf, type ComponentName, type ImageModel, type ImageShape } from "./components.js";
 import { packedNoise, positionIds } from "./latents.js";
 import { toPicture, type Picture } from "./png.js";
@@ -138,8 +139,8 @@ export class ImageEngine implements Disposable {
     const steps = sigmas.length - 1;
     if (steps > room) throw new TroupeError("internal", `${steps} noise levels for a plan of ${room}`);
     const level = (i: number): number => sigmas[Math.min(i, steps)]!;
-    prepare.write("sigmas", bytesOf(Float32Array.from({ length: room }, (_, i) => level(i))));
-    if (this.#model.config.flux.guidance_embeds) prepare.write("guidance", bytesOf(Float32Array.of(guidance)));
+    prepare.write("sigmas", bytesOf(waves(Array.from({ length: room }, (_, i) => level(i)))));
+    if (this.#model.config.flux.guidance_embeds) prepare.write("guidance", bytesOf(waves([guidance])));
     await prepare.run({ signal });
     step.write("context", prepare.read("context"));
     step.write("modulation", prepare.read("modulation"));
