@@ -4,12 +4,8 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { debugLevel } from "../core/debug.js";
 import { EXIT, messageOf, TroupeError } from "../core/error.js";
-import { compileCommand } from "./compile.js";
-import { conformCommand } from "./conform.js";
 import { demoCommand } from "./demo.js";
 import { doctorCommand } from "./doctor.js";
-import { explainCommand } from "./explain.js";
-import { followCommand } from "./follow.js";
 import { runCommand } from "./run.js";
 import { verifyCommand } from "./verify.js";
 
@@ -31,17 +27,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .description("Compiles generative models for this machine from every kernel provider on it, and runs them.")
     .version(version)
     .exitOverride();
-  for (const add of [
-    demoCommand,
-    doctorCommand,
-    runCommand,
-    compileCommand,
-    explainCommand,
-    verifyCommand,
-    conformCommand,
-    followCommand,
-  ])
-    // prettier-ignore
+  for (const add of [demoCommand, doctorCommand, runCommand, verifyCommand])
     program.addCommand(add(context).exitOverride());
   try {
     await program.parseAsync([...args], { from: "user" });

@@ -51,7 +51,11 @@ export const modelFlags = (command: Command): Command =>
     .option("--dtype <dtype>", "auto, f32 or bf16", oneOf("auto", "f32", "bf16"), "auto")
     .option("--threads <count>", "CPU threads", whole(1))
     .option("--size <WxH>", "pixels", pixels)
-    .option("--effort <effort>", "how long to look for kernels when no plan is stored: none, quick, full", oneOf("none", "quick", "full")) // prettier-ignore
+    .option(
+      "--effort <effort>",
+      "how long to look for kernels when no plan is stored: none, quick, full",
+      oneOf("none", "quick", "full"),
+    ) // prettier-ignore
     .option("--budget <time>", "most time for tuning, like 90s or 5m", duration)
     .option("--json", "print JSON lines")
     .option("--quiet", "print results only");

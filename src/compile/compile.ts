@@ -38,7 +38,10 @@ export async function compileComponents(
 ): Promise<readonly CompiledComponent[]> {
   const prepared = components.map((component) => prepare(machine, component));
   const compiled: CompiledComponent[] = [];
-  for (const item of prepared) compiled.push(await byRules(machine, item));
+  for (const item of prepared) {
+    options.signal?.throwIfAborted();
+    compiled.push(await byRules(machine, item));
+  }
   return compiled;
 }
 
@@ -71,7 +74,8 @@ async function planOf(
     const versions = Object.fromEntries(providers.map(({ name, version }) => [name, version]));
     return assemble(selection, { target: machine.device.target, versions, label });
   } catch (error) {
-    if (error instanceof TroupeError && error.code === "plan") debug(3, `${component.name}: no ${label} plan: ${error.message}`);
+    if (error instanceof TroupeError && error.code === "plan")
+      debug(3, `${component.name}: no ${label} plan: ${error.message}`);
     throw error;
   }
 }

@@ -28,7 +28,13 @@ export interface CompiledComponent {
 
 /** What compiling tells on the way. */
 export type CompileEvent =
-  | { readonly kind: "tune"; readonly done: number; readonly total: number; readonly title: string; readonly secondsLeft?: number }
+  | {
+      readonly kind: "tune";
+      readonly done: number;
+      readonly total: number;
+      readonly title: string;
+      readonly secondsLeft?: number;
+    }
   | { readonly kind: "plan"; readonly component: string; readonly label: string }
   | { readonly kind: "build"; readonly component: string; readonly done: number; readonly total: number }
   | { readonly kind: "note"; readonly text: string };

@@ -22,7 +22,11 @@ export function conversionsBy(providers: readonly Provider[]): NonNullable<Selec
   };
 }
 
-function choose(type: TensorType, providers: readonly Provider[], graph: ReturnType<typeof conversionGraph>): ConversionChoice | undefined {
+function choose(
+  type: TensorType,
+  providers: readonly Provider[],
+  graph: ReturnType<typeof conversionGraph>,
+): ConversionChoice | undefined {
   const regions = new Regions(graph);
   const region = regions.region(regions.work.map((node) => node.id));
   for (const provider of providers) {

@@ -16,7 +16,11 @@ const FLOPS_PER_US = { native: 30_000, script: 1_500 } as const;
 const WHOLE_BONUS = 0.5;
 
 /** Records by signature for all proposals, first candidates only. */
-export function ruleRecords(proposals: Proposals, providers: readonly Provider[], threads: number): ReadonlyMap<string, RegionRecord> {
+export function ruleRecords(
+  proposals: Proposals,
+  providers: readonly Provider[],
+  threads: number,
+): ReadonlyMap<string, RegionRecord> {
   const records = new Map<string, RegionRecord>();
   for (const [signature, [first]] of proposals.bySignature)
     records.set(signature, ruleRecord(first!, providers, threads));

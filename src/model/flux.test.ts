@@ -4,16 +4,10 @@ import type { RefTensor } from "../graph/op.js";
 import { formulaStore } from "../weights/formula.js";
 import { fluxSchema, parseConfig, type FluxConfig } from "./config.js";
 import { fluxPrepareGraph, fluxStepGraph, type FluxOptions } from "./flux.js";
-import { ropeTables } from "./rope.js";
+import { positionIds, ropeTables } from "./rope.js";
 import { waves } from "./sinusoid.js";
 import { expectSummary, formulaInput, golden, rowError, runGraph, tensor } from "./golden.test.support.js";
 import { requiredTensors } from "./weights.js";
-
-/** Positions of `text` text tokens and a grid. */
-function positions(text: number, rows: number, columns: number): number[] {
-  const image = Array.from({ length: rows * columns }, (_, i) => [0, Math.floor(i / columns), i % columns]);
-  return [...Array<number>(3 * text).fill(0), ...image.flat()];
-}
 
 interface Run {
   readonly prepared: Readonly<Record<string, RefTensor>>;
@@ -25,7 +19,7 @@ const GRID = { textTokens: 5, imageTokens: 6 } as const;
 /** Both graphs at one of `sigmas`, on formula weights and inputs. */
 async function run(config: FluxConfig, sigmas: readonly number[], step: number, round = false): Promise<Run> {
   const options: FluxOptions = { dtype: round ? "bf16" : "f32", batch: 1, steps: sigmas.length, probes: true, ...GRID };
-  const { cos, sin } = ropeTables(config, positions(5, 2, 3));
+  const { cos, sin } = ropeTables(config, positionIds(5, { rows: 2, columns: 3 }));
   const prepared = await runGraph(
     fluxPrepareGraph(config, options),
     {
@@ -91,7 +85,7 @@ test("a batch computes each prompt as if alone", async () => {
   const config = parseConfig(fluxSchema, { ...golden.flux_schnell!.config, num_layers: 1, num_single_layers: 1 }, "flux"); // prettier-ignore
   const options = { dtype: "f32", steps: 1, ...GRID } as const;
   const store = formulaStore({ ...Object.fromEntries(requiredTensors(fluxPrepareGraph(config, { ...options, batch: 1 }))), ...Object.fromEntries(requiredTensors(fluxStepGraph(config, { ...options, batch: 1 }))) }); // prettier-ignore
-  const { cos, sin } = ropeTables(config, positions(5, 2, 3));
+  const { cos, sin } = ropeTables(config, positionIds(5, { rows: 2, columns: 3 }));
   const both = async (hidden: RefTensor, pooled: RefTensor, latents: RefTensor): Promise<RefTensor> => {
     const batch = hidden.shape[0]!;
     const sigmas = tensor("f32", [1, 256], waves([1]));
@@ -124,9 +118,15 @@ test("a batch computes each prompt as if alone", async () => {
   }
 });
 
+test("text stands at the origin, image tokens at row and column", () => {
+  const ids = positionIds(2, { rows: 2, columns: 3 });
+  assert.deepEqual([...ids.subarray(0, 6)], [0, 0, 0, 0, 0, 0]);
+  assert.deepEqual([...ids.subarray(6)], [0, 0, 0, 0, 0, 1, 0, 0, 2, 0, 1, 0, 0, 1, 1, 0, 1, 2]);
+});
+
 test("the rotary tables agree with the reference; text rows are the identity", () => {
   const config = parseConfig(fluxSchema, golden.flux_schnell!.config, "flux");
-  const { cos, sin } = ropeTables(config, positions(5, 2, 3));
+  const { cos, sin } = ropeTables(config, positionIds(5, { rows: 2, columns: 3 }));
   const twice = (row: Float32Array): number[] => [...row].flatMap((x) => [x, x]);
   expectSummary(twice(cos.subarray(-16)), golden.flux_schnell!.rope_cos_lastrow!, "cos");
   expectSummary(twice(sin.subarray(-16)), golden.flux_schnell!.rope_sin_lastrow!, "sin");

@@ -3,8 +3,22 @@ import type { FluxConfig } from "./config.js";
 
 const THETA = 10_000;
 
+/** Positions for the rotary table, [text + image tokens, 3]: text 0, 0, 0; image 0, row, column. */
+export function positionIds(
+  textTokens: number,
+  grid: { readonly rows: number; readonly columns: number },
+): Float32Array {
+  const ids = new Float32Array((textTokens + grid.rows * grid.columns) * 3);
+  for (let row = 0; row < grid.rows; row++) {
+    for (let column = 0; column < grid.columns; column++) {
+      ids.set([0, row, column], (textTokens + row * grid.columns + column) * 3);
+    }
+  }
+  return ids;
+}
+
 /**
- * cos and sin [tokens, head dim / 2] for positions [tokens, 3] (see positionIds of the image pipeline). Axis n of
+ * cos and sin [tokens, head dim / 2] for positions [tokens, 3]. Axis n of
  * width d turns pair m by position · 10000^(−2m / d).
  */
 export function ropeTables(

@@ -29,8 +29,10 @@ export type Stage =
   | { readonly kind: "stepped"; readonly step: number; readonly steps: number }
   | { readonly kind: "decoded" };
 
-const bytesOf = (data: Float32Array | Int32Array): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-const floatsOf = (bytes: Uint8Array): Float32Array => new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+const bytesOf = (data: Float32Array | Int32Array): Uint8Array =>
+  new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+const floatsOf = (bytes: Uint8Array): Float32Array =>
+  new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 
 export class ImageEngine implements Disposable {
   readonly #model: ImageModel;
@@ -59,7 +61,10 @@ export class ImageEngine implements Disposable {
     model: ImageModel,
     shape: ImageShape,
     compiled: Readonly<Record<ComponentName, CompiledComponent>>,
-    options: { readonly signal?: AbortSignal | undefined; readonly onBuild?: (component: string, done: number, total: number) => void } = {},
+    options: {
+      readonly signal?: AbortSignal | undefined;
+      readonly onBuild?: (component: string, done: number, total: number) => void;
+    } = {},
   ): Promise<ImageEngine> {
     const loaded: [ComponentName, Session][] = [];
     try {
@@ -100,7 +105,11 @@ export class ImageEngine implements Disposable {
   async draw(request: DrawRequest): Promise<Picture> {
     const { onStage, signal } = request;
     onStage?.({ kind: "encoded", warnings: await this.encode(request.prompt, signal) });
-    const sigmas = flowSigmas(this.#model.config.scheduler, request.steps, gridOf(this.#model, this.#shape.size).tokens);
+    const sigmas = flowSigmas(
+      this.#model.config.scheduler,
+      request.steps,
+      gridOf(this.#model, this.#shape.size).tokens,
+    );
     await this.prepare(sigmas, request.guidance, signal);
     onStage?.({ kind: "prepared" });
     let latents = this.#noise(request);
@@ -148,7 +157,11 @@ export class ImageEngine implements Disposable {
   }
 
   /** One denoise step from packed latents [tokens, channels]. */
-  async step(index: number, latents: Float32Array, signal?: AbortSignal): Promise<{ velocity: Float32Array; next: Float32Array }> {
+  async step(
+    index: number,
+    latents: Float32Array,
+    signal?: AbortSignal,
+  ): Promise<{ velocity: Float32Array; next: Float32Array }> {
     const { step } = this.#sessions;
     step.write("step", bytesOf(Int32Array.of(index)));
     step.write("latents", bytesOf(latents));

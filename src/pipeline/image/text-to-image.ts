@@ -5,7 +5,15 @@ import { openMachine, type Machine } from "../../compile/machine.js";
 import { TroupeError } from "../../core/error.js";
 import type { ProviderSpec } from "../../provider/open.js";
 import type { Effort } from "../../provider/provider.js";
-import { COMPONENTS, imageComponents, openImageModel, stepBucket, type ComponentName, type ImageModel, type ImageShape } from "./components.js";
+import {
+  COMPONENTS,
+  imageComponents,
+  openImageModel,
+  stepBucket,
+  type ComponentName,
+  type ImageModel,
+  type ImageShape,
+} from "./components.js";
 import { ImageEngine, type Stage } from "./engine.js";
 import type { ImageSize } from "./latents.js";
 import { encodePng, savePng, type Picture } from "./png.js";
@@ -139,7 +147,10 @@ class Artist {
       signal,
       onEvent,
     });
-    const byName = Object.fromEntries(COMPONENTS.map((name, i) => [name, compiled[i]!])) as Record<ComponentName, CompiledComponent>;
+    const byName = Object.fromEntries(COMPONENTS.map((name, i) => [name, compiled[i]!])) as Record<
+      ComponentName,
+      CompiledComponent
+    >;
     const engine = await ImageEngine.load(this.#machine, this.#model, shape, byName, {
       signal,
       onBuild: (component, done, total) => onEvent?.({ kind: "build", component, done, total }),
@@ -151,9 +162,11 @@ class Artist {
 
   draw(prompt: string, options: DrawOptions): Promise<Image> {
     return this.#inTurn(async () => {
-      if (prompt.trim() === "")
-        throw new TroupeError("usage", "the prompt is empty", { advice: "Say what to draw." });
-      const engine = await this.ready(this.shape(options), { ...this.#options, signal: options.signal ?? this.#options.signal });
+      if (prompt.trim() === "") throw new TroupeError("usage", "the prompt is empty", { advice: "Say what to draw." });
+      const engine = await this.ready(this.shape(options), {
+        ...this.#options,
+        signal: options.signal ?? this.#options.signal,
+      });
       const { steps = this.#defaultSteps, seed = 0, guidance = GUIDANCE } = options;
       const picture = await engine.draw({
         prompt, steps, seed, guidance, latents: options.latents, signal: options.signal, onStage: options.onStage,
@@ -163,23 +176,22 @@ class Artist {
   }
 
   asFunction(): Draw {
-    const artist = this;
     const dispose = (): Promise<void> =>
       this.#inTurn(async () => {
-        for (const engine of artist.#engines.values()) engine.dispose();
-        artist.#engines.clear();
-        artist.#machine[Symbol.dispose]();
-        await artist.#model.close();
+        for (const engine of this.#engines.values()) engine.dispose();
+        this.#engines.clear();
+        this.#machine[Symbol.dispose]();
+        await this.#model.close();
       });
-    return Object.defineProperties((prompt: string, options: DrawOptions = {}) => artist.draw(prompt, options), {
+    return Object.defineProperties((prompt: string, options: DrawOptions = {}) => this.draw(prompt, options), {
       tune: {
         value: (options: TuneOptions = {}) =>
-          artist.#inTurn(() => artist.ready(artist.#last!.shape, { effort: "quick", ...options }, true)),
+          this.#inTurn(() => this.ready(this.#last!.shape, { effort: "quick", ...options }, true)),
       },
-      engine: { get: () => artist.#last! },
-      compiled: { get: () => artist.#last!.compiled },
-      model: { value: artist.#model },
-      machine: { value: artist.#machine },
+      engine: { get: () => this.#last! },
+      compiled: { get: () => this.#last!.compiled },
+      model: { value: this.#model },
+      machine: { value: this.#machine },
       dispose: { value: dispose },
       [Symbol.asyncDispose]: { value: dispose },
     }) as unknown as Draw;

@@ -64,7 +64,12 @@ export interface StageCheck {
 }
 
 /** Runs the engine on everything the golden file holds. */
-export async function verifyEngine(engine: ImageEngine, model: ImageModel, golden: Golden, signal?: AbortSignal): Promise<StageCheck[]> {
+export async function verifyEngine(
+  engine: ImageEngine,
+  model: ImageModel,
+  golden: Golden,
+  signal?: AbortSignal,
+): Promise<StageCheck[]> {
   const { shape } = engine;
   const tolerance = TOLERANCES[shape.dtype as "f32"];
   const sigmas = flowSigmas(model.config.scheduler, golden.steps, gridOf(model, shape.size).tokens);
@@ -119,7 +124,10 @@ export async function verifyEngine(engine: ImageEngine, model: ImageModel, golde
 /** Hands golden encoder results to prepare, in the engine's dtype. */
 function feed(engine: ImageEngine, pooled: Float32Array, hidden: Float32Array): void {
   const prepare = engine.session("prepare");
-  for (const [name, data] of [["pooled", pooled], ["hidden", hidden]] as const) {
+  for (const [name, data] of [
+    ["pooled", pooled],
+    ["hidden", hidden],
+  ] as const) {
     const { dtype } = prepare.type(name);
     const bytes = new Uint8Array((data.length * (dtype === "f32" ? 32 : 16)) / 8);
     convertElements(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), "f32", bytes, dtype);
