@@ -18,7 +18,7 @@ export const PASSES: readonly Pass[] = [
 ];
 
 /** A graph ready for `Regions`: every view has a window, and alternatives stand beside the plain producers. */
-export const prepareGraph = (graph: Graph, passes: readonly Pass[] = PASSES): Graph =>
+export const rewriteGraph = (graph: Graph, passes: readonly Pass[] = PASSES): Graph =>
   passes.reduce((current, { name, run }) => {
     const next = run(current);
     debug(6, () => `${graph.name}: ${name}: ${current.nodes.length} → ${next.nodes.length} nodes`);

@@ -11,7 +11,7 @@ import { verifyGraph } from "../graph/verify.js";
 import { Words } from "../graph/words.js";
 import { foldConstants } from "./fold-constants.js";
 import { mergeLinears } from "./merge-linears.js";
-import { PASSES, prepareGraph } from "./passes.js";
+import { PASSES, rewriteGraph } from "./passes.js";
 
 const filled = (type: Value, seed: number): RefTensor => ({
   ...type,
@@ -77,7 +77,7 @@ test("linears of one input get a joint product whose slices are their results", 
   assert.deepEqual(merged.sources.get(w!.id), { kind: "weight", tensors: ["q", "k", "gate"] });
   assert.deepEqual(merged.sources.get(b!.id), { kind: "weight", tensors: ["q.b", "k.b", "gate.b"] });
   const copies = (g: Graph): number => g.nodes.filter((node) => node.op === "copy").length;
-  assert.equal(copies(prepareGraph(graph)), copies(graph), "the alternative costs no copy");
+  assert.equal(copies(rewriteGraph(graph)), copies(graph), "the alternative costs no copy");
   const storage = resolveStorage(merged);
   const parts = graph.nodes
     .filter((node) => node.op === "linear" && !node.name.startsWith("v."))
@@ -101,7 +101,7 @@ test("the joint product means what the plain ones mean", () => {
 });
 
 test("plain producers stay first and regions of either way exist", () => {
-  const merged = prepareGraph(attentionBlock());
+  const merged = rewriteGraph(attentionBlock());
   for (const [, nodes] of producersOf(merged))
     if (nodes.length > 1)
       assert.deepEqual(
@@ -160,5 +160,5 @@ test("every pass keeps a graph valid, and applying all of them twice changes not
     const again = interpretGraph(graph, bindingsOf(graph)).outputs.get("out")!;
     assert.deepEqual([...again.data], [...outputs.get("out")!.data], name);
   }
-  assert.equal(prepareGraph(graph), graph);
+  assert.equal(rewriteGraph(graph), graph);
 });
