@@ -1,9 +1,11 @@
 // Tensors in host memory ↔ float64: strided windows of any dtype are read into dense row-major numbers and written back.
 import koffi from "koffi";
-import { dtypeBytes, fromF16Bits, fromF8Bits, toBf16Bits, toF16Bits, toF8Bits, type DType } from "../core/dtype.js";
-import { roundTo } from "../core/dtype.js";
+import {
+  dtypeBytes, fromF16Bits, fromF8Bits, roundTo, toBf16Bits, toF16Bits, toF8Bits, type DType,
+} from "../core/dtype.js"; // prettier-ignore
 import { sizeOf, type Shape, type Strides } from "../core/shape.js";
 import type { Address } from "../device/device.js";
+import { StridedRuns } from "./strided-runs.js";
 
 /** A window of host memory: `address` is that of its first element, strides count elements. */
 export interface HostWindow {
@@ -30,26 +32,26 @@ export const bytesAt = (address: Address, bytes: number): ArrayBuffer =>
 export class HostTensor {
   readonly window: HostWindow;
   readonly #raw: Raw;
-  readonly #runs: readonly Run[];
+  readonly #runs: StridedRuns;
 
   constructor(window: HostWindow, address: Address) {
     this.window = window;
     this.#raw = rawView(window.dtype, bytesAt(address, spanBytes(window)));
-    this.#runs = collapse(window.shape, window.strides);
+    this.#runs = new StridedRuns(window.shape, window.strides);
   }
 
   /** The elements, row-major. */
   read(): Float64Array {
     const out = new Float64Array(sizeOf(this.window.shape));
     const decode = decoders[this.window.dtype];
-    forEachRun(this.#runs, (at, index, count, stride) => decode(this.#raw as never, at, stride, out, index, count));
+    this.#runs.forEach((at, index, count, stride) => decode(this.#raw as never, at, stride, out, index, count));
     return out;
   }
 
   /** Stores elements given row-major, each rounded to the dtype. */
   write(data: Float64Array): void {
     const encode = encoders[this.window.dtype];
-    forEachRun(this.#runs, (at, index, count, stride) => encode(this.#raw as never, at, stride, data, index, count));
+    this.#runs.forEach((at, index, count, stride) => encode(this.#raw as never, at, stride, data, index, count));
   }
 }
 
@@ -76,48 +78,6 @@ const rawView = (dtype: DType, memory: ArrayBuffer): Raw => {
       return dtype satisfies never;
   }
 };
-
-interface Run {
-  readonly dim: number;
-  readonly stride: number;
-}
-
-/** Dims merged where they lie at one stride, outermost first; at least one. */
-function collapse(shape: Shape, strides: Strides): readonly Run[] {
-  const runs: { dim: number; stride: number }[] = [];
-  shape.forEach((dim, d) => {
-    const last = runs.at(-1);
-    if (dim === 1) return;
-    if (last && last.stride === dim * strides[d]!) {
-      last.dim *= dim;
-      last.stride = strides[d]!;
-    } else runs.push({ dim, stride: strides[d]! });
-  });
-  return runs.length > 0 ? runs : [{ dim: sizeOf(shape), stride: 1 }];
-}
-
-/** Calls `visit(at, index, count, stride)` for every innermost run: memory position, row-major index. */
-function forEachRun(
-  runs: readonly Run[],
-  visit: (at: number, index: number, count: number, stride: number) => void,
-): void {
-  const inner = runs.at(-1)!;
-  const outer = runs.slice(0, -1);
-  const rows = outer.reduce((product, run) => product * run.dim, 1);
-  if (inner.dim === 0 || rows === 0) return;
-  const counter = outer.map(() => 0);
-  let at = 0;
-  for (let row = 0; row < rows; row++) {
-    visit(at, row * inner.dim, inner.dim, inner.stride);
-    for (let d = outer.length - 1; d >= 0; d--) {
-      at += outer[d]!.stride;
-      counter[d]! += 1;
-      if (counter[d] !== outer[d]!.dim) break;
-      at -= outer[d]!.stride * outer[d]!.dim;
-      counter[d] = 0;
-    }
-  }
-}
 
 type Codec<T> = (raw: T, at: number, stride: number, data: Float64Array, index: number, count: number) => void;
 type Numbers = Float64Array | Float32Array | Int32Array | Int8Array | Uint8Array;

@@ -49,6 +49,13 @@ export interface Op<P extends Params = Params> {
   inverse?(params: P, input: TensorType, output: TensorType & Window): Window | undefined;
   /** view ops that join: the window of input `input` inside the output's storage. */
   joins?(params: P, inputs: readonly TensorType[], input: number, output: TensorType & Window): Window;
+  /** Random valid values of input `input` where any number will not do: indices, page tables, lengths. */
+  sample?(
+    params: P,
+    inputs: readonly TensorType[],
+    input: number,
+    uniform: () => number,
+  ): ArrayLike<number> | undefined;
   /** state ops: which output is which input, changed in place. */
   mutates?(params: P): readonly { readonly output: number; readonly input: number }[];
 }

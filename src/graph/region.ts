@@ -43,6 +43,8 @@ export class Regions {
   readonly readers: ReadonlyMap<ValueId, readonly Node[]>;
   /** Origins that must exist after a run: graph outputs and last versions of states. */
   readonly wanted: ReadonlySet<ValueId>;
+  readonly #views: readonly Node[];
+  readonly #shown: ReadonlyMap<ValueId, readonly ValueId[]>;
   readonly #shared: ReadonlySet<ValueId>;
 
   constructor(graph: Graph) {
@@ -50,51 +52,62 @@ export class Regions {
     this.storage = resolveStorage(graph);
     this.origins = originsOf(graph);
     this.work = graph.nodes.filter((node) => !hasTrait(opOf(node), "view"));
+    this.#views = graph.nodes.filter((node) => hasTrait(opOf(node), "view"));
     const readers = new Map<ValueId, Node[]>();
     for (const node of this.work)
-      for (const origin of new Set(node.inputs.flatMap((value) => [...this.origins.get(value)!])))
-        readers.set(origin, [...(readers.get(origin) ?? []), node]);
+      for (const origin of this.originsRead(node)) readers.set(origin, [...(readers.get(origin) ?? []), node]);
     this.readers = readers;
     this.wanted = new Set(
       [...graph.outputs.map((o) => o.value), ...graph.states.map((s) => s.to)].flatMap((v) => [
         ...this.origins.get(v)!,
       ]),
     );
+    this.#shown = this.#shownOrigins();
     this.#shared = this.#sharedRoots();
   }
 
-  /** The origins a node writes or, for views, shows. */
+  /** The origins a node reads, directly or through views. */
+  originsRead(node: Node): ReadonlySet<ValueId> {
+    return new Set(node.inputs.flatMap((value) => [...this.origins.get(value)!]));
+  }
+
+  /** The origins a node writes or, for views of what it writes, shows. */
   providedBy(node: Node): readonly ValueId[] {
-    const direct = node.outputs;
-    const shown = this.graph.nodes.filter(
-      (view) => hasTrait(opOf(view), "view") && view.inputs.some((v) => direct.includes(v)),
-    );
-    return [...direct, ...shown.flatMap((view) => view.outputs.filter((v) => this.origins.get(v)!.has(v)))];
+    return node.outputs.flatMap((value) => this.shownBy(value));
+  }
+
+  /** A value that a node writes, and the origins that are views of it: parts of a joint product. */
+  shownBy(value: ValueId): readonly ValueId[] {
+    return [value, ...(this.#shown.get(value) ?? [])];
   }
 
   /** The region of these work nodes, or the reason why they are none. */
   cut(ids: Iterable<NodeId>): Region | { readonly cannot: string } {
     const inside = new Set(ids);
     const workInside = this.work.filter((node) => inside.has(node.id));
-    const made = new Set(workInside.flatMap((node) => node.outputs));
+    const provided = workInside.flatMap((node) => this.providedBy(node));
+    const made = new Set(provided);
+    if (made.size < provided.length) return { cannot: "two nodes make the same value" };
     const reads = new Set(workInside.flatMap((node) => node.inputs));
     const inputs: ValueId[] = [];
     for (const value of reads) {
       const origins = [...this.origins.get(value)!];
       const madeHere = origins.filter((origin) => made.has(origin)).length;
-      if (madeHere > 0 && madeHere < origins.length) return { cannot: `only part of a joined value is made inside` };
+      if (madeHere > 0 && madeHere < origins.length) return { cannot: "only part of a joined value is made inside" };
       if (madeHere === 0) inputs.push(value);
     }
     if (!this.#isConvex(workInside, made)) return { cannot: "a path leaves the nodes and comes back" };
-    const outputs = [...made].filter(
-      (value) => this.wanted.has(value) || (this.readers.get(value) ?? []).some((node) => !inside.has(node.id)),
-    );
-    const nodes = this.graph.nodes.filter(
-      (node) => inside.has(node.id) || (hasTrait(opOf(node), "view") && this.#isInner(node, made, reads)),
-    );
+    const outputs = workInside
+      .flatMap((node) => node.outputs)
+      .filter((written) =>
+        this.shownBy(written).some(
+          (value) => this.wanted.has(value) || (this.readers.get(value) ?? []).some((node) => !inside.has(node.id)),
+        ),
+      );
+    const views = this.#innerViews(workInside, reads);
     const region = {
       graph: this.graph,
-      nodes,
+      nodes: this.graph.nodes.filter((node) => inside.has(node.id) || views.has(node)),
       inputs: inputs.map((value) => this.#operand(value)),
       outputs: outputs.map((value) => this.#operand(value)),
     };
@@ -108,32 +121,54 @@ export class Regions {
     return region;
   }
 
-  #isInner(view: Node, made: ReadonlySet<ValueId>, reads: ReadonlySet<ValueId>): boolean {
-    const origins = view.outputs.flatMap((value) => [...this.origins.get(value)!]);
-    return origins.every((origin) => made.has(origin)) && this.#leadsTo(view, reads);
-  }
-
-  #leadsTo(view: Node, reads: ReadonlySet<ValueId>): boolean {
-    return view.outputs.some(
-      (value) =>
-        reads.has(value) ||
-        this.graph.nodes.some(
-          (next) => next.inputs.includes(value) && hasTrait(opOf(next), "view") && this.#leadsTo(next, reads),
-        ),
-    );
+  /** The views that lead from what the nodes write to what they read. */
+  #innerViews(inside: readonly Node[], reads: ReadonlySet<ValueId>): ReadonlySet<Node> {
+    const here = new Set(inside.flatMap((node) => node.outputs));
+    const reachable = this.#views.filter((view) => {
+      const isHere = view.inputs.every((value) => here.has(value));
+      if (isHere) for (const value of view.outputs) here.add(value);
+      return isHere;
+    });
+    const needed = new Set(reads);
+    const inner = new Set<Node>();
+    for (const view of reachable.toReversed()) {
+      if (!view.outputs.some((value) => needed.has(value))) continue;
+      inner.add(view);
+      for (const value of view.inputs) needed.add(value);
+    }
+    return inner;
   }
 
   #isConvex(inside: readonly Node[], made: ReadonlySet<ValueId>): boolean {
+    if (inside.length === 1) return true;
     const ids = new Set(inside.map((node) => node.id));
     const tainted = new Set<ValueId>(); // origins outside that depend on the inside
     for (const node of this.work) {
-      const origins = node.inputs.flatMap((value) => [...this.origins.get(value)!]);
+      const origins = [...this.originsRead(node)];
       if (ids.has(node.id)) {
         if (origins.some((origin) => tainted.has(origin))) return false;
       } else if (origins.some((origin) => made.has(origin) || tainted.has(origin)))
-        for (const output of node.outputs) if (!made.has(output)) tainted.add(output);
+        for (const output of this.providedBy(node)) if (!made.has(output)) tainted.add(output);
     }
     return true;
+  }
+
+  /** Written value → the origins that are views of it, over any number of views. */
+  #shownOrigins(): ReadonlyMap<ValueId, readonly ValueId[]> {
+    const written = new Map<ValueId, ValueId>(); // view of one written value → that value
+    for (const node of this.work) for (const value of node.outputs) written.set(value, value);
+    const shown = new Map<ValueId, ValueId[]>();
+    const from = new Map<ValueId, ValueId>();
+    for (const view of this.#views) {
+      const [input, ...others] = view.inputs;
+      const source = from.get(input!) ?? written.get(input!);
+      if (source === undefined || others.length > 0) continue;
+      for (const value of view.outputs) {
+        from.set(value, source);
+        if (written.has(value)) shown.set(source, [...(shown.get(source) ?? []), value]);
+      }
+    }
+    return shown;
   }
 
   #operand(value: ValueId): Operand {

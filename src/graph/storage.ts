@@ -129,7 +129,22 @@ function firstUnresolved(graph: Graph, map: StorageMap): { node: Node; index: nu
   const node = graph.nodes.find(
     (n) => isView(n) && n.outputs.some((v) => !map.of(v)) && n.inputs.every((v) => map.of(v)),
   );
-  return node && { node, index: 0 };
+  return node ? { node, index: 0 } : firstStrandedJoin(graph, map);
+}
+
+/** A joined input that comes, over views, from a value that cannot lie so that the views show it in the joint one. */
+function firstStrandedJoin(graph: Graph, map: StorageMap): { node: Node; index: number } | undefined {
+  const producers = producersOf(graph);
+  const isStranded = (value: ValueId): boolean => {
+    const [producer] = producers.get(value) ?? [];
+    if (!map.of(value)) return true;
+    return producer !== undefined && isView(producer) && !opOf(producer).joins && isStranded(producer.inputs[0]!);
+  };
+  for (const node of graph.nodes) {
+    const index = opOf(node).joins ? node.inputs.findIndex(isStranded) : -1;
+    if (index >= 0) return { node, index };
+  }
+  return undefined;
 }
 
 /** Puts a copy between input `index` of `node` and its source. */

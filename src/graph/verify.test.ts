@@ -66,11 +66,11 @@ test("a graph prints one line a source and a node", () => {
 
 test("ids that do not exist or exist twice are refused", () => {
   const graph = sound();
-  refused({ ...graph, values: [...graph.values, graph.values[0]!] }, /two values have one id/);
+  refused({ ...graph, values: [...graph.values, graph.values[0]!] }, /value %0 x stands in place 5/);
   refused(withNode(graph, 1, { id: 0 }), /two nodes have one id/);
   refused(withNode(graph, 2, { inputs: [3, 99] }), /node 2 block.add \(add\) names %99, which is no value/);
   refused({ ...graph, outputs: [{ name: "z", value: 77 }] }, /output z = %77 is no value/);
-  refused({ ...graph, values: [...graph.values, { ...graph.values[0]!, id: 9, name: "lost" }] }, /%9 lost has neither/);
+  refused({ ...graph, values: [...graph.values, { ...graph.values[0]!, id: 5, name: "lost" }] }, /%5 lost has neither/);
   refused({ ...graph, sources: new Map([...graph.sources, [3, { kind: "input", name: "y" }]]) }, /a source and a prod/);
   refused({ ...graph, outputs: [...graph.outputs, ...graph.outputs] }, /two outputs are named z/);
 });

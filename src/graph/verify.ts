@@ -25,11 +25,12 @@ const label = (value: Value): string => `value %${value.id} ${value.name}`;
 type Producers = ReadonlyMap<ValueId, readonly Node[]>;
 type Values = ReadonlyMap<ValueId, Value>;
 
-/** Ids are unique; every value has a source or producers, not both; sources and outputs exist, and fit by name and size. */
+/** A value's id is its place in the list; every value has a source or producers, not both; sources and outputs exist, and fit by name and size. */
 function verifyValues(graph: Graph): Values {
   const values = new Map(graph.values.map((value) => [value.id, value]));
   const produced = new Set(graph.nodes.flatMap((node) => node.outputs));
-  if (values.size !== graph.values.length) fail(graph, "two values have one id");
+  const misplaced = graph.values.findIndex((value, place) => value.id !== place);
+  if (misplaced >= 0) fail(graph, `${label(graph.values[misplaced]!)} stands in place ${misplaced}`);
   if (new Set(graph.nodes.map((node) => node.id)).size !== graph.nodes.length) fail(graph, "two nodes have one id");
   for (const value of graph.values) {
     const source = graph.sources.get(value.id);

@@ -35,6 +35,8 @@ export const vaeSchema = z
     block_out_channels: z.array(count(65_536)).min(1).max(10).default([64]),
     up_block_types: z.array(z.literal("UpDecoderBlock2D")).default(["UpDecoderBlock2D"]),
     layers_per_block: count(100).default(1),
+    /** Pixels a side of the pictures it was trained on. */
+    sample_size: count(65_536).default(32),
     norm_num_groups: count(65_536).default(32),
     act_fn: z.literal("silu").default("silu"),
     scaling_factor: z.number().positive().default(0.18215),

@@ -16,17 +16,22 @@ export interface RegionStep {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   readonly packs: readonly Pack[];
+  /** Output `output` may lie where input `input` lay, if that dies here. */
+  readonly aliases: readonly { readonly output: number; readonly input: number }[];
   readonly workspaceBytes: number;
+  /** Measured median; absent when nothing was measured. */
+  readonly us?: number;
 }
 
 /** A value brought into another layout: the region of `conversionGraph` computed by one candidate. */
 export interface ConvertStep {
   readonly kind: "convert";
   readonly value: ValueId;
-  readonly from: Layout;
-  readonly to: Layout;
+  readonly from?: Layout;
+  readonly to?: Layout;
   readonly choice: Choice;
   readonly workspaceBytes: number;
+  readonly us?: number;
 }
 
 export type PlanStep = RegionStep | ConvertStep;
@@ -34,13 +39,17 @@ export type PlanStep = RegionStep | ConvertStep;
 /** A value at a region's border and the layout it is read or written in. */
 export interface Port {
   readonly value: ValueId;
-  readonly layout: Layout;
+  /** Absent: the default one. */
+  readonly layout?: Layout;
 }
 
-/** A buffer of the arena: the storage of a root value in one layout. Windows of the root lie inside it. */
+/**
+ * A buffer of the arena: the storage of a root value in one layout. Windows of the root lie inside it. Roots that are
+ * sources (inputs, weights, constants, states) or hold graph outputs have none: whoever runs the plan binds them.
+ */
 export interface Placement {
   readonly root: ValueId;
-  readonly layout: Layout;
+  readonly layout?: Layout;
   readonly offsetBytes: number;
   readonly bytes: number;
 }

@@ -106,11 +106,6 @@ class Run extends Evaluator {
         case "store":
           this.store(op);
           break;
-        case "block": {
-          const [from, to] = this.#bounds(op.index.axis, op.from, op.to);
-          this.enter(op.index, from, to);
-          break;
-        }
         case "loop": {
           const [from, to] = this.#bounds(op.index.axis, op.range.from, op.range.to);
           const block = this.blockOf(op.index);

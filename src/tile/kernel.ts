@@ -17,20 +17,26 @@ export interface AxisSpec<A extends Axis = Axis> {
 }
 export type Params = Readonly<Record<string, TensorSpec | AxisSpec | null>>;
 
+type Names = readonly Axis[];
+const tensor = <D extends DType, const A extends Names, M extends Mode>(
+  mode: M,
+  dtype: D,
+  axes: A,
+): TensorSpec<D, A[number], M> => ({ kind: "tensor", mode, dtype, axes });
+
 /** A tensor that is read. Axes in the order of its dims; none is a scalar. */
-export const input = <D extends DType, const A extends Axis = never>(dtype: D, ...axes: A[]): TensorSpec<D, A, "in"> => ({
-  kind: "tensor", mode: "in", dtype, axes,
-}); // prettier-ignore
+export const input = <D extends DType, const A extends Names>(dtype: D, ...axes: A): TensorSpec<D, A[number], "in"> =>
+  tensor("in", dtype, axes);
 
 /** A tensor that is written; what was in it is lost. */
-export const output = <D extends DType, const A extends Axis = never>(dtype: D, ...axes: A[]): TensorSpec<D, A, "out"> => ({
-  kind: "tensor", mode: "out", dtype, axes,
-}); // prettier-ignore
+export const output = <D extends DType, const A extends Names>(dtype: D, ...axes: A): TensorSpec<D, A[number], "out"> =>
+  tensor("out", dtype, axes);
 
 /** A tensor that is read and written in place; elements not stored keep what they had. */
-export const inout = <D extends DType, const A extends Axis = never>(dtype: D, ...axes: A[]): TensorSpec<D, A, "inout"> => ({
-  kind: "tensor", mode: "inout", dtype, axes,
-}); // prettier-ignore
+export const inout = <D extends DType, const A extends Names>(
+  dtype: D,
+  ...axes: A
+): TensorSpec<D, A[number], "inout"> => tensor("inout", dtype, axes);
 
 /** An axis that no tensor has (the parts of a split), or one whose size the text fixes (the 2 of a pair). */
 export const axis = <const A extends Axis>(name: A, size: number | null = null): AxisSpec<A> => ({

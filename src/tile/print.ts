@@ -88,8 +88,6 @@ function text(op: Exclude<Op, LoopOp>): string {
       return made(`load ${op.tensor} ${places(op.at)}`);
     case "store":
       return `store ${op.tensor} ${places(op.at)} ${op.reduce === null ? "" : `${op.reduce} `}${id(op.value)}`;
-    case "block":
-      return `block ${index(op.index)} from ${operand(op.from)} to ${operand(op.to)}`;
     case "full":
       return made(`full ${operand(op.value)}`);
     case "iota":

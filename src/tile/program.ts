@@ -9,6 +9,8 @@
 // - A live element read at a position outside the tensor is 0; a store to a position outside it does nothing.
 // - Every float result is rounded to its own dtype. Sums and dots accumulate at least in f32 (i32 for i8), in any
 //   order, and are rounded once. i32 wraps.
+// - Left open: max, min, argmax and argmin of NaN; integer division by 0; shifts by less than 0 or more than 31;
+//   casts of NaN or of numbers beyond i32 to integers.
 import type { DType } from "../core/dtype.js";
 
 /** Names a value; unique in the program, defined before use in text order. */
@@ -203,16 +205,7 @@ export interface StoreOp {
   readonly reduce: StoreReduce | null;
   readonly where: string;
 }
-/** A block of an axis that starts at a computed or loaded position and ends before `to`: one entry of a work list. */
-export interface BlockOp {
-  readonly kind: "block";
-  readonly index: Index;
-  /** i32 without axes. */
-  readonly from: Operand;
-  readonly to: Operand;
-  readonly where: string;
-}
-/** The part of an axis that a loop visits, in positions: [from, to) ∩ [0, size); null is the end of the axis there. */
+/** The part of an axis that a loop visits, in positions (bounds are constants or i32 values without axes): [from, to) ∩ [0, size); null is the end of the axis there. */
 export interface Range {
   readonly from: Operand | null;
   readonly to: Operand | null;
@@ -253,7 +246,7 @@ export type ValueOp =
   | DotOp
   | PickOp
   | StackOp;
-export type Op = ValueOp | StoreOp | BlockOp | LoopOp;
+export type Op = ValueOp | StoreOp | LoopOp;
 
 export interface TileProgram {
   readonly name: string;

@@ -15,16 +15,15 @@ export function valuesOf(program: TileProgram): ReadonlyMap<ValueId, Value> {
   const values = new Map<ValueId, Value>();
   for (const op of allOps(program.body)) {
     if (op.kind === "loop") for (const value of [...op.args, ...op.results]) values.set(value.id, value);
-    else if (op.kind !== "store" && op.kind !== "block") values.set(op.id, op);
+    else if (op.kind !== "store") values.set(op.id, op);
   }
   return values;
 }
 
-/** Every index, by id: the grid's, the loops', the blocks'. */
+/** Every index, by id: the grid's, the loops'. */
 export function indicesOf(program: TileProgram): ReadonlyMap<IndexId, Index> {
   const indices = new Map<IndexId, Index>(program.grid.map((index) => [index.id, index]));
-  for (const op of allOps(program.body))
-    if (op.kind === "loop" || op.kind === "block") indices.set(op.index.id, op.index);
+  for (const op of allOps(program.body)) if (op.kind === "loop") indices.set(op.index.id, op.index);
   return indices;
 }
 

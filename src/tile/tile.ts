@@ -28,7 +28,7 @@ type Operand<D extends DType, B extends Axis> = Tile<D, B> | number;
  * A value inside a kernel. The receiver has the axes of the result: operands may span fewer (they broadcast by name),
  * never more. Comparisons join the axes of both sides. Every result is rounded to the tile's dtype.
  */
-export interface Tile<D extends DType, A extends Axis> extends AnyTile {
+export interface Tile<in out D extends DType, in out A extends Axis> extends AnyTile {
   readonly dtype: D;
   readonly axes: Names<A>;
   add<B extends A>(o: Operand<D, B>): Tile<D, A>;
@@ -76,12 +76,12 @@ export interface Tile<D extends DType, A extends Axis> extends AnyTile {
   /** Position along the axis of the largest element, ties to the first. */
   argmax<X extends A>(over: X): Tile<"i32", Exclude<A, X>>;
   argmin<X extends A>(over: X): Tile<"i32", Exclude<A, X>>;
-  eq<B extends Axis>(o: Operand<D, B>): Tile<"bool", A | B>;
-  ne<B extends Axis>(o: Operand<D, B>): Tile<"bool", A | B>;
-  lt<B extends Axis>(o: Operand<D, B>): Tile<"bool", A | B>;
-  le<B extends Axis>(o: Operand<D, B>): Tile<"bool", A | B>;
-  gt<B extends Axis>(o: Operand<D, B>): Tile<"bool", A | B>;
-  ge<B extends Axis>(o: Operand<D, B>): Tile<"bool", A | B>;
+  eq<B extends Axis = never>(o: Operand<D, B>): Tile<"bool", A | B>;
+  ne<B extends Axis = never>(o: Operand<D, B>): Tile<"bool", A | B>;
+  lt<B extends Axis = never>(o: Operand<D, B>): Tile<"bool", A | B>;
+  le<B extends Axis = never>(o: Operand<D, B>): Tile<"bool", A | B>;
+  gt<B extends Axis = never>(o: Operand<D, B>): Tile<"bool", A | B>;
+  ge<B extends Axis = never>(o: Operand<D, B>): Tile<"bool", A | B>;
   /** This where the mask holds, `otherwise` elsewhere. */
   where<M extends A, B extends A>(mask: Tile<"bool", M>, otherwise: Operand<D, B>): Tile<D, A>;
   to<E extends DType>(dtype: E): Tile<E, A>;
@@ -146,8 +146,6 @@ export interface Tracer<X extends Axis> {
   gather<A extends X, Y extends Axis>(axis: A, positions: Tile<"i32", Y>): At<A, Y>;
   /** The places along an axis that lie at a shift, stride or fraction of another's: convolution, upsampling. */
   window<A extends X, Y extends X>(axis: A, from: Block<Y> | Y, options?: WindowOptions): At<A, Y>;
-  /** A block that starts at a computed place and ends before `to`: an entry of a work list. */
-  block<A extends X>(axis: A, from: Scalar | number, to: Scalar | number): Block<A>;
 
   /** Axes without a place are taken whole. A place outside the tensor reads 0. */
   load<D extends DType, A extends Axis, const I extends readonly At<A, Axis>[]>(
@@ -162,9 +160,10 @@ export interface Tracer<X extends Axis> {
     reduce?: StoreReduce,
   ): void;
 
-  zeros<D extends DType, A extends X = never>(dtype: D, ...axes: A[]): Tile<D, A>;
-  full<D extends DType, A extends X = never>(dtype: D, value: number, ...axes: A[]): Tile<D, A>;
-  /** Positions along an axis. */
+  /** Axes of which a block is in scope are that block, others are whole. */
+  zeros<D extends DType, const A extends readonly X[]>(dtype: D, ...axes: A): Tile<D, A[number]>;
+  full<D extends DType, const A extends readonly X[]>(dtype: D, value: number, ...axes: A): Tile<D, A[number]>;
+  /** Positions along a block, along a whole axis, or of a point. */
   iota<A extends X>(at: Block<A> | A): Tile<"i32", A>;
   iota<A extends X>(at: Point<A>): Scalar;
   /** Number of positions of an axis. */
@@ -198,6 +197,8 @@ export interface Tracer<X extends Axis> {
     body: (at: Block<A>, carry: C) => C,
     span?: Span<P>,
   ): C;
+  /** Visit an axis block by block for what it stores. */
+  forEach<A extends X, P extends X = never>(axis: A, body: (at: Block<A>) => void, span?: Span<P>): void;
   /** Visit an axis position by position. */
   loopEach<A extends X, C extends Carry, P extends X = never>(
     axis: A,

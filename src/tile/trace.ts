@@ -9,7 +9,6 @@ import {
   type Index,
   type LoopOp,
   type Op,
-  type Operand,
   type ParamDecl,
   type Position,
   type Range,
@@ -106,7 +105,7 @@ class Trace implements Recorder {
 
   record(draft: Draft, asked: Partial<Pick<Value, "dtype" | "axes" | "spans">> = {}): TracedTile {
     const where = callSite();
-    const type = this.#ruled(draft.kind, () =>
+    const type = this.#ruled("fn" in draft ? draft.fn : draft.kind, () =>
       typeOf({ id: -1, dtype: "f32", axes: [], spans: [], where, ...asked, ...draft } as ValueOp, this.#scope),
     );
     const value = this.#value(type);
@@ -232,14 +231,6 @@ class Trace implements Recorder {
       position: { kind: "window", along: axis, axis: name, index: source?.index?.id ?? null, stride, offset: operand(this, offset), divide },
     }; // prettier-ignore
   }
-  block(axis: string, from: Number_, to: Number_): Place {
-    const where = callSite();
-    const range: Range = { from: operand(this, from), to: operand(this, to), part: null };
-    this.#ruled("block", () => checkRange(range, this.#scope));
-    const index = this.#index(axis, "block");
-    this.#region.ops.push({ kind: "block", index, from: range.from as Operand, to: range.to as Operand, where });
-    return this.#place(index);
-  }
   load(tensor: ParamDecl, ...at: Place[]): TracedTile {
     return this.record({ kind: "load", tensor: tensor.name, at: at.map((place) => this.#usable(place).position) });
   }
@@ -293,6 +284,13 @@ class Trace implements Recorder {
     span?: SpanOptions,
   ): TracedCarry {
     return this.#loop(axis, "block", init, body, span);
+  }
+  forEach(axis: string, body: (at: Place) => void, span?: SpanOptions): void {
+    const visit = (at: Place): TracedCarry => {
+      body(at);
+      return {};
+    };
+    this.#loop(axis, "block", {}, visit, span);
   }
   loopEach(
     axis: string,

@@ -51,19 +51,12 @@ class Verifier {
 
   #body(ops: readonly Op[]): void {
     const values: number[] = [];
-    const indices: number[] = [];
     for (const op of ops)
-      this.#at(op.kind, op.where, () => {
+      this.#at("fn" in op ? op.fn : op.kind, op.where, () => {
         switch (op.kind) {
           case "store":
             checkStore(op, this.#scope);
             this.#stored.add(op.tensor);
-            return;
-          case "block":
-            checkRange({ from: op.from, to: op.to, part: null }, this.#scope);
-            if (op.index.step !== "block") this.#broken("a block's index is a block");
-            this.#open(op.index);
-            indices.push(op.index.id);
             return;
           case "loop":
             this.#loop(op);
@@ -81,7 +74,6 @@ class Verifier {
         }
       });
     for (const id of values) this.#values.delete(id);
-    for (const id of indices) this.#indices.delete(id);
   }
 
   #loop(op: LoopOp): void {
@@ -106,7 +98,7 @@ class Verifier {
     const inner = new Map<number, Value>(op.args.map((arg) => [arg.id, arg]));
     for (const made of op.body) {
       if (made.kind === "loop") for (const result of made.results) inner.set(result.id, result);
-      else if (made.kind !== "store" && made.kind !== "block") inner.set(made.id, made);
+      else if (made.kind !== "store") inner.set(made.id, made);
     }
     body();
     op.yields.forEach((id, i) => {

@@ -8,9 +8,10 @@ export interface Score {
   readonly rightGround: boolean;
 }
 
-/** `planes` is [3, 256, 256] in [-1, 1]. */
-export function score(planes: Float32Array, scene: Scene): Score {
-  const pixel = pixelsOf(planes);
+/** The colour at column x and row y, channels from 0 to 255. */
+export type Pixels = (x: number, y: number) => Rgb;
+
+export function score(pixel: Pixels, scene: Scene): Score {
   const right = scene.things.filter(({ place, color }) => colorAt(pixel, centreOf(place), scene.ground) === color);
   return {
     objects: scene.things.length,
@@ -19,10 +20,8 @@ export function score(planes: Float32Array, scene: Scene): Score {
   };
 }
 
-type Pixels = (x: number, y: number) => Rgb;
-
-/** Colours from 0 to 255. */
-function pixelsOf(planes: Float32Array): Pixels {
+/** Of planes [3, 256, 256] in [-1, 1]. */
+export function planePixels(planes: Float32Array): Pixels {
   const byte = (value: number): number => Math.min(255, Math.max(0, (value + 1) * 127.5));
   const count = SIZE * SIZE;
   return (x, y) => {
@@ -30,6 +29,14 @@ function pixelsOf(planes: Float32Array): Pixels {
     return [byte(planes[i]!), byte(planes[count + i]!), byte(planes[2 * count + i]!)];
   };
 }
+
+/** Of interleaved 8-bit RGB, 256 × 256. */
+export const bytePixels =
+  (bytes: Uint8Array): Pixels =>
+  (x, y) => {
+    const i = 3 * (y * SIZE + x);
+    return [bytes[i]!, bytes[i + 1]!, bytes[i + 2]!];
+  };
 
 function* box(pixel: Pixels, left: number, top: number, right: number, bottom: number): Generator<Rgb> {
   for (let y = top; y < bottom; y++) for (let x = left; x < right; x++) yield pixel(x, y);

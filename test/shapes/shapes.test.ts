@@ -8,7 +8,9 @@ import { SafetensorsFile } from "../../src/weights/safetensors.js";
 import { readNumbers } from "../../src/weights/store.js";
 import { render } from "./render.js";
 import { caption, COLORS, GROUNDS, keysOf, PLACES, random, scene, SHAPES, SIZES, type Scene } from "./scene.js";
-import { score } from "./score.js";
+import { planePixels, score } from "./score.js";
+import { promptFollowing } from "./following.js";
+import { toPicture } from "../../src/pipeline/image/png.js";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 
@@ -54,7 +56,7 @@ test("the shipped tokenizers know every caption and none is cut off", async () =
 
 test("a drawn scene scores full marks", () => {
   for (const one of scenes(60, 3)) {
-    const { objects, rightObjects, rightGround } = score(render(one), one);
+    const { objects, rightObjects, rightGround } = score(planePixels(render(one)), one);
     assert.deepEqual([rightObjects, rightGround], [objects, true], JSON.stringify(one));
   }
 });
@@ -68,7 +70,8 @@ test("a wrong colour, a wrong place, a wrong ground and an empty picture lose th
     ],
   };
   const [first, second] = asked.things as [Scene["things"][0], Scene["things"][0]];
-  const drawn = (change: Partial<Scene>): ReturnType<typeof score> => score(render({ ...asked, ...change }), asked);
+  const drawn = (change: Partial<Scene>): ReturnType<typeof score> =>
+    score(planePixels(render({ ...asked, ...change })), asked);
   assert.equal(drawn({ things: [{ ...first, color: "green" }, second] }).rightObjects, 1);
   assert.equal(drawn({ things: [first, { ...second, place: "on the left" }] }).rightObjects, 1);
   assert.deepEqual(drawn({ ground: "gray" }).rightGround, false);
@@ -99,7 +102,7 @@ test("the reference implementation's pictures show what their captions say", asy
   asked.forEach((one, i) => {
     assert.ok(one.things.every((t) => captions[i]!.includes(`${t.size} ${t.color} ${t.shape} ${t.place}`)));
     const planes = image.subarray(i * 3 * 256 * 256, (i + 1) * 3 * 256 * 256);
-    assert.deepEqual(score(planes, one), { objects: 2, rightObjects: 2, rightGround: true });
+    assert.deepEqual(score(planePixels(planes), one), { objects: 2, rightObjects: 2, rightGround: true });
   });
 });
 
@@ -111,4 +114,29 @@ test("the world here is the world of the training script", () => {
   for (const [name, rgb] of [...Object.entries(COLORS), ...Object.entries(GROUNDS)]) {
     assert.ok(script.includes(`"${name}": (${rgb.join(", ")})`), name);
   }
+});
+
+test("a draughtsman who listens counts in full, one who mixes up two colours does not", async () => {
+  const draw = random(9);
+  const asked = new Map<string, Scene>();
+  for (let i = 0; i < 20; i++) {
+    const one = scene(draw);
+    asked.set(caption(one, draw), one);
+  }
+  const paint = (one: Scene): Uint8Array => toPicture(render(one), { height: 256, width: 256 }).pixels;
+  const seeds: number[] = [];
+  const good = await promptFollowing({ prompts: 20, seed: 9 }, async (text, seed) => {
+    seeds.push(seed);
+    return paint(asked.get(text)!);
+  });
+  const objects = [...asked.values()].reduce((sum, one) => sum + one.things.length, 0);
+  assert.deepEqual(good, { prompts: 20, objects, rightObjects: objects, rightGrounds: 20 });
+  assert.equal(new Set(seeds).size, 20);
+  const confused = await promptFollowing({ prompts: 20, seed: 9 }, async (text) => {
+    const { ground, things } = asked.get(text)!;
+    return paint({ ground, things: things.map((t) => (t.color === "red" ? { ...t, color: "green" } : t)) });
+  });
+  const reds = [...asked.values()].flatMap((one) => one.things).filter((t) => t.color === "red").length;
+  assert.ok(reds > 0);
+  assert.equal(confused.rightObjects, objects - reds);
 });

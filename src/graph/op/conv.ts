@@ -55,46 +55,65 @@ export const conv2d: Op<ConvParams> = {
       }
     return sum;
   },
-  reference: (params, [x, w, bias], [type]) => {
+  reference: ({ stride, padding }, [x, w, bias], [type]) => {
+    const [, O, height, width] = type!.shape as Four;
+    const image = padded(x!, padding);
+    const taps = tapsOf(w!, image);
     const out = new Float64Array(sizeOf(type!.shape));
-    const [B, O, height, width] = type!.shape as Four;
-    const pixels = height * width;
-    if (bias) for (let i = 0; i < B * O; i++) out.fill(bias.data[i % O]!, i * pixels, (i + 1) * pixels);
-    for (let b = 0; b < B; b++)
-      for (let o = 0; o < O; o++) addPlane(params, x!, w!, b, o, out.subarray((b * O + o) * pixels), height, width);
+    for (let line = 0; line < out.length / width; line++) {
+      const [plane, i] = [Math.floor(line / height), line % height];
+      const [b, o] = [Math.floor(plane / O), plane % O];
+      const row = out.subarray(line * width, (line + 1) * width);
+      if (bias) row.fill(bias.data[o]!);
+      const from = b * image.perBatch + i * stride * image.width;
+      addTaps(row, image.data, from, stride, taps, w!.data.subarray(o * taps.length, (o + 1) * taps.length));
+    }
     return [out];
   },
   flops: (_params, [, w, b], [out]) => sizeOf(out!.shape) * (2 * sizeOf(w!.shape.slice(1)) + (b ? 1 : 0)),
   tolerance: (_params, [x, w], dtype) => summed(dtype, sizeOf(w!.shape.slice(1)), x!.shape[3]!),
 };
 
-/** Adds one output channel of one image: tap by tap over whole rows, so that the inner loop is a scaled add. */
-function addPlane(
-  { stride, padding }: ConvParams,
-  x: RefTensor,
-  w: RefTensor,
-  b: number,
-  o: number,
-  plane: Float64Array,
-  height: number,
-  width: number,
+/** The image in a frame of zeros, so that every tap of every window lies inside. */
+function padded(x: RefTensor, [top, left, bottom, right]: Four) {
+  const [B, C, H, W] = x.shape as Four;
+  const [height, width] = [H + top + bottom, W + left + right];
+  const data = new Float64Array(B * C * height * width);
+  for (let line = 0; line < B * C * H; line++) {
+    const to = (Math.floor(line / H) * height + (line % H) + top) * width + left;
+    data.set(x.data.subarray(line * W, (line + 1) * W), to);
+  }
+  return { data, width, perChannel: height * width, perBatch: C * height * width };
+}
+
+/** Offsets in the padded image of the elements that one window reads, in the order of its weights. */
+function tapsOf(w: RefTensor, image: { readonly width: number; readonly perChannel: number }): Int32Array {
+  const [, C, kh, kw] = w.shape as Four;
+  return Int32Array.from(
+    { length: C * kh * kw },
+    (_, t) => Math.floor(t / (kh * kw)) * image.perChannel + (Math.floor(t / kw) % kh) * image.width + (t % kw),
+  );
+}
+
+/** Adds the products of all taps to one row of results, four taps a pass to store less often. */
+function addTaps(
+  row: Float64Array,
+  x: Float64Array,
+  from: number,
+  stride: number,
+  taps: Int32Array,
+  weights: Float64Array,
 ): void {
   // prettier-ignore
-  const [, C, H, W] = x.shape as Four;
-  const [, , kh, kw] = w.shape as Four;
-  for (let c = 0; c < C; c++)
-    for (let r = 0; r < kh; r++)
-      for (let s = 0; s < kw; s++) {
-        const weight = w.data[((o * C + c) * kh + r) * kw + s]!;
-        const first = Math.max(0, Math.ceil((padding[1] - s) / stride));
-        const end = Math.min(width, Math.floor((W - 1 + padding[1] - s) / stride) + 1);
-        for (let i = 0; i < height; i++) {
-          const y = i * stride + r - padding[0];
-          if (y < 0 || y >= H) continue;
-          const from = ((b * C + c) * H + y) * W + s - padding[1];
-          for (let j = first; j < end; j++) plane[i * width + j]! += weight * x.data[from + j * stride]!;
-        }
-      }
+  let t = 0;
+  for (; t + 4 <= taps.length; t += 4) {
+    const w0 = weights[t]!, w1 = weights[t + 1]!, w2 = weights[t + 2]!, w3 = weights[t + 3]!; // prettier-ignore
+    const t0 = from + taps[t]!, t1 = from + taps[t + 1]!, t2 = from + taps[t + 2]!, t3 = from + taps[t + 3]!; // prettier-ignore
+    for (let j = 0, s = 0; j < row.length; j++, s += stride)
+      row[j]! += w0 * x[t0 + s]! + w1 * x[t1 + s]! + w2 * x[t2 + s]! + w3 * x[t3 + s]!;
+  }
+  for (; t < taps.length; t++)
+    for (let j = 0; j < row.length; j++) row[j]! += weights[t]! * x[from + taps[t]! + j * stride]!;
 }
 
 /** x[B, C, H, W] → [B, C, H·factor, W·factor], every pixel repeated. */

@@ -23,6 +23,8 @@ export const embedding: Op<Record<string, never>> = {
     return table!.data[id * table!.shape[1]! + at.at(-1)!] ?? Number.NaN;
   },
   reference: (_params, [ids, table], [type]) => [rows(table!.data, table!.shape[1]!, ids!.data, sizeOf(type!.shape))],
+  sample: (_params, [ids, table], input, uniform) =>
+    input === 0 ? indices(sizeOf(ids!.shape), table!.shape[0]!, uniform) : undefined,
   flops: () => 0,
   tolerance: exact,
 };
@@ -44,6 +46,7 @@ export const takeRow: Op<Record<string, never>> = {
     const t = index!.data[b!]!;
     return t >= 0 && t < T ? x!.data[(b! * T + t) * D + d!]! : Number.NaN;
   },
+  sample: (_params, [x], input, uniform) => (input === 1 ? indices(x!.shape[0]!, x!.shape[1]!, uniform) : undefined),
   flops: () => 0,
   tolerance: exact,
 };
@@ -66,6 +69,7 @@ export const select: Op<Record<string, never>> = {
     const size = sizeOf(type!.shape);
     return [rows(table!.data, size, index!.data, size)];
   },
+  sample: (_params, [table], input, uniform) => (input === 1 ? indices(1, table!.shape[0]!, uniform) : undefined),
   flops: () => 0,
   tolerance: exact,
 };
@@ -87,9 +91,15 @@ export const firstMatch: Op<{ rule: "argmax" | "equals"; id: number }> = {
     const wanted = rule === "equals" ? id : row.reduce((a, c) => Math.max(a, c));
     return Math.max(0, row.indexOf(wanted));
   },
+  sample: ({ rule, id }, [ids], _input, uniform) =>
+    indices(sizeOf(ids!.shape), 1000, uniform).map((n) => (rule === "equals" && n < 100 ? id : n)),
   flops: (_params, [ids]) => sizeOf(ids!.shape),
   tolerance: exact,
 };
+
+/** `count` random indices below `end`. */
+const indices = (count: number, end: number, uniform: () => number): readonly number[] =>
+  Array.from({ length: count }, () => Math.floor(uniform() * end));
 
 /** Row `indices[i]` of `data` (rows of `width` elements) for every i; NaN where there is none. */
 function rows(data: Float64Array, width: number, indices: Float64Array, size: number): Float64Array {

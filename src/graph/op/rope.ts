@@ -38,6 +38,21 @@ export const rope: Op<{ style: "interleaved" | "half" }> = {
     const turned = x!.data[row + partner]! * sin!.data[t! * (D / 2) + angle]!;
     return x!.data[row + d!]! * cos!.data[t! * (D / 2) + angle]! + (second ? turned : -turned);
   },
+  reference: ({ style }, [x, cos, sin]) => {
+    const [, T, H, D] = x!.shape as [number, number, number, number];
+    const [near, apart] = style === "interleaved" ? [2, 1] : [1, D / 2]; // from pair to pair, from first to second
+    const out = new Float64Array(x!.data.length);
+    for (let head = 0; head < out.length / D; head++) {
+      const table = (Math.floor(head / H) % T) * (D / 2);
+      for (let m = 0; m < D / 2; m++) {
+        const first = head * D + m * near;
+        const [a, b] = [x!.data[first]!, x!.data[first + apart]!];
+        out[first] = a * cos!.data[table + m]! - b * sin!.data[table + m]!;
+        out[first + apart] = b * cos!.data[table + m]! + a * sin!.data[table + m]!;
+      }
+    }
+    return [out];
+  },
   flops: (_params, [x]) => sizeOf(x!.shape) * 3,
   // Two products and their sum; a pair may cancel, but then its partner does not, and both lie in one row.
   tolerance: (_params, _inputs, dtype) => stored(dtype) + 4 * arithmeticRoundoff(dtype),

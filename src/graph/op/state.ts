@@ -62,6 +62,12 @@ export const pageAppend: Op<Record<string, never>> = {
   },
   flops: () => 0,
   tolerance: exact,
+  sample: (_params, [cache, x, pages], input, uniform) =>
+    input === 2
+      ? pageTable(cache!, pages!, uniform)
+      : input === 3
+        ? lengths(x!.shape[0]!, 0, mostTokens(cache!, pages!) - x!.shape[1]!, uniform)
+        : undefined,
   mutates: () => [{ output: 0, input: 0 }],
 };
 
@@ -103,7 +109,33 @@ export const pagedAttention: Op<{ scale: number; causal: boolean }> = {
   },
   tolerance: (_params, [q, keys, , pages], dtype) =>
     evaluated(dtype, pages!.shape[1]! * keys!.shape[1]! + q!.shape[3]!, 64, 1.5),
+  sample: (_params, [q, keys, , pages], input, uniform) =>
+    input === 3
+      ? pageTable(keys!, pages!, uniform)
+      : input === 4
+        ? lengths(q!.shape[0]!, q!.shape[1]!, mostTokens(keys!, pages!), uniform)
+        : undefined,
 };
+
+/** Tokens that every sequence has pages for, when the pages are dealt out evenly. */
+const mostTokens = (cache: TensorType, pages: TensorType): number =>
+  Math.min(pages.shape[1]!, Math.floor(cache.shape[0]! / pages.shape[0]!)) * cache.shape[1]!;
+
+/** A page table in which no page serves two sequences, in random order; -1 where pages run out. */
+function pageTable(cache: TensorType, { shape }: TensorType, uniform: () => number): readonly number[] {
+  const [B, most] = shape as [number, number];
+  const each = Math.min(most, Math.floor(cache.shape[0]! / B));
+  const order = Array.from({ length: cache.shape[0]! }, (_, page) => ({ page, key: uniform() })).sort(
+    (a, b) => a.key - b.key,
+  );
+  return Array.from({ length: B * most }, (_, i) =>
+    i % most < each ? order[Math.floor(i / most) * each + (i % most)]!.page : -1,
+  );
+}
+
+/** Random lengths from `least` to `most`. */
+const lengths = (count: number, least: number, most: number, uniform: () => number): readonly number[] =>
+  Array.from({ length: count }, () => least + Math.floor(uniform() * (Math.max(least, most) - least + 1)));
 
 function queryOf(
   { scale, causal }: { readonly scale: number; readonly causal: boolean },

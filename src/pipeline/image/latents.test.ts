@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodedSize, latentGrid, packedNoise, packLatents, positionIds, unpackLatents } from "./latents.js";
+import { decodedSize, latentGrid, packedNoise, packLatents, unpackLatents } from "./latents.js";
 
 const grid = latentGrid({ height: 32, width: 48 }, 8);
 
@@ -19,12 +19,6 @@ test("a patch becomes a token: channel slowest, then row, then column", () => {
   assert.deepEqual([...tokens.subarray(0, 8)], [0, 1, 6, 7, 24, 25, 30, 31]);
   assert.deepEqual([...tokens.subarray(4 * 8, 5 * 8)], [14, 15, 20, 21, 38, 39, 44, 45]);
   assert.deepEqual(unpackLatents(tokens, 2, grid), latents);
-});
-
-test("text stands at the origin, image tokens at row and column", () => {
-  const ids = positionIds(2, grid);
-  assert.deepEqual([...ids.subarray(0, 6)], [0, 0, 0, 0, 0, 0]);
-  assert.deepEqual([...ids.subarray(6)], [0, 0, 0, 0, 0, 1, 0, 0, 2, 0, 1, 0, 0, 1, 1, 0, 1, 2]);
 });
 
 test("noise is a function of seed and image number, standard normal", () => {

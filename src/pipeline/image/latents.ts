@@ -1,6 +1,8 @@
-// Latents as the transformer sees them: 2 × 2 patches of the VAE's grid as tokens, their positions, their noise.
+// Latents as the transformer sees them: 2 × 2 patches of the VAE's grid as tokens, their noise.
 import { TroupeError } from "../../core/error.js";
 import { fillNormal } from "../../core/philox.js";
+
+export { positionIds } from "../../model/rope.js";
 
 /** Sizes in latent pixels (`height`, `width`, even) and tokens. */
 export interface LatentGrid {
@@ -60,17 +62,6 @@ function eachElement(channels: number, grid: LatentGrid, visit: (token: number, 
       }
     }
   }
-}
-
-/** Positions for the rotary table, [text + image tokens, 3]: text 0, 0, 0; image 0, row, column. */
-export function positionIds(textTokens: number, grid: Pick<LatentGrid, "rows" | "columns">): Float32Array {
-  const ids = new Float32Array((textTokens + grid.rows * grid.columns) * 3);
-  for (let row = 0; row < grid.rows; row++) {
-    for (let column = 0; column < grid.columns; column++) {
-      ids.set([0, row, column], (textTokens + row * grid.columns + column) * 3);
-    }
-  }
-  return ids;
 }
 
 /** Standard normal noise, packed, [tokens, channels * 4]; a function of seed and image number alone. */

@@ -20,6 +20,8 @@ export interface PromptTokenizer {
   readonly kind: TokenizerKind;
   /** One more than the largest id; the encoder's embedding must have at least as many rows. */
   readonly vocabulary: number;
+  /** The longest prompt in ids that its encoder was trained on. */
+  readonly maxLength: number;
   encode(text: string, length: number): TokenizedPrompt;
 }
 
@@ -49,6 +51,7 @@ export async function loadTokenizer(folder: string, kind: TokenizerKind): Promis
     endId,
     unknownId: tokenizer.token_to_id(unknown) ?? -1,
     vocabulary,
+    maxLength: longest(config.model_max_length, kind),
   });
 }
 
@@ -58,10 +61,11 @@ interface Rules {
   readonly endId: number;
   readonly unknownId: number;
   readonly vocabulary: number;
+  readonly maxLength: number;
 }
 
 function promptTokenizer(tokenizer: Tokenizer, rules: Rules): PromptTokenizer {
-  const { kind, padId, endId, unknownId, vocabulary } = rules;
+  const { kind, padId, endId, unknownId, vocabulary, maxLength } = rules;
   const specials = tokenizer.encode("").ids.length;
   /** Ids between the special tokens. */
   const body = (text: string): number[] => {
@@ -72,6 +76,7 @@ function promptTokenizer(tokenizer: Tokenizer, rules: Rules): PromptTokenizer {
   return {
     kind,
     vocabulary,
+    maxLength,
     encode: (text, length) => {
       if (!Number.isInteger(length) || length < specials) {
         throw new TroupeError("internal", `a prompt of ${length} ids has no room for its special tokens`);
@@ -84,14 +89,27 @@ function promptTokenizer(tokenizer: Tokenizer, rules: Rules): PromptTokenizer {
         ids[length - 1] = endId;
         const lost = tokenizer.decode(full.slice(length - 1, -1), { skip_special_tokens: true }).trim();
         warnings.push(
-          `${NAMES[kind]} reads ${length} tokens, the prompt has ${full.length}: "${lost}" is not seen by it`,
+          `${NAMES[kind]} reads ${length} tokens, the prompt has ${full.length}: ${quoted(lost, 80)} is not seen by it`,
         );
       }
-      const strange = [...new Set(text.split(/\s+/).filter((word) => word !== "" && !spells(word)))];
-      if (strange.length > 0) warnings.push(`${NAMES[kind]} does not know ${strange.map((w) => `"${w}"`).join(", ")}`);
+      const strange = [...new Set(text.split(/\s+/))].filter((word) => word !== "" && !spells(word));
+      if (strange.length > 0) {
+        const shown = strange.slice(0, MOST_WORDS).map((word) => quoted(word, 24));
+        const more = strange.length > MOST_WORDS ? ` and ${strange.length - MOST_WORDS} more words` : "";
+        warnings.push(`${NAMES[kind]} does not know ${shown.join(", ")}${more}`);
+      }
       return { ids, fullLength: full.length, warnings };
     },
   };
+}
+
+/** Unknown words named in a warning. */
+const MOST_WORDS = 5;
+
+/** Text in quotes, shortened, control characters escaped. */
+function quoted(text: string, most: number): string {
+  const points = [...text];
+  return JSON.stringify(points.length > most ? `${points.slice(0, most).join("")}…` : text);
 }
 
 const NAMES: Readonly<Record<TokenizerKind, string>> = { clip: "CLIP", t5: "T5" };
@@ -101,6 +119,12 @@ const NAMES: Readonly<Record<TokenizerKind, string>> = { clip: "CLIP", t5: "T5" 
  * its neighbours, the final sigma; taking capital sigma away beforehand leaves none.
  */
 const plainCase = (kind: TokenizerKind, text: string): string => (kind === "clip" ? text.replaceAll("Σ", "σ") : text);
+
+/** The config's limit, where it is one: some files say 10^30 for "none". */
+function longest(value: unknown, kind: TokenizerKind): number {
+  const usual = kind === "clip" ? 77 : 512;
+  return typeof value === "number" && Number.isInteger(value) && value > 0 && value < 100_000 ? value : usual;
+}
 
 /** Special tokens are given as text or as an object holding it. */
 function tokenText(value: unknown): string | undefined {

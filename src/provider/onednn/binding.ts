@@ -213,11 +213,10 @@ export class OneDnn implements Disposable {
     });
   }
 
-  /** A copy between layouts and dtypes; the target may be a layout that another primitive chose. */
-  reorder(src: Tensor, dst: Tensor | Packed): Found<Primitive> {
+  /** A copy between layouts and dtypes; either side may be a layout that another primitive chose. */
+  reorder(src: Tensor | Packed, dst: Tensor | Packed): Found<Primitive> {
     const scope = new NativeScope();
-    const from = this.#descriptor(scope, src);
-    const to = "descriptor" in dst ? dst.descriptor : this.#descriptor(scope, dst);
+    const [from, to] = [src, dst].map((t) => ("descriptor" in t ? t.descriptor : this.#descriptor(scope, t))) as [bigint, bigint]; // prettier-ignore
     const attributes = this.#attributes(scope, [], undefined);
     const created = scope.cell();
     const status = this.dnn.call.dnnl_reorder_primitive_desc_create(

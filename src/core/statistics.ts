@@ -1,0 +1,35 @@
+// Order statistics of measured times: machines are shared and noisy, so medians, quantiles and paired ratios.
+
+/** The quantile `q` in 0 … 1 by linear interpolation; NaN of nothing. */
+export function quantile(samples: readonly number[], q: number): number {
+  const sorted = samples.toSorted((a, b) => a - b);
+  const position = (sorted.length - 1) * q;
+  const low = sorted[Math.floor(position)] ?? Number.NaN;
+  const high = sorted[Math.ceil(position)] ?? Number.NaN;
+  return low + (high - low) * (position - Math.floor(position));
+}
+
+export const median = (samples: readonly number[]): number => quantile(samples, 0.5);
+
+export interface Interval {
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/**
+ * Median with its 95 % confidence interval from order statistics (binomial, normal approximation), which asks nothing
+ * of the distribution. Fewer than six samples give their range.
+ */
+export function medianInterval(samples: readonly number[]): Interval {
+  const sorted = samples.toSorted((a, b) => a - b);
+  const n = sorted.length;
+  const half = (1.96 * Math.sqrt(n)) / 2;
+  const low = n < 6 ? 0 : Math.max(0, Math.floor(n / 2 - half));
+  const high = n < 6 ? n - 1 : Math.min(n - 1, Math.ceil(n / 2 + half));
+  return { median: median(sorted), low: sorted[low] ?? Number.NaN, high: sorted[high] ?? Number.NaN };
+}
+
+/** How many times as fast `a` is as `b`: the median of the pairwise ratios b/a. */
+export const pairedSpeedup = (a: readonly number[], b: readonly number[]): Interval =>
+  medianInterval(a.map((time, i) => b[i]! / time));

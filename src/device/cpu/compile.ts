@@ -1,0 +1,143 @@
+// The C compiler as a service: source in, path of a shared library out, kept in the cache by everything that decides
+// what comes out. As many compilations at once as the machine has processors; equal sources compile once.
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { cacheFolder, compilerCommand, debug } from "../../core/debug.js";
+import { messageOf, TroupeError } from "../../core/error.js";
+import type { Cannot } from "../native/found.js";
+import { cpuTarget } from "./target.js";
+
+export interface Compiler {
+  readonly command: string;
+  /** First line of its --version. */
+  readonly version: string;
+  readonly flags: readonly string[];
+  /** Whether parallel loops become threads: it has OpenMP and its runtime is there. */
+  readonly openmp: boolean;
+}
+
+const BASE_FLAGS = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-w"];
+/** 512-bit vectors where the processor has them: compilers prefer 256, which is 1.1 to 1.45 times slower here. */
+const OPTIONAL_FLAGS = ["-mprefer-vector-width=512", "-fopenmp"];
+const PROBE =
+  "int troupe_probe(int n){int s=0;\n#pragma omp parallel for reduction(+:s)\nfor(int i=0;i<n;i++)s+=i;return s;}";
+
+const found = new Map<string, Promise<Compiler | Cannot>>();
+
+/** The C compiler of TROUPE_CC or `cc`, tried once; "cannot" when there is none that works. */
+export function findCompiler(): Promise<Compiler | Cannot> {
+  const command = compilerCommand();
+  if (!command) return Promise.resolve({ cannot: "TROUPE_CC turns C compilation off" });
+  let known = found.get(command);
+  if (!known) found.set(command, (known = probe(command)));
+  return known;
+}
+
+async function probe(command: string): Promise<Compiler | Cannot> {
+  let version: string;
+  try {
+    version = (await run(command, ["--version"], "")).split("\n")[0]!.trim();
+  } catch {
+    return { cannot: `no C compiler: ${command} does not run. Install gcc, or name one in TROUPE_CC` };
+  }
+  const folder = await mkdtemp(join(tmpdir(), "troupe-cc-"));
+  try {
+    let flags = BASE_FLAGS;
+    for (const flag of OPTIONAL_FLAGS) {
+      const works = await run(command, [...flags, flag, "-x", "c", "-", "-o", join(folder, "probe.so")], PROBE).then(
+        () => true,
+        () => false,
+      );
+      if (works) flags = [...flags, flag];
+    }
+    await run(command, [...flags, "-x", "c", "-", "-o", join(folder, "probe.so")], PROBE);
+    const openmp = flags.includes("-fopenmp");
+    debug(1, `C compiler: ${version}${openmp ? "" : ", without OpenMP: one thread"}`);
+    return { command, version, flags, openmp };
+  } catch (error) {
+    return { cannot: `${command} cannot build a shared library: ${messageOf(error).split("\n")[0]}` };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+const running = new Map<string, Promise<string>>();
+const waiting: (() => void)[] = [];
+let slots = Math.max(1, availableParallelism());
+
+/**
+ * The shared library of a C source. Throws TroupeError("compile") with the compiler's words, ("io") when the cache
+ * cannot be written, ("cancelled").
+ */
+export function compileC(compiler: Compiler, source: string, signal?: AbortSignal): Promise<string> {
+  const key = createHash("sha256")
+    .update(JSON.stringify([compiler.command, compiler.version, compiler.flags, cpuTarget().hardware, source]))
+    .digest("hex")
+    .slice(0, 24);
+  const path = join(cacheFolder(), "cc", key.slice(0, 2), `${key}.so`);
+  if (existsSync(path)) return Promise.resolve(path);
+  let job = running.get(path);
+  if (!job) {
+    job = limited(() => build(compiler, source, path, signal)).finally(() => running.delete(path));
+    running.set(path, job);
+  }
+  return job;
+}
+
+async function build(compiler: Compiler, source: string, path: string, signal?: AbortSignal): Promise<string> {
+  if (signal?.aborted) throw new TroupeError("cancelled", "compilation was cancelled", { cause: signal.reason });
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(temporary, "");
+  } catch (cause) {
+    throw new TroupeError("io", `cannot write compiled code to ${dirname(path)}: ${messageOf(cause)}`, {
+      advice: "Name a folder that can be written in TROUPE_CACHE.",
+      cause,
+    });
+  }
+  try {
+    debug(4, source);
+    await run(compiler.command, [...compiler.flags, "-x", "c", "-", "-o", temporary], source, signal);
+    await rename(temporary, path);
+    return path;
+  } catch (cause) {
+    await rm(temporary, { force: true });
+    if (signal?.aborted) throw new TroupeError("cancelled", "compilation was cancelled", { cause });
+    throw new TroupeError("compile", `generated C does not compile: ${messageOf(cause).slice(0, 2000)}`, {
+      advice: "This is a bug in the lowering; TROUPE_DEBUG=4 shows the source.",
+      cause,
+    });
+  }
+}
+
+/** Runs `job` when fewer jobs than processors are under way. */
+async function limited<T>(job: () => Promise<T>): Promise<T> {
+  if (slots === 0) await new Promise<void>((resolve) => waiting.push(resolve));
+  else slots--;
+  try {
+    return await job();
+  } finally {
+    const next = waiting.shift();
+    if (next) next();
+    else slots++;
+  }
+}
+
+function run(command: string, args: readonly string[], input: string, signal?: AbortSignal): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = execFile(
+      command,
+      [...args],
+      { maxBuffer: 2 ** 24, ...(signal && { signal }) },
+      (error, stdout, stderr) =>
+        error ? reject(new Error(stderr || error.message, { cause: error })) : resolve(stdout),
+    );
+    child.stdin?.on("error", () => {}); // a compiler that ends early closes the pipe; its status tells why
+    child.stdin?.end(input);
+  });
+}

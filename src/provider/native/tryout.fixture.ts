@@ -1,0 +1,185 @@
+// For the tests of providers over native libraries: builds a small graph, cuts a region, runs every candidate on real
+// memory with guard zones and poisoned outputs, and compares with the ops' float64 references.
+import assert from "node:assert/strict";
+import { dtypeBytes, readElement, roundTo, writeElement } from "../../core/dtype.js";
+import { fillUniform } from "../../core/philox.js";
+import { coordinateOf, denseStrides, offsetOf, sizeOf, type Strides } from "../../core/shape.js";
+import { openCpu } from "../../device/cpu/device.js";
+import type { Device } from "../../device/device.js";
+import { cpuTarget } from "../../device/cpu/target.js";
+import { NativeMemory } from "../../device/native/memory.js";
+import type { Graph, NodeId, TensorType, ValueId } from "../../graph/node.js";
+import { referenceOf, type RefTensor } from "../../graph/op.js";
+import { opOf } from "../../graph/ops.js";
+import { Regions, type Operand, type Region } from "../../graph/region.js";
+import { Words } from "../../graph/words.js";
+import type { Value } from "../../graph/node.js";
+import { isCannot, type Candidate, type Layout, type Provider } from "../provider.js";
+import { isView } from "./chain.js";
+
+export const target = cpuTarget(2);
+const device: Device = openCpu(target);
+
+/** A graph of one output. */
+export function graphOf(build: (g: Words) => Value | Record<string, Value>): Graph {
+  const g = new Words("tryout");
+  const built = build(g);
+  return g.finish(
+    "id" in built && typeof built.id === "number" ? { y: built as Value } : (built as Record<string, Value>),
+  );
+}
+
+/** All working nodes of a graph as one region, or those of the given nodes that do work. */
+export function regionOf(graph: Graph, ids?: readonly NodeId[]): Region {
+  const regions = new Regions(graph);
+  return regions.region(regions.work.map(({ id }) => id).filter((id) => ids?.includes(id) ?? true));
+}
+
+/** Random values of an operand; indices stay in range, constants are what they are. */
+function valuesOf(region: Region, operand: Operand, seed: number): RefTensor {
+  const source = region.graph.sources.get(operand.value);
+  const data = new Float64Array(sizeOf(operand.shape));
+  if (source?.kind === "constant") data.set(source.data);
+  else if (operand.dtype === "i32" || operand.dtype === "i64") data.forEach((_, i) => (data[i] = (i * 7 + seed) % 3));
+  else fillUniform(data, seed);
+  return { dtype: operand.dtype, shape: operand.shape, data: data.map((x) => roundTo(operand.dtype, x)) };
+}
+
+function referencesOf(region: Region, inputs: readonly RefTensor[]): readonly RefTensor[] {
+  const known = new Map<ValueId, RefTensor>(region.inputs.map((operand, i) => [operand.value, inputs[i]!]));
+  for (const node of region.nodes) {
+    const outputs = referenceOf(opOf(node), node.params, node.inputs.map((value) => known.get(value)!)); // prettier-ignore
+    node.outputs.forEach((value, i) => known.set(value, outputs[i]!));
+  }
+  return region.outputs.map(({ value }) => known.get(value)!);
+}
+
+const GUARD = 16;
+
+/** An operand in native memory, in its own strides or a layout's, poison around and between its elements. */
+class Placed {
+  readonly memory: NativeMemory;
+  readonly strides: Strides;
+
+  constructor(
+    readonly type: TensorType,
+    strides: Strides,
+    layout: Layout,
+    data?: Float64Array,
+  ) {
+    this.strides = layout ? denseStrides(type.shape, layout) : strides;
+    const extent = type.shape.reduce((most, dim, d) => most + (dim - 1) * this.strides[d]!, 1);
+    this.memory = new NativeMemory((extent + 2 * GUARD) * dtypeBytes(type.dtype), "poison");
+    if (data) this.each((view, at, i) => writeElement(view, type.dtype, at, data[i]!));
+  }
+
+  get address(): bigint {
+    return this.memory.address + BigInt(GUARD * dtypeBytes(this.type.dtype));
+  }
+
+  each(visit: (view: DataView, at: number, index: number) => void): void {
+    const view = new DataView(this.memory.view());
+    for (let i = 0; i < sizeOf(this.type.shape); i++) {
+      visit(view, GUARD + offsetOf(coordinateOf(i, this.type.shape), this.strides), i);
+    }
+  }
+
+  read(): Float64Array {
+    const out = new Float64Array(sizeOf(this.type.shape));
+    this.each((view, at, i) => (out[i] = readElement(view, this.type.dtype, at)));
+    return out;
+  }
+
+  /** Whether anything but the operand's own elements was written. */
+  get untouchedOutside(): boolean {
+    const bytes = new Uint8Array(this.memory.view()).slice();
+    const own = dtypeBytes(this.type.dtype);
+    this.each((_view, at) => void bytes.fill(0xff, at * own, (at + 1) * own));
+    return bytes.every((byte) => byte === 0xff);
+  }
+}
+
+/** Largest error of a row over its norm; not finite where a result is. */
+export function rowError(actual: Float64Array, reference: RefTensor): number {
+  const width = reference.shape.at(-1) ?? 1;
+  let worst = 0;
+  for (let from = 0; from < actual.length; from += width) {
+    let [difference, norm] = [0, 0];
+    for (let i = from; i < from + width; i++) {
+      difference += (actual[i]! - reference.data[i]!) ** 2;
+      norm += reference.data[i]! ** 2;
+    }
+    const error = difference === 0 ? 0 : Math.sqrt(difference / (norm || Number.MIN_VALUE));
+    if (!(error <= worst)) worst = error;
+  }
+  return worst;
+}
+
+/** What the region's ops allow in sum. */
+export function toleranceOf(region: Region): number {
+  const { values } = region.graph;
+  return region.nodes
+    .filter((node) => !isView(node))
+    .reduce((sum, node) => {
+      const inputs = node.inputs.map((value) => values[value]!);
+      return sum + opOf(node).tolerance(node.params, inputs, values[node.outputs[0]!]!.dtype);
+    }, 0);
+}
+
+/** Builds, packs, binds and runs a candidate; asserts its values, guard zones and each alias it allows. */
+export async function tryCandidate(region: Region, candidate: Candidate, seed = 1): Promise<number> {
+  const kernel = await candidate.build();
+  const values = region.inputs.map((operand, i) => valuesOf(region, operand, seed + i));
+  const references = referencesOf(region, values);
+  const inputs = region.inputs.map((operand, i) => {
+    const pack = candidate.packs.findIndex(({ input }) => input === i);
+    const placed = new Placed(operand, operand.strides, candidate.layouts.inputs[i], values[i]!.data);
+    if (pack < 0) return placed;
+    const packed = new NativeMemory(candidate.packs[pack]!.bytes, "poison");
+    kernel.pack(pack, placed.address, packed.address);
+    placed.memory.fill("poison"); // the original must not be read any more
+    return { address: packed.address, memory: packed };
+  });
+  const workspace = new NativeMemory(candidate.workspaceBytes, "poison");
+  let worst = 0;
+  for (const alias of [undefined, ...candidate.aliases]) {
+    const outputs = region.outputs.map(
+      (operand, i) => new Placed(operand, operand.strides, candidate.layouts.outputs[i]),
+    );
+    if (alias) {
+      const data = values[alias.input]!.data;
+      outputs[alias.output]!.each((view, at, i) => writeElement(view, outputs[alias.output]!.type.dtype, at, data[i]!));
+    }
+    const addresses = inputs.map(({ address }, i) => (alias?.input === i ? outputs[alias.output]!.address : address));
+    const binding = { inputs: addresses, outputs: outputs.map((o) => o.address), workspace: workspace.address };
+    const program = device.program(kernel.bind(binding));
+    await program.run();
+    outputs.forEach((output, i) => {
+      const error = rowError(output.read(), references[i]!);
+      const where = `${candidate.provider} ${candidate.id}${alias ? ` in place of input ${alias.input}` : ""}`;
+      assert.ok(error <= toleranceOf(region), `${where}: error ${error} above ${toleranceOf(region)}`);
+      assert.ok(output.untouchedOutside, `${where}: wrote outside its output`);
+      worst = Math.max(worst, error);
+    });
+    program.dispose();
+  }
+  kernel.dispose();
+  return worst;
+}
+
+/** Runs all candidates of a region and revives each from its stored choice; returns their ids. */
+export async function tryRegion(provider: Provider, region: Region): Promise<readonly string[]> {
+  const candidates = provider.candidates(region, "full");
+  assert.ok(!isCannot(candidates), isCannot(candidates) ? candidates.cannot : "");
+  for (const candidate of candidates) {
+    await tryCandidate(region, candidate);
+    const { provider: name, id, params } = candidate;
+    const choice = JSON.parse(JSON.stringify({ provider: name, id, params })) as typeof candidate;
+    const revived = provider.revive(region, choice);
+    assert.ok(!isCannot(revived));
+    const facts = ({ build: _build, ...rest }: Candidate): object => rest;
+    assert.deepEqual(facts(revived), facts(candidate));
+    await tryCandidate(region, revived, 11);
+  }
+  return candidates.map(({ id }) => id);
+}

@@ -1,0 +1,127 @@
+// Attention as two batched products with a softmax between them; the scores lie in the workspace, in f32. Grouped key
+// heads repeat as a dim of 1; a causal mask is an added constant.
+import { dtypeBytes } from "../../core/dtype.js";
+import { contiguous, sizeOf } from "../../core/shape.js";
+import { NativeMemory } from "../../device/native/memory.js";
+import { NativeScope } from "../../device/native/scope.js";
+import type { Params } from "../../graph/node.js";
+import type { Operand, Region } from "../../graph/region.js";
+import { tidy, type Strided } from "../native/strided.js";
+import { isCannot, type Cannot } from "../provider.js";
+import type { OneDnn, PostOp, Primitive, Tensor } from "./binding.js";
+import { ARG, postOpArg } from "./constants.js";
+import { tensorOf, type Form, type Place, type Stage } from "./form.js";
+
+export function makeAttention(dnn: OneDnn, region: Region, params: Params): Form | Cannot {
+  if (region.nodes.length > 1) return { cannot: "oneDNN does attention alone, without what follows" };
+  const node = region.nodes[0]!;
+  const at = node.inputs.map((value) => region.inputs.findIndex((input) => input.value === value));
+  const [q, k, v, bias] = at.map((index) => region.inputs[index]!) as [Operand, Operand, Operand, Operand?];
+  const [B, Q, H] = q.shape as [number, number, number];
+  const [L, G] = [k.shape[1]!, k.shape[2]!];
+  const { scale, causal } = node.params as { scale: number; causal: boolean };
+  const scope = new NativeScope();
+  const made: Primitive[] = [];
+  const keep = <T extends Primitive | Cannot>(primitive: T): T => {
+    if (!isCannot(primitive)) made.push(primitive);
+    return primitive;
+  };
+  const refuse = (answer: Cannot): Cannot => {
+    for (const primitive of made) primitive[Symbol.dispose]();
+    scope.dispose();
+    return answer;
+  };
+
+  const scores = dense([B, G, H / G, Q, L], "f32");
+  const postOps: PostOp[] = [];
+  const extra: (readonly [number, Place])[] = [];
+  if (bias) {
+    const view = { shape: [1, G, H / G, Q, L], strides: [0, bias.strides[0]! * (H / G), ...bias.strides] };
+    extra.push([postOpArg(postOps.length), { input: at[3]! }]);
+    postOps.push({ kind: "binary", function: "add", with: tensorOf(bias, tidy(reduced(view))) });
+  }
+  if (causal) {
+    extra.push([postOpArg(postOps.length), { constant: scope.own(causalMask(Q, L)) }]);
+    postOps.push({ kind: "binary", function: "add", with: reducedTensor(dense([1, 1, 1, Q, L], "f32"), G === H) });
+  }
+  const single = G === H;
+  const heads = (operand: Operand, order: "rows" | "columns"): Tensor => headView(operand, G, order, single);
+  const first = keep(
+    dnn.matmul({
+      src: heads(q, "rows"),
+      weights: heads(k, "columns"),
+      dst: reducedTensor(scores, single),
+      scale,
+      postOps,
+    }),
+  );
+  if (isCannot(first)) return refuse(first);
+  const weights = q.dtype === "f32" ? scores : dense(scores.dims, q.dtype as Tensor["dtype"]);
+  const soft = keep(dnn.softmax({ src: matrix(scores), dst: matrix(scores), axis: 1 }));
+  if (isCannot(soft)) return refuse(soft);
+  const second = keep(
+    dnn.matmul({
+      src: reducedTensor(weights, single),
+      weights: heads(v, "rows"),
+      dst: heads(region.outputs[0]!, "rows"),
+    }),
+  );
+  if (isCannot(second)) return refuse(second);
+  const stages: Stage[] = [
+    { name: "scores", primitive: first, args: [[ARG.src, { input: at[0]! }], [ARG.weights, { input: at[1]! }], [ARG.dst, { temporary: 0 }], ...extra] },
+    { name: "softmax", primitive: soft, args: [[ARG.src, { temporary: 0 }], [ARG.dst, { temporary: 0 }]] },
+  ]; // prettier-ignore
+  if (weights !== scores) {
+    const narrow = keep(dnn.reorder(matrix(scores), matrix(weights)));
+    if (isCannot(narrow)) return refuse(narrow);
+    stages.push({ name: "narrow", primitive: narrow, args: [[ARG.src, { temporary: 0 }], [ARG.dst, { temporary: 1 }]] }); // prettier-ignore
+  }
+  const from: Place = { temporary: weights === scores ? 0 : 1 };
+  stages.push({ name: "values", primitive: second, args: [[ARG.src, from], [ARG.weights, { input: at[2]! }], [ARG.dst, { output: 0 }]] }); // prettier-ignore
+  return {
+    id: "attention in two products",
+    params,
+    temporaryBytes: [bytesOf(scores), ...(weights === scores ? [] : [bytesOf(weights)])],
+    stages,
+    scope,
+  };
+}
+
+const dense = (dims: readonly number[], dtype: Tensor["dtype"]): Tensor & { readonly strides: readonly number[] } => ({
+  dims,
+  dtype,
+  strides: contiguous(dims),
+});
+
+const bytesOf = ({ dims, dtype }: Tensor): number => sizeOf(dims) * dtypeBytes(dtype === "bf16" ? "bf16" : "f32");
+
+const matrix = ({ dims, dtype }: Tensor): Tensor => dense([sizeOf(dims) / dims.at(-1)!, dims.at(-1)!], dtype);
+
+/** Without the dim of repeated heads, where every key head has one query head: four dims take the faster code. */
+const reduced = ({ shape, strides }: Strided, single = shape[2] === 1): Strided =>
+  single ? { shape: shape.toSpliced(2, 1), strides: strides.toSpliced(2, 1) } : { shape, strides };
+
+function reducedTensor(tensor: Tensor & { readonly strides: readonly number[] }, single: boolean): Tensor {
+  const view = tidy(reduced({ shape: tensor.dims, strides: tensor.strides }, single));
+  return { dims: view.shape, strides: view.strides, dtype: tensor.dtype };
+}
+
+/** x[B, T, heads, D] as [B, G, heads / G, T, D] (rows) or [B, G, heads / G, D, T] (columns). */
+function headView(operand: Operand, G: number, order: "rows" | "columns", single: boolean): Tensor {
+  const [B, T, heads, D] = operand.shape as [number, number, number, number];
+  const [sB, sT, sH, sD] = operand.strides as [number, number, number, number];
+  const lead = { shape: [B, G, heads / G], strides: [sB, sH * (heads / G), sH] };
+  const view =
+    order === "rows"
+      ? { shape: [...lead.shape, T, D], strides: [...lead.strides, sT, sD] }
+      : { shape: [...lead.shape, D, T], strides: [...lead.strides, sD, sT] };
+  return tensorOf(operand, tidy(reduced(view, single)));
+}
+
+/** 0 where query i sees key j, −∞ elsewhere; the last query sees all. */
+function causalMask(Q: number, L: number): NativeMemory {
+  const memory = new NativeMemory(Q * L * 4);
+  const values = new Float32Array(memory.view());
+  for (let i = 0; i < Q; i++) values.fill(Number.NEGATIVE_INFINITY, i * L + Math.min(L, L - Q + i + 1), (i + 1) * L);
+  return memory;
+}
