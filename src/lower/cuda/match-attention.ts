@@ -4,7 +4,7 @@ import { indicesOf, paramOf } from "../../tile/query.js";
 import { cannot, type AttentionForm, type Cannot } from "./form.js";
 import { pointwiseReason } from "./supported.js";
 
-const isValue = (op: Op): op is ValueOp => op.kind !== "loop" && op.kind !== "store" && op.kind !== "block";
+const isValue = (op: Op): op is ValueOp => op.kind !== "loop" && op.kind !== "store";
 
 export function matchAttention(program: TileProgram): AttentionForm | Cannot {
   const loops = program.body.filter((op): op is LoopOp => op.kind === "loop");
@@ -15,7 +15,7 @@ export function matchAttention(program: TileProgram): AttentionForm | Cannot {
   if (!store || stores.length !== 1) return cannot(`attention: ${stores.length} stores instead of one`);
   if (loop.range.from !== null || loop.range.part !== null || loop.index.step !== "block")
     return cannot("attention: the loop does not visit keys from the first on, block by block");
-  if (!loop.body.every(isValue)) return cannot("attention: the loop holds a store, a block or a loop");
+  if (!loop.body.every(isValue)) return cannot("attention: the loop holds a store or a loop");
   const body: readonly ValueOp[] = loop.body;
   const dots = body.filter((op): op is DotOp => op.kind === "dot");
   const [first, second] = dots;

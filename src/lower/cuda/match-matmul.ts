@@ -39,8 +39,7 @@ export function matchMatmul(program: TileProgram): MatmulForm | Cannot {
 
   const axes = [m.axis, n.axis];
   const epilogue = program.body.filter(
-    (op): op is ValueOp =>
-      op !== loop && op !== store && op !== init && op.kind !== "loop" && op.kind !== "store" && op.kind !== "block",
+    (op): op is ValueOp => op !== loop && op !== store && op !== init && op.kind !== "loop" && op.kind !== "store",
   );
   for (const op of epilogue) {
     const reason = pointwiseReason(program, op, axes);
@@ -61,9 +60,7 @@ export function matchMatmul(program: TileProgram): MatmulForm | Cannot {
 function accumulated(loop: LoopOp): { readonly dot: DotOp; readonly add: Op | undefined } | Cannot {
   const carry = loop.args[0]!.id;
   const made = (id: ValueId): ValueOp | undefined =>
-    loop.body.find(
-      (op): op is ValueOp => op.kind !== "loop" && op.kind !== "store" && op.kind !== "block" && op.id === id,
-    );
+    loop.body.find((op): op is ValueOp => op.kind !== "loop" && op.kind !== "store" && op.id === id);
   const last = made(loop.yields[0]!);
   if (last?.kind === "dot" && last.acc === carry) return { dot: last, add: undefined };
   if (last?.kind === "binary" && last.fn === "add" && !isConstant(last.y)) {

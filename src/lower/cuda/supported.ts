@@ -23,8 +23,7 @@ export function loadReason(program: TileProgram, op: LoadOp, axes: readonly stri
 
 /** Why an op that touches only the fragment's own elements cannot be rendered, or undefined. */
 export function pointwiseReason(program: TileProgram, op: Op, axes: readonly string[]): string | undefined {
-  if (op.kind === "loop" || op.kind === "block" || op.kind === "store")
-    return `a ${op.kind} stands where pointwise ops may`;
+  if (op.kind === "loop" || op.kind === "store") return `a ${op.kind} stands where pointwise ops may`;
   const value: ValueOp = op;
   if (!DTYPES.includes(value.dtype)) return `${value.kind} makes ${value.dtype}`;
   const foreign = value.axes.find((axis) => !axes.includes(axis));
