@@ -248,7 +248,8 @@ function checkOver(over: readonly string[], of: readonly Typed[]): void {
 export function checkSame(what: string, x: Typed, like: Typed): void {
   const same = x.axes.length === like.axes.length && x.axes.every((axis) => like.axes.includes(axis));
   if (x.dtype !== like.dtype || !same) fail(`${what} is ${show(x)}, wanted ${show(like)}`);
-  joined([x, like]);
+  const other = x.axes.find((axis, i) => x.spans[i] !== like.spans[like.axes.indexOf(axis)]);
+  if (other) fail(`${what} lies over another block of ${other} than wanted, or over its whole`);
 }
 
 export function checkStore(op: StoreOp, scope: Scope): void {

@@ -52,7 +52,7 @@ class Verifier {
   #body(ops: readonly Op[]): void {
     const values: number[] = [];
     for (const op of ops)
-      this.#at(op.kind, op.where, () => {
+      this.#at("fn" in op ? op.fn : op.kind, op.where, () => {
         switch (op.kind) {
           case "store":
             checkStore(op, this.#scope);

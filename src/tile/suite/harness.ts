@@ -61,9 +61,14 @@ export interface Case {
   readonly tolerance?: number;
 }
 
+/** Called with every case that is checked, so that lowerings can run the same cases. */
+export const observers: ((program: TileProgram, subject: Case) => void)[] = [];
+
 /** Runs the kernel with every blocking, forwards and backwards, and compares. */
-export function check({ kernel, tensors, sizes, blocks, expected, tolerance }: Case): void {
+export function check(subject: Case): void {
+  const { kernel, tensors, sizes, blocks, expected, tolerance } = subject;
   const program = traced(kernel);
+  for (const observe of observers) observe(program, subject);
   for (const block of [{}, ...blocks])
     for (const reverse of [false, true]) {
       const copies = Object.fromEntries(

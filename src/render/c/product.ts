@@ -1,0 +1,133 @@
+// The register-blocked product as C: one micro-kernel function for every shape of block that occurs, its accumulators
+// named variables of vector type, and the loops over panels and rows around it.
+import type { DType } from "../../core/dtype.js";
+import { staticValue } from "../../lower/scalar.js";
+import type { Product } from "../../lower/thread.js";
+import { expression, storageType } from "./expr.js";
+
+/** Micro-kernels of a file, by name. */
+export type MicroKernels = Map<string, string>;
+
+interface Micro {
+  readonly mode: Product["mode"];
+  readonly a: DType;
+  readonly b: DType;
+  readonly rows: number;
+  readonly vectors: number;
+  readonly rowStride: number;
+  readonly aStep: number;
+  readonly bStep: number;
+  readonly cStride: number;
+  readonly accumulate: boolean;
+}
+
+/** The name of a micro-kernel, which is written on first use. */
+function micro(kernels: MicroKernels, m: Micro, vectorBytes: number): string {
+  const sign = (n: number): string => String(n).replace("-", "m");
+  const name = `mk_${m.mode}_${m.a}_${m.b}_${m.rows}x${m.vectors}_${[m.rowStride, m.aStep, m.bStep, m.cStride].map(sign).join("_")}_${m.accumulate ? "add" : "set"}`; // prettier-ignore
+  if (!kernels.has(name)) kernels.set(name, m.mode === "pair" ? pairKernel(name, m, vectorBytes) : floatKernel(name, m, vectorBytes)); // prettier-ignore
+  return name;
+}
+
+const each = (count: number, text: (i: number) => string): string =>
+  Array.from({ length: count }, (_, i) => text(i)).join("");
+
+function frame(name: string, m: Micro, vectorBytes: number, body: string): string {
+  const lanes = vectorBytes / 4;
+  const start = (r: number, v: number): string =>
+    `  vf c${r}_${v} = ${m.accumulate ? `*(vf *)(c + ${r * m.cStride + v * lanes})` : "(vf){0}"};\n`;
+  const end = (r: number, v: number): string => `  *(vf *)(c + ${r * m.cStride + v * lanes}) = c${r}_${v};\n`;
+  return `static __attribute__((noinline)) void ${name}(const ${storageType(m.a)} *restrict a, const ${storageType(m.b)} *restrict b, float *restrict c, long steps) {
+${each(m.rows, (r) => each(m.vectors, (v) => start(r, v)))}${body}${each(m.rows, (r) => each(m.vectors, (v) => end(r, v)))}}
+`;
+}
+
+function floatKernel(name: string, m: Micro, vectorBytes: number): string {
+  const lanes = vectorBytes / 4;
+  const lane = (v: number): string =>
+    m.b === "bf16"
+      ? `(vf)(__builtin_convertvector(*(const vh *)(b + ${v * lanes}), vu) << 16)`
+      : `*(const vf *)(b + ${v * lanes})`;
+  const row = (r: number): string => (m.a === "bf16" ? `t_from_bf16(a[${r * m.rowStride}])` : `a[${r * m.rowStride}]`);
+  const body = `  for (long k = 0; k < steps; k++, a += ${m.aStep}, b += ${m.bStep}) {
+${each(m.vectors, (v) => `    vf b${v} = ${lane(v)};\n`)}${each(m.rows, (r) => `    { float x = ${row(r)};${each(m.vectors, (v) => ` c${r}_${v} += x * b${v};`)} }\n`)}  }
+`;
+  return frame(name, m, vectorBytes, body);
+}
+
+function pairKernel(name: string, m: Micro, vectorBytes: number): string {
+  const lanes = vectorBytes / 4;
+  const body = `  for (long k = 0; k < steps; k++, a += 2, b += ${m.bStep}) {
+${each(m.vectors, (v) => `    vu b${v} = *(const vu *)(b + ${v * lanes * 2});\n`)}${each(
+    m.rows,
+    (r) =>
+      `    { vu x = *(const u32a *)(a + ${r * m.rowStride}) - (vu){0};${each(m.vectors, (v) => ` DOT2(c${r}_${v}, x, b${v});`)} }\n`,
+  )}  }
+`;
+  return frame(name, m, vectorBytes, body);
+}
+
+/** What files with products of pairs need besides. */
+export const PAIR_PRELUDE = `typedef u32 __attribute__((aligned(2), may_alias)) u32a;
+#define DOT2(acc, x, y) __asm__("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(x), "v"(y))
+`;
+
+/** The loops of one product. `unique` keeps its variables apart from those of others. */
+export function product(
+  p: Product,
+  types: ReadonlyMap<string, DType>,
+  kernels: MicroKernels,
+  vectorBytes: number,
+  indent: string,
+): string {
+  const lanes = vectorBytes / 4;
+  const width = p.tile.vectors * lanes;
+  const [aType, bType] = [types.get(p.a.buffer)!, types.get(p.b.buffer)!];
+  const block = (rows: number, vectors: number): string =>
+    micro(
+      kernels,
+      {
+        mode: p.mode, a: aType, b: bType, rows, vectors, rowStride: rows === 1 ? 0 : p.a.rowStride, aStep: p.a.stepStride,
+        bStep: p.b.stepStride, cStride: rows === 1 ? 0 : p.c.rowStride, accumulate: p.accumulate,
+      },
+      vectorBytes,
+    ); // prettier-ignore
+  const rows = staticValue(p.rows);
+  const columns = staticValue(p.columns);
+  const lines: string[] = [];
+  const line = (depth: number, text: string): void => void lines.push(`${indent}${"  ".repeat(depth)}${text}`);
+  const call = (kernel: string): string =>
+    `${kernel}(pa + i * ${p.a.rowStride}, pb, pc + i * ${p.c.rowStride}, steps);`;
+  const rowLoops = (depth: number, vectors: number): void => {
+    const full = p.tile.rows;
+    const fulls = rows === undefined ? 1 : Math.floor(rows / full);
+    line(depth, "long i = 0;");
+    if (fulls > 0) line(depth, `for (; i + ${full} <= rows; i += ${full}) ${call(block(full, vectors))}`);
+    if (rows !== undefined) {
+      if (rows % full) line(depth, call(block(rows % full, vectors)));
+      return;
+    }
+    const rest = p.remainders ?? [];
+    rest.forEach((r, n) =>
+      line(depth, `${n ? "else " : ""}if (rows - i == ${r}) { ${call(block(r, vectors))} i += ${r}; }`),
+    );
+    for (let r = full > 4 ? 4 : 1; r >= 1; r = Math.floor(r / 4))
+      line(depth, `for (; i + ${r} <= rows; i += ${r}) ${call(block(r, vectors))}`);
+  };
+  const tail = columns === undefined ? 0 : Math.ceil((columns % width) / lanes);
+  const narrow = tail > 0 && tail < p.tile.vectors;
+  const panels = columns === undefined ? `(columns + ${width - 1}) / ${width}` : String(narrow ? Math.floor(columns / width) : Math.ceil(columns / width)); // prettier-ignore
+  line(0, "{");
+  line(1, `long rows = ${expression(p.rows, types)}, steps = ${expression(p.steps, types)};${columns === undefined ? ` long columns = ${expression(p.columns, types)};` : ""}`); // prettier-ignore
+  line(1, `const ${storageType(aType)} *pa = ${p.a.buffer} + ${expression(p.a.base, types)};`);
+  line(1, `const ${storageType(bType)} *pb = ${p.b.buffer} + ${expression(p.b.base, types)};`);
+  line(1, `float *pc = ${p.c.buffer} + ${expression(p.c.base, types)};`);
+  if (panels !== "0") {
+    line(1, `for (long j = 0; j < ${panels}; j++, pb += ${p.b.panelStride}, pc += ${width}) {`);
+    rowLoops(2, p.tile.vectors);
+    line(1, "}");
+  }
+  if (narrow) rowLoops(1, tail);
+  line(0, "}");
+  return `${lines.join("\n")}\n`;
+}
