@@ -29,12 +29,20 @@ export interface Opened {
   dispose(): void;
 }
 
-/** Opens every provider of `specs` that works on this target. Never throws for a provider's sake. */
-export async function openProviders(target: Target, specs: readonly ProviderSpec[] = PROVIDERS): Promise<Opened> {
+/**
+ * Opens every provider of `specs` that works on this target. Never throws for a provider's sake.
+ * @param before called with a spec's index before its library is loaded
+ */
+export async function openProviders(
+  target: Target,
+  specs: readonly ProviderSpec[] = PROVIDERS,
+  before?: (index: number) => void,
+): Promise<Opened> {
   const providers: Provider[] = [];
   const cannot: { name: string; reason: string }[] = [];
   const left = new Set(withoutProviders());
-  for (const spec of specs) {
+  for (const [index, spec] of specs.entries()) {
+    before?.(index);
     const answer = left.has(spec.name) ? "left out by TROUPE_WITHOUT" : await openOne(spec, target);
     if (typeof answer === "string") cannot.push({ name: spec.name, reason: answer });
     else providers.push(answer);

@@ -1,6 +1,6 @@
 // What the tuner knows of a candidate after trying it: plain data, stored in records, read by cover and explain.
 import type { DType } from "../core/dtype.js";
-import type { Choice, Layout, Pack } from "../provider/provider.js";
+import type { Choice, Effort, Layout, Pack } from "../provider/provider.js";
 
 /** A candidate without its code: everything that cover, plans and records need. */
 export interface CandidateFacts extends Choice {
@@ -37,6 +37,8 @@ export interface RegionRecord {
   readonly measurements: readonly Measurement[];
   /** Providers that offered nothing, with their reason. */
   readonly cannot: readonly { readonly provider: string; readonly reason: string }[];
+  /** How many candidates the providers were asked for; a record of less is void when more is wanted. */
+  readonly effort?: Effort;
   /** Name → version of every provider asked. */
   readonly versions: Readonly<Record<string, string>>;
 }

@@ -1,0 +1,47 @@
+// What every candidate of a region is compared with: the float64 reference of its outputs, or for large single products
+// a random projection of it, and the errors that plain rounding makes.
+import type { Node } from "../graph/node.js";
+import { hasTrait, type RefTensor } from "../graph/op.js";
+import { opOf } from "../graph/ops.js";
+import type { Region } from "../graph/region.js";
+import { project } from "../check/freivalds.js";
+import { evaluateRegion, plainErrors, type Tensors } from "../check/region-reference.js";
+import { rowError, type RowError } from "../check/row-error.js";
+
+/** Multiply-adds above which a single product is checked by projection: about two seconds of JavaScript. */
+const PROJECTION_FLOPS = 6e9;
+
+export interface Expectation {
+  /** The error of output `output`, dense row-major. */
+  error(output: number, data: Float64Array): RowError;
+  /** Largest error of the region computed op by op with plain rounding; 0 for a single op. */
+  readonly plainError: number;
+  /** Whether the reference has only finite numbers. */
+  readonly finite: boolean;
+}
+
+export const workOf = (region: Region): readonly Node[] => region.nodes.filter((node) => !hasTrait(opOf(node), "view"));
+
+export const flopsOf = (region: Region): number =>
+  workOf(region).reduce((sum, node) => {
+    const type = (value: number): RefTensor => region.graph.values[value] as unknown as RefTensor;
+    return sum + opOf(node).flops(node.params, node.inputs.map(type), node.outputs.map(type));
+  }, 0);
+
+export function expectationOf(region: Region, inputs: Tensors, seed: number): Expectation {
+  const [node, ...others] = workOf(region);
+  if (node && others.length === 0 && flopsOf(region) > PROJECTION_FLOPS) {
+    const { dtype, shape } = region.outputs[0]!;
+    const read = node.inputs.map((value) => inputs.get(value)!);
+    const projection = project(node, read, { dtype, shape, data: new Float64Array(0) }, seed);
+    if (projection)
+      return { error: (_output, data) => projection.error({ dtype, shape, data }), plainError: 0, finite: true };
+  }
+  const reference = evaluateRegion(region, inputs, false);
+  const data = region.outputs.map(({ value }) => reference.get(value)!.data);
+  return {
+    error: (output, got) => rowError(got, data[output]!, region.outputs[output]!.shape),
+    plainError: others.length === 0 ? 0 : Math.max(0, ...plainErrors(region, inputs, reference)),
+    finite: data.every((numbers) => numbers.every(Number.isFinite)),
+  };
+}

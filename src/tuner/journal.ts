@@ -1,0 +1,73 @@
+// What is being tried right now, written to a file before it is tried: after a crash or a hang the file names the culprit,
+// also when it took the whole machine down. One line of fixed length is overwritten in place; the rest says what it counts.
+import { closeSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
+import { z } from "zod";
+
+/** What the worker is doing; `index` is a candidate or, while asking, a provider; -1 is several or none. */
+export const PHASES = ["idle", "opening", "asking", "reference", "building", "checking", "timing"] as const;
+export type Phase = (typeof PHASES)[number];
+
+export interface Mark {
+  readonly phase: Phase;
+  readonly index: number;
+  /** Grows with every mark: whether anything moves. */
+  readonly count: number;
+}
+
+/** Names of what indices count, written once a region. */
+const contextSchema = z.object({
+  signature: z.string(),
+  candidates: z.array(z.object({ provider: z.string(), version: z.string(), id: z.string(), key: z.string() })),
+});
+export type JournalContext = z.infer<typeof contextSchema>;
+
+const MARK_BYTES = 64;
+
+export class JournalWriter {
+  readonly #file: number;
+  #count = 0;
+
+  constructor(path: string) {
+    this.#file = openSync(path, "w");
+    this.mark("opening", -1);
+  }
+
+  mark(phase: Phase, index: number): void {
+    const text = `${phase} ${index} ${++this.#count}`;
+    writeSync(this.#file, `${text.padEnd(MARK_BYTES - 1)}\n`, 0, "latin1");
+  }
+
+  context(context: JournalContext): void {
+    ftruncateSync(this.#file, MARK_BYTES);
+    writeSync(this.#file, JSON.stringify(context), MARK_BYTES, "utf8");
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+}
+
+/** The mark in a journal; undefined where there is none yet. */
+export function readMark(path: string): Mark | undefined {
+  let file: number | undefined;
+  try {
+    file = openSync(path, "r");
+    const bytes = Buffer.alloc(MARK_BYTES);
+    readSync(file, bytes, 0, MARK_BYTES, 0);
+    const [phase, index, count] = bytes.toString("latin1").trim().split(" ");
+    const known = PHASES.find((name) => name === phase);
+    return known && { phase: known, index: Number(index), count: Number(count) };
+  } catch {
+    return undefined;
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
+
+export function readContext(path: string): JournalContext | undefined {
+  try {
+    return contextSchema.parse(JSON.parse(readFileSync(path, "utf8").slice(MARK_BYTES)));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,63 @@
+// What the tuner and its worker process say to each other.
+import type { Target } from "../device/device.js";
+import type { Json, NodeId } from "../graph/node.js";
+import type { Fill } from "../check/region-inputs.js";
+import type { ProviderSpec } from "../provider/open.js";
+import type { Effort } from "../provider/provider.js";
+import type { CandidateFacts, Verdict } from "./measurement.js";
+
+export interface OpenRequest {
+  readonly kind: "open";
+  readonly specs: readonly ProviderSpec[];
+  readonly target: Target;
+  readonly journal: string;
+}
+
+/** A graph, sent once and then named by its key. */
+export interface GraphRequest {
+  readonly kind: "graph";
+  readonly key: string;
+  readonly data: Json;
+}
+
+/** Asks the providers about a region and tries what they offer. */
+export interface TryRequest {
+  readonly kind: "try";
+  readonly graph: string;
+  readonly nodes: readonly NodeId[];
+  readonly effort: Effort;
+  /** Names of the providers to ask; all when absent. */
+  readonly only?: readonly string[];
+  /** Keys of candidates that have their verdict already. */
+  readonly skip: readonly string[];
+  /** Names of providers that did not survive being asked. */
+  readonly mute: readonly string[];
+  /** Builds one candidate after the other, so that a crash has one culprit. */
+  readonly oneByOne: boolean;
+  /** Kinds of inputs to check on, one after the other. */
+  readonly fills: readonly Fill[];
+  readonly seed: number;
+  /** Absent: only checked. */
+  readonly timing?: { readonly candidateMs: number; readonly finalMs: number; readonly rotationBytes: number };
+}
+
+export type Request = OpenRequest | GraphRequest | TryRequest;
+
+export type Reply =
+  | {
+      readonly kind: "opened";
+      readonly versions: Readonly<Record<string, string>>;
+      readonly cannot: readonly { readonly name: string; readonly reason: string }[];
+    }
+  | {
+      readonly kind: "asked";
+      readonly candidates: readonly CandidateFacts[];
+      readonly cannot: readonly { readonly provider: string; readonly reason: string }[];
+    }
+  /** A candidate's verdict. */
+  | { readonly kind: "judged"; readonly key: string; readonly verdict: Verdict; readonly error?: number }
+  /** Run times of accepted candidates, in microseconds. */
+  | { readonly kind: "timed"; readonly samples: readonly { readonly key: string; readonly us: readonly number[] }[] }
+  | { readonly kind: "done" }
+  /** The request itself failed: a bug, not a candidate's fault. */
+  | { readonly kind: "failed"; readonly message: string };

@@ -1,0 +1,75 @@
+// Timing by turns: every candidate runs once a round, so that a noisy moment hits all alike; those that are clearly slower
+// leave early, and the best few run against each other again at the end.
+
+/** Runs once and returns microseconds; `round` picks the copy of the weights. */
+export type Runner = (round: number) => number;
+
+export interface TimingOptions {
+  /** Time to spend on one candidate in the first part. */
+  readonly candidateMs: number;
+  /** Time to spend on each of the best in the second part. */
+  readonly finalMs: number;
+  /** Called before every run with the candidate's index. */
+  readonly before?: (index: number) => void;
+}
+
+/** A candidate this many times slower than the best has lost. */
+const HOPELESS = 2;
+/** Rounds before anything is judged, the first being thrown away as warm-up. */
+const LEAST_RUNS = 4;
+const MOST_RUNS = 400;
+/** How many meet again, if they are within this factor of the best. */
+const FINALISTS = 3;
+const CLOSE = 1.5;
+
+/** Per candidate its sample of run times in microseconds, the finalists' from the final alone. */
+export function timeByTurns(runners: readonly Runner[], options: TimingOptions): readonly (readonly number[])[] {
+  const samples = runners.map((): number[] => []);
+  const spentUs = runners.map(() => 0);
+  let active = runners.map((_, index) => index);
+  for (let round = 0; active.length > 0; round++) {
+    for (const index of turn(active, round)) {
+      options.before?.(index);
+      const us = runners[index]!(round);
+      spentUs[index]! += us;
+      if (round > 0 || us > options.candidateMs * 1e3) samples[index]!.push(us);
+    }
+    const best = Math.min(...samples.filter((s) => s.length > 0).map(median));
+    active = active.filter((index) => {
+      const own = samples[index]!;
+      if (spentUs[index]! > options.candidateMs * 1e3 && own.length > 0) return false;
+      return !(own.length >= LEAST_RUNS && median(own) > HOPELESS * best) && own.length < MOST_RUNS;
+    });
+  }
+  final(runners, samples, options);
+  return samples;
+}
+
+function final(runners: readonly Runner[], samples: number[][], options: TimingOptions): void {
+  const order = runners.map((_, index) => index).sort((a, b) => median(samples[a]!) - median(samples[b]!));
+  const best = median(samples[order[0]!] ?? []);
+  const finalists = order.slice(0, FINALISTS).filter((index) => median(samples[index]!) <= CLOSE * best);
+  const rounds = Math.min(MOST_RUNS, Math.floor((options.finalMs * 1e3) / best));
+  if (finalists.length < 2 || rounds < 2 * LEAST_RUNS) return;
+  for (const index of finalists) samples[index]!.length = 0;
+  for (let round = 0; round < rounds; round++)
+    for (const index of turn(finalists, round)) {
+      options.before?.(index);
+      samples[index]!.push(runners[index]!(round));
+    }
+}
+
+/** Each round in the other direction, so that none always follows the same one. */
+const turn = (indices: readonly number[], round: number): readonly number[] =>
+  round % 2 === 0 ? indices : indices.toReversed();
+
+export const median = (sample: readonly number[]): number => percentile(sample, 0.5);
+
+/** The value below which `share` of the sample lies. */
+export function percentile(sample: readonly number[], share: number): number {
+  const sorted = sample.toSorted((a, b) => a - b);
+  const at = share * (sorted.length - 1);
+  const low = sorted[Math.floor(at)] ?? Number.NaN;
+  const high = sorted[Math.ceil(at)] ?? low;
+  return low + (high - low) * (at - Math.floor(at));
+}

@@ -1,0 +1,195 @@
+// The tuner: for every distinct region, what the providers offer is checked, the right ones are timed, and all of it is
+// recorded. What is known from earlier is not measured again; what was measured when it is stopped is kept.
+import { freemem, tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Target } from "../device/device.js";
+import type { Region } from "../graph/region.js";
+import { PROVIDERS, type ProviderSpec } from "../provider/open.js";
+import type { Effort } from "../provider/provider.js";
+import { candidateKey } from "./candidate-key.js";
+import { contest, type ContestResult } from "./contest.js";
+import { flopsOf, workOf } from "./expectation.js";
+import type { RegionRecord, Verdict } from "./measurement.js";
+import { RecordStore } from "./records.js";
+import { titleOf } from "./title.js";
+import { Worker } from "./worker-pool.js";
+
+export interface TuneProgress {
+  readonly done: number;
+  readonly total: number;
+  /** The region just finished. */
+  readonly title: string;
+  /** The fastest right candidate: "onednn jit_avx512 41 us"; absent where there is none. */
+  readonly best?: string;
+  readonly secondsLeft: number;
+}
+
+export interface TuneOptions {
+  readonly effort?: Effort;
+  /** Stops before the next region when this much time has passed. */
+  readonly budgetMs?: number;
+  readonly onProgress?: (progress: TuneProgress) => void;
+  readonly signal?: AbortSignal;
+  readonly specs?: readonly ProviderSpec[];
+  /** Earlier results and the place of new ones; false: neither. Default: the user's cache folder. */
+  readonly records?: RecordStore | false;
+  /** How long a candidate may stand still while it is checked or timed. */
+  readonly hangMs?: number;
+  readonly memoryBytes?: number;
+  /** Of the random inputs; by default another one each time. */
+  readonly seed?: number;
+}
+
+export interface TuneResult {
+  /** One record for every distinct region that was reached. */
+  readonly records: readonly RegionRecord[];
+  /** Providers that are not available. */
+  readonly cannot: readonly { readonly name: string; readonly reason: string }[];
+  readonly versions: Readonly<Record<string, string>>;
+  /** Whether every region was reached. */
+  readonly complete: boolean;
+}
+
+const TIMING = {
+  none: { candidateMs: 20, finalMs: 20 },
+  quick: { candidateMs: 25, finalMs: 30 },
+  full: { candidateMs: 150, finalMs: 200 },
+} as const satisfies Record<Effort, { candidateMs: number; finalMs: number }>;
+
+/** Memory for copies of the weights, so that each run finds them cold. */
+const ROTATION_BYTES = 256 * 2 ** 20;
+
+/** Tries every distinct region: single ops first, so that a plan exists early, then the dearest. */
+export async function tune(regions: readonly Region[], target: Target, options: TuneOptions = {}): Promise<TuneResult> {
+  const { effort = "quick", signal, hangMs = 30_000, specs = PROVIDERS } = options;
+  const started = Date.now();
+  const store = options.records === false ? undefined : (options.records ?? new RecordStore(target));
+  const seed = options.seed ?? started % 2 ** 31;
+  const memoryBytes = options.memoryBytes ?? Math.max(2 ** 30, 0.7 * freemem());
+  const journal = store?.journalPath() ?? join(tmpdir(), `troupe-${process.pid}-${started}.journal`);
+  await using worker = new Worker({ specs, target, journal, signal, hangMs, memoryBytes });
+  const records: RegionRecord[] = [];
+  const opened = await worker.open();
+  const distinct = inOrder(regions);
+  const timing = { ...TIMING[effort], rotationBytes: ROTATION_BYTES };
+  let measuredMs = 0;
+  let measured = 0;
+  for (const [done, region] of distinct.entries()) {
+    const spentMs = Date.now() - started;
+    if (!opened || signal?.aborted || spentMs > (options.budgetMs ?? Infinity)) break;
+    const { versions } = opened;
+    const stored = store?.get(region.signature, target.threads);
+    let record = stored && upToDate(stored, versions, effort) ? stored : undefined;
+    if (!record) {
+      const before = Date.now();
+      const judged = new Map([
+        ...verdictsOf(stored, versions, effort),
+        ...quarantinedOf(store, region.signature, versions),
+      ]);
+      const result = await contest(region, worker, { effort, seed, fills: ["normal"], timing, judged });
+      if (!result) break;
+      measuredMs += Date.now() - before;
+      measured++;
+      record = merged(region, target, effort, versions, result, stored);
+      store?.add(record);
+    }
+    records.push(present(record, versions));
+    const best = bestOf(record);
+    const left = measured === 0 ? 0 : ((measuredMs / measured) * (distinct.length - done - 1)) / 1e3;
+    const budgetLeft = ((options.budgetMs ?? Infinity) - (Date.now() - started)) / 1e3;
+    options.onProgress?.({
+      done: done + 1,
+      total: distinct.length,
+      title: record.title,
+      ...(best && { best }),
+      secondsLeft: Math.max(0, Math.min(left, budgetLeft)),
+    });
+  }
+  return {
+    records,
+    cannot: opened?.cannot ?? [],
+    versions: opened?.versions ?? {},
+    complete: records.length === distinct.length,
+  };
+}
+
+function inOrder(regions: readonly Region[]): readonly Region[] {
+  const distinct = new Map(regions.toReversed().map((region) => [region.signature, region]));
+  const weighed = [...distinct.values()].toReversed().map((region) => ({
+    region,
+    single: workOf(region).length === 1,
+    flops: flopsOf(region),
+  }));
+  return weighed.sort((a, b) => Number(b.single) - Number(a.single) || b.flops - a.flops).map(({ region }) => region);
+}
+
+const EFFORTS: readonly Effort[] = ["none", "quick", "full"];
+
+/** Whether a record answers for all providers that are here, in the versions that are here. */
+function upToDate(record: RegionRecord, versions: Readonly<Record<string, string>>, effort: Effort): boolean {
+  const enough = EFFORTS.indexOf(record.effort ?? "quick") >= EFFORTS.indexOf(effort);
+  return enough && Object.entries(versions).every(([name, version]) => record.versions[name] === version);
+}
+
+/** Rejections that still hold. The accepted are tried again: their times count only beside the others'. */
+function verdictsOf(
+  record: RegionRecord | undefined,
+  versions: Readonly<Record<string, string>>,
+  effort: Effort,
+): readonly [string, Verdict][] {
+  if (!record || EFFORTS.indexOf(record.effort ?? "quick") < EFFORTS.indexOf(effort)) return [];
+  return record.measurements
+    .filter(({ candidate, verdict }) => {
+      const same = record.versions[candidate.provider] === versions[candidate.provider];
+      return same && verdict.kind !== "accepted";
+    })
+    .map(({ candidate, verdict }) => [candidateKey(candidate), verdict]);
+}
+
+const quarantinedOf = (
+  store: RecordStore | undefined,
+  signature: string,
+  versions: Readonly<Record<string, string>>,
+): readonly [string, Verdict][] =>
+  (store?.quarantined(signature) ?? [])
+    .filter(({ provider, version }) => versions[provider] === version)
+    .map(({ key, reason }) => [key, { kind: "crashed", reason }]);
+
+/** The new results, and of the old record what belongs to providers that are not here today. */
+function merged(
+  region: Region,
+  target: Target,
+  effort: Effort,
+  versions: Readonly<Record<string, string>>,
+  result: ContestResult,
+  stored: RegionRecord | undefined,
+): RegionRecord {
+  const absent = (provider: string): boolean => !(provider in versions);
+  return {
+    signature: region.signature,
+    title: titleOf(region),
+    threads: target.threads,
+    measurements: [
+      ...result.measurements,
+      ...(stored?.measurements.filter(({ candidate }) => absent(candidate.provider)) ?? []),
+    ],
+    cannot: [...result.cannot, ...(stored?.cannot.filter(({ provider }) => absent(provider)) ?? [])],
+    effort,
+    versions: { ...stored?.versions, ...versions },
+  };
+}
+
+/** What a caller may use: rows of providers that are here. */
+const present = (record: RegionRecord, versions: Readonly<Record<string, string>>): RegionRecord => ({
+  ...record,
+  measurements: record.measurements.filter(({ candidate }) => candidate.provider in versions),
+  cannot: record.cannot.filter(({ provider }) => provider in versions),
+  versions,
+});
+
+function bestOf(record: RegionRecord): string | undefined {
+  const [best] = record.measurements.filter((m) => m.us).sort((a, b) => a.us!.p50 - b.us!.p50);
+  if (!best) return undefined;
+  const { p50 } = best.us!;
+  return `${best.candidate.provider} ${best.candidate.id} ${p50 < 100 ? p50.toFixed(1) : Math.round(p50)} us`;
+}

@@ -1,0 +1,61 @@
+// The worker process of the tuner: it opens the providers and tries candidates, and may die of them.
+import { messageOf } from "../core/error.js";
+import { reviveGraph } from "../graph/node.js";
+import { Regions } from "../graph/region.js";
+import { openCpu } from "../device/cpu/device.js";
+import type { Device } from "../device/device.js";
+import { openProviders, type Opened } from "../provider/open.js";
+import { attempt } from "./attempt.js";
+import { JournalWriter } from "./journal.js";
+import type { Reply, Request } from "./messages.js";
+
+interface Session {
+  readonly device: Device;
+  readonly opened: Opened;
+  readonly journal: JournalWriter;
+}
+
+const graphs = new Map<string, Regions>();
+let session: Session | undefined;
+
+const send = (reply: Reply): void => void process.send?.(reply);
+
+async function answer(request: Request): Promise<void> {
+  switch (request.kind) {
+    case "open": {
+      const journal = new JournalWriter(request.journal);
+      const device = openCpu(request.target);
+      const opened = await openProviders(request.target, request.specs, (index) => journal.mark("opening", index));
+      session = { device, opened, journal };
+      journal.mark("idle", -1);
+      const versions = Object.fromEntries(opened.providers.map(({ name, version }) => [name, version]));
+      return send({ kind: "opened", versions, cannot: opened.cannot });
+    }
+    case "graph": {
+      graphs.set(request.key, new Regions(reviveGraph(request.data)));
+      return;
+    }
+    case "try": {
+      const region = graphs.get(request.graph)!.region(request.nodes);
+      const { device, opened, journal } = session!;
+      await attempt(region, request, { device, providers: opened.providers, journal, send });
+      return send({ kind: "done" });
+    }
+    default:
+      return request satisfies never;
+  }
+}
+
+let queue = Promise.resolve();
+process.on("message", (request: Request) => {
+  queue = queue
+    .then(() => answer(request))
+    .catch((error: unknown) => {
+      send({ kind: "failed", message: error instanceof Error ? (error.stack ?? error.message) : messageOf(error) });
+    });
+});
+// The tuner is gone: nobody wants the result, and what is running did nothing wrong.
+process.on("disconnect", () => {
+  session?.journal.mark("idle", -1);
+  process.exit(0);
+});

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync, readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it } from "node:test";
+import { cpuTarget } from "../src/device/cpu/target.js";
+import { Regions, type Region } from "../src/graph/region.js";
+import { materialize } from "../src/graph/storage.js";
+import { Words } from "../src/graph/words.js";
+import type { ProviderSpec } from "../src/provider/open.js";
+import { RecordStore } from "../src/tuner/records.js";
+import { tune } from "../src/tuner/tune.js";
+import type { RegionRecord } from "../src/tuner/measurement.js";
+
+const target = cpuTarget(1);
+const folder = mkdtempSync(join(tmpdir(), "troupe-tuner-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const fixture = (name: string): ProviderSpec => ({
+  name,
+  module: new URL(`./providers/${name}/provider.js`, import.meta.url).href,
+});
+const reference: ProviderSpec = {
+  name: "reference",
+  module: new URL("../src/provider/reference/provider.js", import.meta.url).href,
+};
+
+function regionsOf(): readonly Region[] {
+  const g = new Words("small");
+  const x = g.input("x", "f32", [5, 16]);
+  const h = g.geluTanh(g.linear(x, g.weight("w", "f32", [24, 16]), g.weight("b", "f32", [24])));
+  const joined = g.concat([h, g.layerNorm(x, undefined, 1e-6)], 1);
+  const graph = materialize(g.finish({ out: g.softmax(joined) }));
+  const regions = new Regions(graph);
+  return regions.work.map((node) => regions.region([node.id]));
+}
+
+const verdictOf = (record: RegionRecord, provider: string) =>
+  record.measurements.find(({ candidate }) => candidate.provider === provider)?.verdict;
+
+describe("the tuner among misbehaving providers", () => {
+  it("catches and names each, chooses none of them, and goes on with the rest", async () => {
+    const specs = [...["wrong", "crash", "hang", "outside"].map(fixture), reference];
+    const records = new RecordStore(target, folder);
+    const regions = regionsOf();
+    const seen: number[] = [];
+    const result = await tune(regions, target, {
+      specs,
+      records,
+      hangMs: 700,
+      seed: 11,
+      onProgress: ({ done, total, best }) => {
+        seen.push(done);
+        assert.equal(total, regions.length);
+        assert.match(best ?? "", /^reference float64/);
+      },
+    });
+    assert.equal(result.complete, true);
+    assert.deepEqual(
+      seen,
+      regions.map((_, i) => i + 1),
+    );
+    assert.equal(result.records.length, 4);
+    for (const record of result.records) {
+      const kinds = ["wrong", "crash", "hang", "outside", "reference"].map((name) => verdictOf(record, name)?.kind);
+      assert.deepEqual(kinds, ["wrong", "crashed", "hung", "wrote-outside", "accepted"], record.title);
+      const wrong = verdictOf(record, "wrong");
+      assert.match(wrong && "reason" in wrong ? wrong.reason : "", /output 0 is off by .*e-.* in row \d/);
+      const crashed = verdictOf(record, "crash");
+      assert.match(crashed && "reason" in crashed ? crashed.reason : "", /while checking it ended .* with SIGSEGV/);
+      const outside = verdictOf(record, "outside");
+      assert.match(outside && "reason" in outside ? outside.reason : "", /wrote \d+ bytes behind .* output 0/);
+      for (const { us, verdict } of record.measurements) assert.equal(us !== undefined, verdict.kind === "accepted");
+    }
+  });
+
+  it("measures nothing again that is recorded, and only voids what a new version made", async () => {
+    const specs = [fixture("wrong"), reference];
+    const store = new RecordStore(target, folder);
+    const before = Date.now();
+    const again = await tune(regionsOf(), target, { specs, records: store });
+    assert.equal(again.records.length, 4);
+    assert.ok(Date.now() - before < 5000);
+    for (const record of again.records)
+      assert.deepEqual(
+        record.measurements.map(({ candidate }) => candidate.provider),
+        ["wrong", "reference"],
+      );
+  });
+});
+
+describe("stopping a tune", () => {
+  it("returns what is known when it is cancelled, and when the budget is spent", async () => {
+    const control = new AbortController();
+    const options = { specs: [reference], records: false as const };
+    const stopped = await tune(regionsOf(), target, {
+      ...options,
+      signal: control.signal,
+      onProgress: () => control.abort(),
+    });
+    assert.equal(stopped.complete, false);
+    assert.equal(stopped.records.length, 1);
+    const none = await tune(regionsOf(), target, { ...options, budgetMs: -1 });
+    assert.deepEqual(none.records, []);
+  });
+});
+
+describe("a tuner that died with its worker", () => {
+  it("leaves a journal whose candidate is not tried again", async () => {
+    const [region] = regionsOf();
+    const empty = mkdtempSync(join(folder, "died-"));
+    const store = new RecordStore(target, empty);
+    const first = await tune([region!], target, { specs: [reference], records: store });
+    const { candidate } = first.records[0]!.measurements[0]!;
+    const { candidateKey } = await import("../src/tuner/candidate-key.js");
+    const entry = { provider: "reference", version: "1", id: candidate.id, key: candidateKey(candidate) };
+    const context = JSON.stringify({ signature: region!.signature, candidates: [entry] });
+    const journal = store.journalPath().replace(`.${process.pid}.`, ".999999999.");
+    for (const name of readdirSync(empty)) rmSync(join(empty, name));
+    writeFileSync(journal, `${"timing 0 7".padEnd(63)}\n${context}`);
+    const next = await tune([region!], target, { specs: [reference], records: new RecordStore(target, empty) });
+    const [measured] = next.records[0]!.measurements;
+    assert.equal(measured!.verdict.kind, "crashed");
+    assert.equal(measured!.us, undefined);
+  });
+});
