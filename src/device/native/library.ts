@@ -68,6 +68,22 @@ function* places(query: LibraryQuery): Generator<string> {
   yield* within(SYSTEM_FOLDERS);
 }
 
+/** RTLD_LAZY | RTLD_NODELETE of glibc. */
+const PIN_FLAGS = 0x1 | 0x1000;
+
+/**
+ * Keeps a loaded library in memory until the process is gone. Without it koffi unloads a library whose handle is
+ * collected, under the feet of functions known by address, and at exit under those of its OpenMP threads.
+ */
+function pin(path: string): void {
+  try {
+    const dlopen = koffi.load(null).func("dlopen", "void *", ["str", "int"]) as (...args: unknown[]) => unknown;
+    dlopen(path, PIN_FLAGS);
+  } catch {
+    debug(1, () => `native: ${path} cannot be pinned; the system has no dlopen`);
+  }
+}
+
 function tryOpen(query: LibraryQuery, path: string): Found<Library> {
   try {
     const handle = koffi.load(path, { deep: query.deep ?? false, lazy: true });
@@ -81,7 +97,9 @@ function tryOpen(query: LibraryQuery, path: string): Found<Library> {
     const missing = query.requires.filter((symbol) => address(symbol) === undefined);
     if (missing.length > 0) return { cannot: `it has no symbol ${missing.join(", ")}` };
     const first = query.requires[0];
-    return { name: query.name, path: (first && fileOf(address(first)!)) || path, address };
+    const file = (first && fileOf(address(first)!)) || path;
+    pin(file);
+    return { name: query.name, path: file, address };
   } catch (error) {
     return { cannot: messageOf(error).replace(/^Failed to load shared library: /, "") };
   }
