@@ -51,6 +51,16 @@ test("rounding stores each produced value in its dtype; sources are rounded in a
   assert.equal(rounded.get("third")!.data[0], roundTo("bf16", roundTo("bf16", 1.001) * (1 / 3)));
 });
 
+test("a value read early and late is there both times, and what no output needs is not run", () => {
+  const g = new Words("diamond");
+  const x = g.input("x", "f32", [2]);
+  const early = g.mul(x, 2);
+  const late = g.add(g.mul(g.add(g.mul(early, 3), early), 5), early);
+  g.linear(x, g.weight("absent", "f32", [1, 2]));
+  const { outputs } = interpretGraph(g.finish({ late }), { inputs: new Map([["x", tensor([2], (i) => i + 1)]]) });
+  assert.deepEqual(Array.from(outputs.get("late")!.data), [42, 84]);
+});
+
 test("the first producer is run unless another is chosen", () => {
   const g = new Words("alternatives");
   const x = g.input("x", "f32", [1, 2]);

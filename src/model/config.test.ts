@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cp, mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -45,8 +45,9 @@ test("the shipped model's folder is read", async () => {
   assert.equal(scheduler.use_dynamic_shifting, false);
 });
 
-test("a folder of another pipeline, class or width is refused by name", async () => {
+test("a folder of another pipeline, class or width is refused by name", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "troupe-model-"));
+  t.after(() => rm(folder, { recursive: true }));
   const configs = (path: string): boolean => !/safetensors|tokenizer/.test(path.slice(shipped.length));
   await cp(shipped, folder, { recursive: true, filter: configs });
   const edit = async (file: string, change: Record<string, unknown>): Promise<() => Promise<void>> => {

@@ -4,6 +4,7 @@ import { roundTo, type DType } from "../core/dtype.js";
 import { TroupeError } from "../core/error.js";
 import { contiguous, coordinateOf, offsetOf, sizeOf, type Shape, type Strides } from "../core/shape.js";
 import type { ParamDecl, StoreReduce } from "./program.js";
+import { rounder } from "./scalar.js";
 
 export type Numbers = Float32Array | Float64Array | Int32Array | Uint8Array | Int8Array;
 
@@ -99,7 +100,7 @@ export class Memory {
     this.#reducer[at] = this.#reducer[at] === 0 || this.#reducer[at] === program + 1 ? program + 1 : MANY;
     const old = this.tensor.data[at]!;
     const met = how === "add" ? old + value : how === "max" ? Math.max(old, value) : Math.min(old, value);
-    this.tensor.data[at] = roundTo(this.param.dtype, met);
+    this.tensor.data[at] = rounder(this.param.dtype)(met);
   }
 
   #own(mark: number, program: number): boolean {

@@ -9,6 +9,8 @@
 // - A live element read at a position outside the tensor is 0; a store to a position outside it does nothing.
 // - Every float result is rounded to its own dtype. Sums and dots accumulate at least in f32 (i32 for i8), in any
 //   order, and are rounded once. i32 wraps.
+// - Left open: max, min, argmax and argmin of NaN; integer division by 0; shifts by less than 0 or more than 31;
+//   casts of NaN or of numbers beyond i32 to integers.
 import type { DType } from "../core/dtype.js";
 
 /** Names a value; unique in the program, defined before use in text order. */

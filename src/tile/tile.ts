@@ -76,12 +76,12 @@ export interface Tile<in out D extends DType, in out A extends Axis> extends Any
   /** Position along the axis of the largest element, ties to the first. */
   argmax<X extends A>(over: X): Tile<"i32", Exclude<A, X>>;
   argmin<X extends A>(over: X): Tile<"i32", Exclude<A, X>>;
-  eq<B extends Axis>(o: Operand<D, B>): Tile<"bool", A | B>;
-  ne<B extends Axis>(o: Operand<D, B>): Tile<"bool", A | B>;
-  lt<B extends Axis>(o: Operand<D, B>): Tile<"bool", A | B>;
-  le<B extends Axis>(o: Operand<D, B>): Tile<"bool", A | B>;
-  gt<B extends Axis>(o: Operand<D, B>): Tile<"bool", A | B>;
-  ge<B extends Axis>(o: Operand<D, B>): Tile<"bool", A | B>;
+  eq<B extends Axis = never>(o: Operand<D, B>): Tile<"bool", A | B>;
+  ne<B extends Axis = never>(o: Operand<D, B>): Tile<"bool", A | B>;
+  lt<B extends Axis = never>(o: Operand<D, B>): Tile<"bool", A | B>;
+  le<B extends Axis = never>(o: Operand<D, B>): Tile<"bool", A | B>;
+  gt<B extends Axis = never>(o: Operand<D, B>): Tile<"bool", A | B>;
+  ge<B extends Axis = never>(o: Operand<D, B>): Tile<"bool", A | B>;
   /** This where the mask holds, `otherwise` elsewhere. */
   where<M extends A, B extends A>(mask: Tile<"bool", M>, otherwise: Operand<D, B>): Tile<D, A>;
   to<E extends DType>(dtype: E): Tile<E, A>;
@@ -160,9 +160,10 @@ export interface Tracer<X extends Axis> {
     reduce?: StoreReduce,
   ): void;
 
+  /** Axes of which a block is in scope are that block, others are whole. */
   zeros<D extends DType, const A extends readonly X[]>(dtype: D, ...axes: A): Tile<D, A[number]>;
   full<D extends DType, const A extends readonly X[]>(dtype: D, value: number, ...axes: A): Tile<D, A[number]>;
-  /** Positions along an axis. */
+  /** Positions along a block, along a whole axis, or of a point. */
   iota<A extends X>(at: Block<A> | A): Tile<"i32", A>;
   iota<A extends X>(at: Point<A>): Scalar;
   /** Number of positions of an axis. */

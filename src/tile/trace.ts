@@ -105,7 +105,7 @@ class Trace implements Recorder {
 
   record(draft: Draft, asked: Partial<Pick<Value, "dtype" | "axes" | "spans">> = {}): TracedTile {
     const where = callSite();
-    const type = this.#ruled(draft.kind, () =>
+    const type = this.#ruled("fn" in draft ? draft.fn : draft.kind, () =>
       typeOf({ id: -1, dtype: "f32", axes: [], spans: [], where, ...asked, ...draft } as ValueOp, this.#scope),
     );
     const value = this.#value(type);

@@ -87,9 +87,9 @@ export const misuse = kernel("misuse", params, (t, { a, b, c, w, i, q, s }) => {
   // @ts-expect-error a tile is not a number
   const z: number = x;
   // @ts-expect-error no arithmetic on tiles
-  x * 2;
+  void (x * 2);
   // @ts-expect-error no comparison of tiles
-  x < 2;
+  void (x < 2);
   // @ts-expect-error a pair is no parameter of the body
   t.load(misuse.pair);
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { TroupeError } from "../core/error.js";
 import { openWeights } from "./folder.js";
 import { memoryStore, tensorOf } from "./memory.js";
@@ -11,6 +11,7 @@ import { readNumbers } from "./store.js";
 import { writeSafetensors } from "./write.js";
 
 const root = await mkdtemp(join(tmpdir(), "troupe-folder-"));
+after(() => rm(root, { recursive: true }));
 const one = (value: number): Record<string, ReturnType<typeof tensorOf>> => ({ t: tensorOf("f32", [1], [value]) });
 
 async function folder(name: string): Promise<string> {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import fc from "fast-check";
 import { TroupeError } from "../core/error.js";
 import { tensorOf, type Tensors } from "./memory.js";
@@ -11,6 +11,7 @@ import { expectTensor, readNumbers } from "./store.js";
 import { encodeHeader, writeSafetensors } from "./write.js";
 
 const folder = await mkdtemp(join(tmpdir(), "troupe-weights-"));
+after(() => rm(folder, { recursive: true }));
 let files = 0;
 const fresh = (): string => join(folder, `${files++}.safetensors`);
 

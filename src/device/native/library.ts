@@ -2,7 +2,7 @@
 // names the library, never an exception. Functions come with their types; plans need only addresses.
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import koffi from "koffi";
+import koffi, { type LibraryHandle } from "koffi";
 import { debug, libraryFolders } from "../../core/debug.js";
 import { messageOf } from "../../core/error.js";
 import { type Found, isCannot } from "./found.js";
@@ -42,6 +42,21 @@ const SYSTEM_FOLDERS = [
   "/opt/homebrew/lib",
 ];
 
+/** Handles are kept: a collected one would unload its library under the addresses that were taken from it. */
+const loaded = new Set<LibraryHandle>();
+
+const RTLD_LAZY_NODELETE = 0x1001;
+
+/**
+ * Keeps a loaded library mapped until the process is gone. When Node ends it unloads what koffi loaded while threads of
+ * OpenMP pools still run in it, which crashes an exit that had gone well.
+ */
+export function pinLibrary(path: string): void {
+  if (process.platform !== "linux") return;
+  const open = koffi.load(null).func("dlopen", "void *", ["str", "int"]) as (...args: unknown[]) => unknown;
+  open(path, RTLD_LAZY_NODELETE);
+}
+
 /** Finds and loads a library: the user's folders, the query's, the loader's own search, then the usual places. */
 export function openLibrary(query: LibraryQuery): Found<Library> {
   const reasons: string[] = [];
@@ -68,22 +83,6 @@ function* places(query: LibraryQuery): Generator<string> {
   yield* within(SYSTEM_FOLDERS);
 }
 
-/** RTLD_LAZY | RTLD_NODELETE of glibc. */
-const PIN_FLAGS = 0x1 | 0x1000;
-
-/**
- * Keeps a loaded library in memory until the process is gone. Without it koffi unloads a library whose handle is
- * collected, under the feet of functions known by address, and at exit under those of its OpenMP threads.
- */
-function pin(path: string): void {
-  try {
-    const dlopen = koffi.load(null).func("dlopen", "void *", ["str", "int"]) as (...args: unknown[]) => unknown;
-    dlopen(path, PIN_FLAGS);
-  } catch {
-    debug(1, () => `native: ${path} cannot be pinned; the system has no dlopen`);
-  }
-}
-
 function tryOpen(query: LibraryQuery, path: string): Found<Library> {
   try {
     const handle = koffi.load(path, { deep: query.deep ?? false, lazy: true });
@@ -96,9 +95,10 @@ function tryOpen(query: LibraryQuery, path: string): Found<Library> {
     };
     const missing = query.requires.filter((symbol) => address(symbol) === undefined);
     if (missing.length > 0) return { cannot: `it has no symbol ${missing.join(", ")}` };
+    loaded.add(handle);
     const first = query.requires[0];
     const file = (first && fileOf(address(first)!)) || path;
-    pin(file);
+    pinLibrary(file);
     return { name: query.name, path: file, address };
   } catch (error) {
     return { cannot: messageOf(error).replace(/^Failed to load shared library: /, "") };

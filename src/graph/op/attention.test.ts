@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { attention } from "./attention.js";
-import { distance, run, scattered, sum, tensor, tensorOf } from "./by-hand.js";
+import { distance, run, scattered, sum, tensor, tensorOf } from "./by-hand.test.support.js";
 
 test("two keys with scores 0 and ln 3 weigh a quarter and three quarters", () => {
   const q = tensor([1, 1, 1, 2], [1, 0]);

@@ -1,7 +1,7 @@
 // Products against their formulas, written element by element.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { distance, run, scattered, sum, tensor, tensorOf } from "./by-hand.js";
+import { distance, run, scattered, sum, tensor, tensorOf } from "./by-hand.test.support.js";
 import { linear, matmul } from "./contraction.js";
 
 test("a linear layer of two rows, by hand", () => {

@@ -1,7 +1,7 @@
 // Convolution and upsampling against windows cut out of a padded image.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { distance, run, scattered, sum, tensor, tensorOf } from "./by-hand.js";
+import { distance, run, scattered, sum, tensor, tensorOf } from "./by-hand.test.support.js";
 import { conv2d, upsampleNearest } from "./conv.js";
 
 test("a 3 × 3 sum over ones counts the pixels inside the image", () => {

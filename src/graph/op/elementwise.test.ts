@@ -1,7 +1,7 @@
 // Pointwise ops against known values and their textbook forms.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { run, tensor } from "./by-hand.js";
+import { run, tensor } from "./by-hand.test.support.js";
 import * as elementwise from "./elementwise.js";
 
 const near = (a: number, b: number, name: string) =>

@@ -1,7 +1,7 @@
 // Rows chosen by index, and the search for a token.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { run, tensor } from "./by-hand.js";
+import { run, tensor } from "./by-hand.test.support.js";
 import { embedding, firstMatch, select, takeRow } from "./gather.js";
 
 const ids = (shape: readonly number[], ...data: readonly number[]) => tensor(shape, data, "i32");

@@ -1,7 +1,7 @@
 // Norms and softmax against their formulas and the properties they are named for.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { distance, run, scattered, sum, tensor, tensorOf } from "./by-hand.js";
+import { distance, run, scattered, sum, tensor, tensorOf } from "./by-hand.test.support.js";
 import { groupNorm, layerNorm, rmsNorm, softmax } from "./norm.js";
 
 const near = (a: number, b: number) => assert.ok(Math.abs(a - b) < 1e-12, `${a} is not ${b}`);

@@ -1,7 +1,7 @@
 // Rotation by angles: against complex multiplication, in both pairings.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { distance, run, scattered, tensor, tensorOf } from "./by-hand.js";
+import { distance, run, scattered, tensor, tensorOf } from "./by-hand.test.support.js";
 import { rope } from "./rope.js";
 
 test("a quarter turn sends (a, b) to (−b, a) in either pairing", () => {

@@ -1,7 +1,7 @@
 // Sinusoids against the formula, noise against the published words of Philox.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { distance, run, tensor } from "./by-hand.js";
+import { distance, run, tensor } from "./by-hand.test.support.js";
 import { randomNormal, sinusoid } from "./sample.js";
 
 test("a sinusoid has cosines first and divides the exponent by half the width", () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { referenceOf, type Op } from "../op.js";
 import { attention } from "./attention.js";
-import { run, scattered, tensor, tensorOf } from "./by-hand.js";
+import { run, scattered, tensor, tensorOf } from "./by-hand.test.support.js";
 import { pageAppend, pagedAttention } from "./state.js";
 
 const [P, S, G, D] = [7, 3, 2, 4];

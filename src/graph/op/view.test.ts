@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { contiguous, sizeOf } from "../../core/shape.js";
 import type { Params } from "../node.js";
 import { referenceOf, type Op, type RefTensor, type Window } from "../op.js";
-import { run, tensor, tensorOf } from "./by-hand.js";
+import { run, tensor, tensorOf } from "./by-hand.test.support.js";
 import { gather } from "./dense.js";
 import { concat, reshape, slice, transpose } from "./view.js";
 

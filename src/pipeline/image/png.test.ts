@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -18,8 +18,9 @@ test("planes become interleaved bytes, clamped, halves to even", () => {
   assert.deepEqual([...toPicture(new Float32Array(3).fill(Number.NaN), { height: 1, width: 1 }).pixels], [0, 0, 0]);
 });
 
-test("a saved file reads back as the same picture", async () => {
+test("a saved file reads back as the same picture", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "troupe-png-"));
+  t.after(() => rm(folder, { recursive: true }));
   const original = picture(
     Array.from({ length: 3 * 35 }, (_, i) => (i * 37) % 256),
     7,

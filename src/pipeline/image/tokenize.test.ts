@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import fc from "fast-check";
 import { TroupeError } from "../../core/error.js";
 import { SafetensorsFile } from "../../weights/safetensors.js";
 import { readNumbers } from "../../weights/store.js";
@@ -13,8 +14,11 @@ const model = fileURLToPath(new URL("../../../../models/flux-shapes", import.met
 const clip = await loadTokenizer(join(model, "tokenizer"), "clip");
 const t5 = await loadTokenizer(join(model, "tokenizer_2"), "t5");
 
+const scratch = await mkdtemp(join(tmpdir(), "troupe-tokenizer-"));
+after(() => rm(scratch, { recursive: true }));
+
 async function copy(part: string, without: readonly string[] = []): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "troupe-tokenizer-"));
+  const folder = await mkdtemp(join(scratch, "copy-"));
   await cp(join(model, part), folder, { recursive: true });
   for (const file of without) await rm(join(folder, file));
   return folder;
@@ -81,6 +85,14 @@ test("words that the vocabulary cannot spell are named once", () => {
   assert.deepEqual(t5.encode("a red circle", 64).warnings, []);
 });
 
+test("warnings stay short and keep control characters off the terminal", () => {
+  const [many] = t5.encode("☃ ☄ ☎ ☂ ♠ ♣ ♥ ☃", 64).warnings;
+  assert.match(many!, /"☃", "☄", "☎", "☂", "♠" and 2 more words$/);
+  const [lost, unknown] = clip.encode(`${"red ".repeat(500)}\u001b[2J`, 77).warnings;
+  assert.ok(lost!.length < 200 && lost!.includes("…"), lost);
+  assert.equal(unknown, 'CLIP does not know "\\u001b[2J"');
+});
+
 test("a folder that cannot be used is refused with its fault", async () => {
   await assert.rejects(loadTokenizer(join(model, "vae"), "t5"), refused(/has no tokenizer\.json/));
   await assert.rejects(loadTokenizer(join(model, "vae"), "clip"), refused(/neither tokenizer\.json nor vocab\.json/));
@@ -94,4 +106,18 @@ test("a folder that cannot be used is refused with its fault", async () => {
   await assert.rejects(loadTokenizer(pad, "t5"), refused(/pads with <none>/));
   await writeFile(join(pad, "tokenizer.json"), "[]");
   await assert.rejects(loadTokenizer(pad, "t5"), refused(/not a JSON object/));
+});
+
+test("any text gives ids of the length asked for, within the vocabulary, with an end token", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary", maxLength: 60 }), fc.integer({ min: 2, max: 90 }), (text, length) => {
+      for (const tokenizer of [clip, t5]) {
+        const { ids, fullLength } = tokenizer.encode(text, length);
+        assert.equal(ids.length, length);
+        assert.ok(ids.every((id) => id >= 0 && id < tokenizer.vocabulary));
+        assert.equal(ids[Math.min(fullLength, length) - 1], 1);
+      }
+    }),
+    { numRuns: 60 },
+  );
 });

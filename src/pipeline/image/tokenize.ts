@@ -89,14 +89,27 @@ function promptTokenizer(tokenizer: Tokenizer, rules: Rules): PromptTokenizer {
         ids[length - 1] = endId;
         const lost = tokenizer.decode(full.slice(length - 1, -1), { skip_special_tokens: true }).trim();
         warnings.push(
-          `${NAMES[kind]} reads ${length} tokens, the prompt has ${full.length}: "${lost}" is not seen by it`,
+          `${NAMES[kind]} reads ${length} tokens, the prompt has ${full.length}: ${quoted(lost, 80)} is not seen by it`,
         );
       }
-      const strange = [...new Set(text.split(/\s+/).filter((word) => word !== "" && !spells(word)))];
-      if (strange.length > 0) warnings.push(`${NAMES[kind]} does not know ${strange.map((w) => `"${w}"`).join(", ")}`);
+      const strange = [...new Set(text.split(/\s+/))].filter((word) => word !== "" && !spells(word));
+      if (strange.length > 0) {
+        const shown = strange.slice(0, MOST_WORDS).map((word) => quoted(word, 24));
+        const more = strange.length > MOST_WORDS ? ` and ${strange.length - MOST_WORDS} more words` : "";
+        warnings.push(`${NAMES[kind]} does not know ${shown.join(", ")}${more}`);
+      }
       return { ids, fullLength: full.length, warnings };
     },
   };
+}
+
+/** Unknown words named in a warning. */
+const MOST_WORDS = 5;
+
+/** Text in quotes, shortened, control characters escaped. */
+function quoted(text: string, most: number): string {
+  const points = [...text];
+  return JSON.stringify(points.length > most ? `${points.slice(0, most).join("")}…` : text);
 }
 
 const NAMES: Readonly<Record<TokenizerKind, string>> = { clip: "CLIP", t5: "T5" };

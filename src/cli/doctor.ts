@@ -1,0 +1,51 @@
+// troupe doctor: what this machine offers: device, compiler, providers with versions, and how to get what is missing.
+import { freemem, totalmem } from "node:os";
+import { Command } from "commander";
+import { cacheFolder } from "../core/debug.js";
+import { findCompiler } from "../device/cpu/compile.js";
+import { cpuTarget, lastCacheBytes } from "../device/cpu/target.js";
+import { isCannot } from "../device/native/found.js";
+import { openProviders } from "../provider/open.js";
+import { table, Ui } from "./ui.js";
+
+const GIB = 2 ** 30;
+
+export const doctorCommand = (): Command =>
+  new Command("doctor")
+    .description("show devices and kernel providers found, what is missing and how to get it")
+    .option("--json", "print JSON lines")
+    .action(async (options: { json?: boolean }) => {
+      const ui = new Ui(options);
+      const target = cpuTarget();
+      const compiler = await findCompiler();
+      const { providers, cannot, dispose } = await openProviders(target);
+      const facts = {
+        hardware: target.hardware,
+        isa: target.isa.name,
+        threads: target.threads,
+        lastCacheBytes: lastCacheBytes(),
+        memoryBytes: totalmem(),
+        freeBytes: freemem(),
+        compiler: isCannot(compiler) ? null : compiler.version,
+        cache: cacheFolder(),
+        node: process.version,
+      };
+      ui.data("machine", facts);
+      for (const { name, version } of providers) ui.data("provider", { name, version });
+      for (const { name, reason } of cannot) ui.data("missing", { name, reason });
+      ui.result(
+        table([
+          ["CPU", `${facts.hardware}, ${facts.isa}, ${facts.threads} threads`],
+          ["memory", `${(facts.freeBytes / GIB).toFixed(1)} of ${(facts.memoryBytes / GIB).toFixed(1)} GiB free`],
+          ["C compiler", isCannot(compiler) ? `none: ${compiler.cannot}` : compiler.version],
+          ["Node", facts.node],
+          ["cache", facts.cache],
+        ]),
+      );
+      ui.result(`\nproviders\n${indent(table(providers.map(({ name, version }) => [name, version])))}`);
+      if (cannot.length > 0)
+        ui.result(`\nnot available\n${indent(table(cannot.map(({ name, reason }) => [name, reason])))}`);
+      dispose();
+    });
+
+const indent = (text: string): string => text.replace(/^/gm, "  ");

@@ -1,0 +1,86 @@
+// What the command line shows: a moving line on a terminal, plain lines elsewhere, JSON lines with --json, nothing but
+// results with --quiet. Results go to standard output, everything on the way there to standard error.
+import { isInteractive } from "../core/debug.js";
+
+export interface UiOptions {
+  readonly json?: boolean | undefined;
+  readonly quiet?: boolean | undefined;
+}
+
+const BAR_CELLS = 24;
+/** Plain progress lines come at most this often. */
+const LINE_EVERY_MS = 2000;
+
+export class Ui {
+  readonly json: boolean;
+  readonly #quiet: boolean;
+  readonly #moving: boolean;
+  #shown = false;
+  #lastLine = 0;
+
+  constructor({ json = false, quiet = false }: UiOptions) {
+    this.json = json;
+    this.#quiet = quiet;
+    this.#moving = !json && !quiet && isInteractive(process.stderr);
+  }
+
+  /** A result, for people; with --json use `data`. */
+  result(text: string): void {
+    this.clear();
+    if (!this.json) process.stdout.write(`${text}\n`);
+  }
+
+  /** A result, for programs: one JSON line, only with --json. */
+  data(kind: string, data: object): void {
+    if (this.json) process.stdout.write(`${JSON.stringify({ kind, ...data })}\n`);
+  }
+
+  /** Something worth knowing on the way. */
+  note(text: string): void {
+    if (this.#quiet || this.json) return;
+    this.clear();
+    process.stderr.write(`${text}\n`);
+  }
+
+  warn(text: string): void {
+    this.clear();
+    if (this.json) this.data("warning", { text });
+    else process.stderr.write(`warning: ${text}\n`);
+  }
+
+  /** How far a piece of work is; `force` prints a plain line even if one was printed just now. */
+  progress(title: string, done: number, total: number, detail = "", force = done === total): void {
+    if (this.json) return this.data("progress", { title, done, total, detail });
+    if (this.#quiet) return;
+    if (this.#moving) {
+      const filled = total > 0 ? Math.round((BAR_CELLS * done) / total) : 0;
+      const bar = `${"█".repeat(filled)}${"░".repeat(BAR_CELLS - filled)}`;
+      const width = process.stderr.columns || 80;
+      process.stderr.write(`\r\u001b[K${`${title} ${bar} ${done}/${total} ${detail}`.slice(0, width - 1)}`);
+      this.#shown = true;
+      return;
+    }
+    const now = Date.now();
+    if (!force && now - this.#lastLine < LINE_EVERY_MS) return;
+    this.#lastLine = now;
+    process.stderr.write(`${title} ${done}/${total} ${detail}\n`);
+  }
+
+  /** Takes a moving line away. */
+  clear(): void {
+    if (this.#shown) process.stderr.write("\r\u001b[K");
+    this.#shown = false;
+  }
+}
+
+/** Rows as aligned columns; numbers (and cells that begin with one) to the right. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]?.map((_, c) => Math.max(...rows.map((row) => (row[c] ?? "").length))) ?? [];
+  const numeric = widths.map((_, c) =>
+    rows.slice(1).every((row) => /^([-+]?[\d.,]+|)\s?(%|us|ms|s|x|×)?$/.test(row[c] ?? "")),
+  );
+  return rows
+    .map((row) => row.map((cell, c) => (numeric[c] ? cell.padStart(widths[c]!) : cell.padEnd(widths[c]!))).join("  "))
+    .map((line) => line.trimEnd())
+    .join("\n");
+}

@@ -1,0 +1,32 @@
+// The table of winners: per component what each provider does of it, and the chosen plan against its rivals.
+import type { CompiledComponent } from "../compile/component.js";
+import { table } from "./ui.js";
+
+/** One row a component, one column a provider: regions won. Then the standings end to end. */
+export function winnersTable(compiled: readonly CompiledComponent[]): string {
+  const counts = compiled.map(({ plan }) => {
+    const won = new Map<string, number>();
+    for (const { choice } of plan.steps) won.set(choice.provider, (won.get(choice.provider) ?? 0) + 1);
+    return won;
+  });
+  const providers = [...new Set(counts.flatMap((won) => [...won.keys()]))].sort();
+  const rows = compiled.map(({ component, plan }, i) => [
+    component.name,
+    plan.label,
+    ...providers.map((name) => String(counts[i]!.get(name) ?? "")),
+    plan.expectedUs === undefined ? "" : `${(plan.expectedUs / 1e3).toFixed(2)} ms`,
+  ]);
+  const regions = table([["component", "plan", ...providers, "expected"], ...rows]);
+  const standings = compiled.filter(({ standings: all }) => all.length > 0).map(standingsTable);
+  return ["regions won", regions, ...standings].join("\n");
+}
+
+function standingsTable({ component, standings }: CompiledComponent): string {
+  const rows = standings.map(({ label, us, speedup }) => [
+    label,
+    `${(us / 1e3).toFixed(2)} ms`,
+    `${speedup.median.toFixed(3)}`,
+    `${speedup.low.toFixed(3)} … ${speedup.high.toFixed(3)}`,
+  ]);
+  return `\n${component.name}, end to end\n${table([["plan", "median", "times plain", "95 % interval"], ...rows])}`;
+}

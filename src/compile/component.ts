@@ -1,0 +1,40 @@
+// A component: a part of a model with a graph and a plan of its own, and what compiling made of it.
+import type { Graph } from "../graph/node.js";
+import type { Plan } from "../plan/plan.js";
+import type { RegionRecord } from "../tuner/measurement.js";
+import type { WeightStore } from "../weights/store.js";
+import type { Standing } from "./pair.js";
+
+export interface Component {
+  readonly name: string;
+  readonly graph: Graph;
+  readonly weights: WeightStore;
+  /** Runs of it per result: a denoise step counts as often as it is taken. Weighs what tuning is worth. */
+  readonly runs: number;
+}
+
+export interface CompiledComponent {
+  readonly component: Component;
+  /** The graph after the passes: what the plan's node numbers mean. */
+  readonly graph: Graph;
+  readonly plan: Plan;
+  /** Read from the store, made by rules without measuring, or tuned just now. */
+  readonly origin: "stored" | "rules" | "tuned";
+  /** What was measured of each region, where anything was. */
+  readonly records: readonly RegionRecord[];
+  /** The plan and its rivals end to end; the plain plan first. */
+  readonly standings: readonly Standing[];
+}
+
+/** What compiling tells on the way. */
+export type CompileEvent =
+  | {
+      readonly kind: "tune";
+      readonly done: number;
+      readonly total: number;
+      readonly title: string;
+      readonly secondsLeft?: number;
+    }
+  | { readonly kind: "plan"; readonly component: string; readonly label: string }
+  | { readonly kind: "build"; readonly component: string; readonly done: number; readonly total: number }
+  | { readonly kind: "note"; readonly text: string };

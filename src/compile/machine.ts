@@ -1,0 +1,36 @@
+// The machine a model is compiled for: an opened device and the providers found for it.
+import type { Device } from "../device/device.js";
+import { openCpuDevice } from "../device/cpu/open.js";
+import { cpuTarget } from "../device/cpu/target.js";
+import { openProviders, PROVIDERS, type Opened, type ProviderSpec } from "../provider/open.js";
+import type { Provider } from "../provider/provider.js";
+
+export interface Machine extends Disposable {
+  readonly device: Device;
+  readonly specs: readonly ProviderSpec[];
+  readonly opened: Opened;
+  readonly providers: ReadonlyMap<string, Provider>;
+}
+
+export interface MachineOptions {
+  /** CPU threads; all that the process may use unless given. */
+  readonly threads?: number | undefined;
+  readonly specs?: readonly ProviderSpec[] | undefined;
+}
+
+/** Opens the CPU and every provider that works on it. The device comes first: it sets how native pools start. */
+export async function openMachine({ threads, specs = PROVIDERS }: MachineOptions = {}): Promise<Machine> {
+  const device = await openCpuDevice(cpuTarget(threads));
+  const opened = await openProviders(device.target, specs);
+  const dispose = (): void => {
+    opened.dispose();
+    device.dispose();
+  };
+  return {
+    device,
+    specs,
+    opened,
+    providers: new Map(opened.providers.map((provider) => [provider.name, provider])),
+    [Symbol.dispose]: dispose,
+  };
+}

@@ -1,0 +1,60 @@
+// A plan without measuring: every region that some provider takes gets a stand-in record whose times follow a rule,
+// and the same cover chooses. The rule favours what is ready at once: whole components of a library, then our fused
+// kernels, then single ops, JavaScript last.
+import type { Region } from "../graph/region.js";
+import { opOf } from "../graph/ops.js";
+import type { Proposal, Proposals } from "../plan/propose.js";
+import { suits } from "../plan/select.js";
+import { isCannot, type Candidate, type Provider } from "../provider/provider.js";
+import type { CandidateFacts, RegionRecord } from "../tuner/measurement.js";
+
+/** Microseconds that a rule charges for a step, whatever it does: fewer steps are better. */
+const STEP_US = 5;
+/** Multiply-adds of one microsecond: what a core reaches easily, and what JavaScript does. */
+const FLOPS_PER_US = { native: 30_000, script: 1_500 } as const;
+/** A library that takes a whole component has nothing left to build. */
+const WHOLE_BONUS = 0.5;
+
+/** Records by signature for all proposals, first candidates only. */
+export function ruleRecords(
+  proposals: Proposals,
+  providers: readonly Provider[],
+  threads: number,
+): ReadonlyMap<string, RegionRecord> {
+  const records = new Map<string, RegionRecord>();
+  for (const [signature, [first]] of proposals.bySignature)
+    records.set(signature, ruleRecord(first!, providers, threads));
+  return records;
+}
+
+function ruleRecord({ region, whole }: Proposal, providers: readonly Provider[], threads: number): RegionRecord {
+  const cannot: { provider: string; reason: string }[] = [];
+  const measurements = providers.flatMap((provider) => {
+    const answer = provider.candidates(region, "none");
+    if (isCannot(answer)) {
+      cannot.push({ provider: provider.name, reason: answer.cannot });
+      return [];
+    }
+    const candidate = answer.find((c) => suits(region, c));
+    if (!candidate) return [];
+    const p50 = ruleUs(region, provider, whole);
+    const us = { p20: p50, p50, p80: p50, runs: 0 };
+    return [{ candidate: factsOf(candidate), verdict: { kind: "accepted" as const }, us }];
+  });
+  return { signature: region.signature, title: "", threads, measurements, cannot, versions: {} };
+}
+
+function ruleUs(region: Region, provider: Provider, whole: boolean): number {
+  const type = (value: number) => region.graph.values[value]!;
+  const flops = region.nodes.reduce(
+    (sum, node) => sum + opOf(node).flops(node.params, node.inputs.map(type), node.outputs.map(type)),
+    0,
+  );
+  const rate = provider.name === "reference" ? FLOPS_PER_US.script : FLOPS_PER_US.native;
+  return (STEP_US + flops / rate) * (whole ? WHOLE_BONUS : 1);
+}
+
+/** A candidate without its code. */
+export const factsOf = ({ provider, id, params, layouts, aliases, packs, workspaceBytes, accumulation }: Candidate): CandidateFacts => ({
+  provider, id, params, layouts, aliases, packs, workspaceBytes, accumulation,
+}); // prettier-ignore

@@ -1,0 +1,78 @@
+// The components of a FLUX.1 folder at one shape: encoders, prepare, one denoise step, decoder.
+import { join } from "node:path";
+import type { Component } from "../../compile/component.js";
+import type { DType } from "../../core/dtype.js";
+import { openFlux, type FluxCheckpoint } from "../../model/checkpoint.js";
+import { clipGraph } from "../../model/clip.js";
+import { fluxPrepareGraph, fluxStepGraph } from "../../model/flux.js";
+import { t5Graph } from "../../model/t5.js";
+import { vaeDecodeGraph, vaeFactor } from "../../model/vae.js";
+import { checkWeights } from "../../model/weights.js";
+import { latentGrid, type ImageSize, type LatentGrid } from "./latents.js";
+import { loadTokenizer, type PromptTokenizer } from "./tokenize.js";
+
+export const COMPONENTS = ["clip", "t5", "prepare", "step", "decode"] as const;
+export type ComponentName = (typeof COMPONENTS)[number];
+
+/** An opened folder: configs, tokenizers, weight files. */
+export interface ImageModel {
+  readonly config: FluxCheckpoint;
+  readonly clipTokenizer: PromptTokenizer;
+  readonly t5Tokenizer: PromptTokenizer;
+  close(): Promise<void>;
+}
+
+/** Throws TroupeError("io" | "model" | "weights") naming the file. */
+export async function openImageModel(folder: string): Promise<ImageModel> {
+  const config = await openFlux(folder);
+  try {
+    return {
+      config,
+      clipTokenizer: await loadTokenizer(join(folder, "tokenizer"), "clip"),
+      t5Tokenizer: await loadTokenizer(join(folder, "tokenizer_2"), "t5"),
+      close: config.close,
+    };
+  } catch (error) {
+    await config.close();
+    throw error;
+  }
+}
+
+/** What plans are made for: everything that is written into shapes. */
+export interface ImageShape {
+  readonly size: ImageSize;
+  readonly textTokens: number;
+  /** Noise levels there is room for; a run may use fewer. */
+  readonly steps: number;
+  readonly dtype: DType;
+}
+
+export const gridOf = (model: ImageModel, size: ImageSize): LatentGrid => latentGrid(size, vaeFactor(model.config.vae));
+
+/** Steps share plans up to the next power of two, from 4 on. */
+export const stepBucket = (steps: number): number => Math.max(4, 2 ** Math.ceil(Math.log2(steps)));
+
+/** The graphs of all components, checked against the weight files. */
+export function imageComponents(model: ImageModel, shape: ImageShape): Readonly<Record<ComponentName, Component>> {
+  const { config } = model;
+  const { stores } = config;
+  const { dtype, textTokens, steps } = shape;
+  const { rows, columns, tokens } = gridOf(model, shape.size);
+  const options = { dtype, batch: 1, textTokens, imageTokens: tokens, steps };
+  const clip = clipGraph(config.clip, { dtype, batch: 1, length: config.clip.max_position_embeddings });
+  const t5 = t5Graph(config.t5, { dtype, batch: 1, length: textTokens });
+  const components = {
+    clip: { name: "clip", graph: clip, weights: stores.clip, runs: 1 },
+    t5: { name: "t5", graph: t5, weights: stores.t5, runs: 1 },
+    prepare: { name: "prepare", graph: fluxPrepareGraph(config.flux, options), weights: stores.flux, runs: 1 },
+    step: { name: "step", graph: fluxStepGraph(config.flux, options), weights: stores.flux, runs: steps },
+    decode: {
+      name: "decode",
+      graph: vaeDecodeGraph(config.vae, { dtype, batch: 1, rows, columns }),
+      weights: stores.vae,
+      runs: 1,
+    },
+  };
+  for (const { graph, weights: store } of Object.values(components)) checkWeights(graph, store);
+  return components;
+}

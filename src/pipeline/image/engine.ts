@@ -1,0 +1,199 @@
+// One shape's sessions and the denoise loop over them: prompt → encoders → prepare → steps → picture.
+import { Session } from "../../session/session.js";
+import type { CompiledComponent } from "../../compile/component.js";
+import type { Machine } from "../../compile/machine.js";
+import { TroupeError } from "../../core/error.js";
+import { ropeTables } from "../../model/rope.js";
+import { waves } from "../../model/sinusoid.js";
+import { COMPONENTS, gridOf, type ComponentName, type ImageModel, type ImageShape } from "./components.js";
+import { packedNoise, positionIds } from "./latents.js";
+import { toPicture, type Picture } from "./png.js";
+import { flowSigmas } from "./sigmas.js";
+
+export interface DrawRequest {
+  readonly prompt: string;
+  readonly steps: number;
+  readonly seed: number;
+  /** Strength of the prompt for models that take it; 3.5 is what they were distilled at. */
+  readonly guidance: number;
+  /** Packed noise [tokens, channels] made elsewhere, instead of the seed's own. */
+  readonly latents?: Float32Array | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onStage?: ((stage: Stage) => void) | undefined;
+}
+
+/** A finished stage; what it made is for `verify` and for the curious. */
+export type Stage =
+  | { readonly kind: "encoded"; readonly warnings: readonly string[] }
+  | { readonly kind: "prepared" }
+  | { readonly kind: "stepped"; readonly step: number; readonly steps: number }
+  | { readonly kind: "decoded" };
+
+const bytesOf = (data: Float32Array | Int32Array): Uint8Array =>
+  new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+const floatsOf = (bytes: Uint8Array): Float32Array =>
+  new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+
+export class ImageEngine implements Disposable {
+  readonly #model: ImageModel;
+  readonly #shape: ImageShape;
+  readonly #sessions: Readonly<Record<ComponentName, Session>>;
+  readonly compiled: Readonly<Record<ComponentName, CompiledComponent>>;
+
+  private constructor(
+    model: ImageModel,
+    shape: ImageShape,
+    compiled: Readonly<Record<ComponentName, CompiledComponent>>,
+    sessions: Readonly<Record<ComponentName, Session>>,
+  ) {
+    this.#model = model;
+    this.#shape = shape;
+    this.compiled = compiled;
+    this.#sessions = sessions;
+    const { cos, sin } = ropeTables(model.config.flux, positionIds(shape.textTokens, gridOf(model, shape.size)));
+    sessions.step.write("cos", bytesOf(cos));
+    sessions.step.write("sin", bytesOf(sin));
+  }
+
+  /** Loads the sessions of all components. */
+  static async load(
+    machine: Machine,
+    model: ImageModel,
+    shape: ImageShape,
+    compiled: Readonly<Record<ComponentName, CompiledComponent>>,
+    options: {
+      readonly signal?: AbortSignal | undefined;
+      readonly onBuild?: (component: string, done: number, total: number) => void;
+    } = {},
+  ): Promise<ImageEngine> {
+    const loaded: [ComponentName, Session][] = [];
+    try {
+      for (const name of COMPONENTS) {
+        const { graph, plan, component } = compiled[name];
+        const session = await Session.load({
+          graph,
+          plan,
+          providers: machine.providers,
+          device: machine.device,
+          weights: component.weights,
+          signal: options.signal,
+          onProgress: (done, total) => options.onBuild?.(name, done, total),
+        });
+        loaded.push([name, session]);
+      }
+      return new ImageEngine(model, shape, compiled, Object.fromEntries(loaded) as Record<ComponentName, Session>);
+    } catch (error) {
+      for (const [, session] of loaded) session.dispose();
+      throw error;
+    }
+  }
+
+  get shape(): ImageShape {
+    return this.#shape;
+  }
+
+  /** Bytes that the sessions hold. */
+  get bytes(): number {
+    return Object.values(this.#sessions).reduce((sum, { bytes }) => sum + bytes.weights + bytes.values, 0);
+  }
+
+  /** The session of a component, for verify and bench. */
+  session(name: ComponentName): Session {
+    return this.#sessions[name];
+  }
+
+  async draw(request: DrawRequest): Promise<Picture> {
+    const { onStage, signal } = request;
+    const warnings = await this.encode(request.prompt, signal);
+    onStage?.({ kind: "encoded", warnings });
+    const sigmas = flowSigmas(
+      this.#model.config.scheduler,
+      request.steps,
+      gridOf(this.#model, this.#shape.size).tokens,
+    );
+    await this.prepare(sigmas, request.guidance, signal);
+    onStage?.({ kind: "prepared" });
+    let latents = this.#noise(request);
+    for (let step = 0; step < request.steps; step++) {
+      latents = (await this.step(step, latents, signal)).next;
+      onStage?.({ kind: "stepped", step: step + 1, steps: request.steps });
+    }
+    const picture = await this.decode(latents, signal);
+    onStage?.({ kind: "decoded" });
+    return picture;
+  }
+
+  /** Runs both text encoders and hands their results to prepare; returns warnings about the prompt. */
+  async encode(prompt: string, signal?: AbortSignal): Promise<readonly string[]> {
+    const { clipTokenizer, t5Tokenizer, config } = this.#model;
+    const clip = clipTokenizer.encode(prompt, config.clip.max_position_embeddings);
+    const t5 = t5Tokenizer.encode(prompt, this.#shape.textTokens);
+    await this.encodeIds(clip.ids, t5.ids, signal);
+    return [...clip.warnings, ...t5.warnings];
+  }
+
+  async encodeIds(clipIds: Int32Array, t5Ids: Int32Array, signal?: AbortSignal): Promise<void> {
+    const { clip, t5, prepare } = this.#sessions;
+    clip.write("ids", bytesOf(clipIds));
+    t5.write("ids", bytesOf(t5Ids));
+    await clip.run({ signal });
+    await t5.run({ signal });
+    prepare.write("pooled", clip.read("pooled"));
+    prepare.write("hidden", t5.read("last_hidden_state"));
+  }
+
+  /** Computes the modulation of all noise levels; `sigmas` ends with 0. */
+  async prepare(sigmas: readonly number[], guidance: number, signal?: AbortSignal): Promise<void> {
+    const { prepare, step } = this.#sessions;
+    const room = this.#shape.steps;
+    const steps = sigmas.length - 1;
+    if (steps > room) throw new TroupeError("internal", `${steps} noise levels for a plan of ${room}`);
+    const level = (i: number): number => sigmas[Math.min(i, steps)]!;
+    prepare.write("sigmas", bytesOf(waves(Array.from({ length: room }, (_, i) => level(i)))));
+    if (this.#model.config.flux.guidance_embeds) prepare.write("guidance", bytesOf(waves([guidance])));
+    await prepare.run({ signal });
+    step.write("context", prepare.read("context"));
+    step.write("modulation", prepare.read("modulation"));
+    step.write("deltas", bytesOf(Float32Array.from({ length: room }, (_, i) => level(i + 1) - level(i))));
+  }
+
+  /** One denoise step from packed latents [tokens, channels]. */
+  async step(
+    index: number,
+    latents: Float32Array,
+    signal?: AbortSignal,
+  ): Promise<{ velocity: Float32Array; next: Float32Array }> {
+    const { step } = this.#sessions;
+    step.write("step", bytesOf(Int32Array.of(index)));
+    step.write("latents", bytesOf(latents));
+    await step.run({ signal });
+    return { velocity: floatsOf(step.read("velocity")), next: floatsOf(step.read("next")) };
+  }
+
+  async decode(latents: Float32Array, signal?: AbortSignal): Promise<Picture> {
+    const { decode } = this.#sessions;
+    decode.write("latents", bytesOf(latents));
+    await decode.run({ signal });
+    return toPicture(floatsOf(decode.read("image")), this.#shape.size);
+  }
+
+  #noise({ latents, seed }: DrawRequest): Float32Array {
+    const grid = gridOf(this.#model, this.#shape.size);
+    const channels = this.#model.config.vae.latent_channels;
+    if (!latents) return packedNoise(seed, grid, channels);
+    const wanted = grid.tokens * channels * 4;
+    if (latents.length !== wanted)
+      throw new TroupeError("usage", `the latents given have ${latents.length} numbers, this size takes ${wanted}`, {
+        advice: `Give noise [${grid.tokens}, ${channels * 4}], packed, or another size.`,
+      });
+    return latents;
+  }
+
+  dispose(): void {
+    for (const session of Object.values(this.#sessions)) session.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,326 @@
+// A session: a plan with memory, ready to run. Loading revives the chosen kernels, packs the weights, places every
+// value, and binds all steps into one program.
+import { dtypeBytes } from "../core/dtype.js";
+import { invariant, TroupeError } from "../core/error.js";
+import { sizeOf } from "../core/shape.js";
+import type { Address, Buffer, Device, Program, RunOptions, Step, StepTiming } from "../device/device.js";
+import { copyFunction } from "../device/native/memory.js";
+import type { Graph, TensorType, ValueId } from "../graph/node.js";
+import { Regions, type Region } from "../graph/region.js";
+import { rootBytes } from "../graph/storage.js";
+import { conversionGraph } from "../plan/conversion.js";
+import type { Plan, PlanStep } from "../plan/plan.js";
+import { isCannot, type Kernel, type Layout, type Provider } from "../provider/provider.js";
+import type { WeightStore } from "../weights/store.js";
+import { loadWeights, type LoadedWeights, type PackRequest } from "./weights.js";
+
+export interface LoadOptions {
+  /** The graph the plan was made for, after the passes. */
+  readonly graph: Graph;
+  readonly plan: Plan;
+  readonly providers: ReadonlyMap<string, Provider>;
+  readonly device: Device;
+  readonly weights: WeightStore;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: (built: number, total: number) => void;
+}
+
+/** A step of the plan with its kernel. */
+interface Revived {
+  readonly step: PlanStep;
+  readonly region: Region;
+  readonly kernel: Kernel;
+}
+
+const BUILDS_AT_ONCE = 4;
+
+export class Session implements Disposable {
+  readonly plan: Plan;
+  readonly #graph: Graph;
+  readonly #program: Program;
+  readonly #buffers: ReadonlyMap<ValueId, Buffer>;
+  readonly #regions: Regions;
+  readonly #owned: readonly { dispose(): void }[];
+  /** Bytes of weights and packs, and of everything else, as placed. */
+  readonly bytes: { readonly weights: number; readonly values: number };
+
+  private constructor(
+    options: LoadOptions,
+    regions: Regions,
+    program: Program,
+    buffers: ReadonlyMap<ValueId, Buffer>,
+    owned: readonly { dispose(): void }[],
+    bytes: Session["bytes"],
+  ) {
+    this.plan = options.plan;
+    this.#graph = options.graph;
+    this.#regions = regions;
+    this.#program = program;
+    this.#buffers = buffers;
+    this.#owned = owned;
+    this.bytes = bytes;
+  }
+
+  /** Throws TroupeError("plan") when a choice cannot be revived, ("weights"), ("memory"), ("compile"), ("cancelled"). */
+  static async load(options: LoadOptions): Promise<Session> {
+    const { graph, plan, device } = options;
+    const owned: { dispose(): void }[] = [];
+    try {
+      const regions = new Regions(graph);
+      const revived = await reviveAll(options, regions, owned);
+      const weights = await loadWeightsFor(options, regions, revived);
+      owned.push(weights);
+      const buffers = allocateRoots(graph, regions, device);
+      const arena = device.allocate(plan.arenaBytes);
+      const workspace = device.allocate(plan.workspaceBytes);
+      owned.push(...buffers.values(), arena, workspace);
+      const where = new Addresses(graph, regions, plan, buffers, arena, weights);
+      const steps = [
+        ...revived.flatMap((item) => bindStep(item, where, workspace.address)),
+        ...homeward(graph, regions, where),
+      ];
+      const program = device.program(steps);
+      owned.push(program);
+      const values = plan.arenaBytes + plan.workspaceBytes + [...buffers.values()].reduce((sum, b) => sum + b.bytes, 0);
+      return new Session(options, regions, program, buffers, owned.reverse(), { weights: weights.bytes, values });
+    } catch (error) {
+      for (const thing of owned.reverse()) thing.dispose();
+      throw error;
+    }
+  }
+
+  /** Runs the plan once, off the JavaScript thread where the device can. */
+  run(options?: RunOptions): Promise<void> {
+    return this.#program.run(options);
+  }
+
+  /** Runs the plan once on this thread; microseconds. */
+  time(): number {
+    return this.#program.time();
+  }
+
+  profile(): readonly StepTiming[] {
+    return this.#program.profile();
+  }
+
+  get how(): string {
+    return this.#program.how;
+  }
+
+  /** Writes an input or a state, row-major bytes in its dtype. */
+  write(name: string, data: Uint8Array): void {
+    const { value, type } = this.#port(name, ["input", "state"]);
+    const bytes = sizeOf(type.shape) * dtypeBytes(type.dtype);
+    if (data.byteLength !== bytes)
+      throw new TroupeError("usage", `${name} of ${this.#graph.name} takes ${bytes} bytes, not ${data.byteLength}`);
+    this.#buffers.get(value)!.write(0, data);
+  }
+
+  /** A copy of an output or a state, row-major bytes in its dtype. */
+  read(name: string): Uint8Array {
+    const { value, type } = this.#port(name, ["output", "state"]);
+    const { root, offset } = this.#regions.storage.get(value)!;
+    const size = dtypeBytes(type.dtype);
+    return this.#buffers.get(root)!.read(offset * size, sizeOf(type.shape) * size);
+  }
+
+  /** The type of an input, output or state. */
+  type(name: string): TensorType {
+    return this.#port(name, ["input", "output", "state"]).type;
+  }
+
+  #port(name: string, kinds: readonly string[]): { value: ValueId; type: TensorType } {
+    for (const [id, source] of this.#graph.sources)
+      if (kinds.includes(source.kind) && "name" in source && source.name === name)
+        return { value: id, type: this.#graph.values[id]! };
+    const output = kinds.includes("output") && this.#graph.outputs.find((o) => o.name === name);
+    if (output) return { value: output.value, type: this.#graph.values[output.value]! };
+    throw new TroupeError("usage", `${this.#graph.name} has no ${kinds.join(" or ")} named ${name}`);
+  }
+
+  dispose(): void {
+    for (const thing of this.#owned) thing.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** Rebuilds the kernels of all steps, a few at a time. */
+async function reviveAll(
+  { graph, plan, providers, signal, onProgress }: LoadOptions,
+  regions: Regions,
+  owned: { dispose(): void }[],
+): Promise<readonly Revived[]> {
+  const shared = new Map<string, Promise<Kernel>>(); // the same work with the same choice is built once
+  let built = 0;
+  const queue = plan.steps.map((step, index) => ({ step, index }));
+  const revived = Array.from<Revived>({ length: plan.steps.length });
+  const build = async (step: PlanStep): Promise<Revived> => {
+    const region = regionOf(step, graph, regions);
+    const provider = providers.get(step.choice.provider);
+    if (!provider)
+      throw new TroupeError(
+        "plan",
+        `the plan of ${graph.name} needs provider ${step.choice.provider}, which is not here`,
+        {
+          advice: "Compile again on this machine, or install what `troupe doctor` names.",
+        },
+      );
+    const candidate = provider.revive(region, step.choice);
+    if (isCannot(candidate))
+      throw new TroupeError("plan", `${step.choice.provider} cannot revive ${step.choice.id}: ${candidate.cannot}`, {
+        advice: "Compile again on this machine.",
+      });
+    const key = JSON.stringify([region.signature, step.choice]);
+    let kernel = shared.get(key);
+    if (!kernel) {
+      kernel = candidate.build(signal).then((made) => {
+        owned.push(made);
+        return made;
+      });
+      shared.set(key, kernel);
+    }
+    return { step, region, kernel: await kernel };
+  };
+  const worker = async (): Promise<void> => {
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      revived[next.index] = await build(next.step);
+      onProgress?.(++built, plan.steps.length);
+    }
+  };
+  const results = await Promise.allSettled(Array.from({ length: BUILDS_AT_ONCE }, worker));
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+  return revived;
+}
+
+function regionOf(step: PlanStep, graph: Graph, regions: Regions): Region {
+  if (step.kind === "region") return regions.region(step.nodes);
+  const conversion = new Regions(conversionGraph(graph.values[step.value]!, step.from, step.to));
+  return conversion.region(conversion.work.map((node) => node.id));
+}
+
+const packKey = (provider: string, recipe: string): string => `${provider}:${recipe}`;
+
+async function loadWeightsFor(
+  { graph, weights, device, signal }: LoadOptions,
+  regions: Regions,
+  revived: readonly Revived[],
+): Promise<LoadedWeights> {
+  const raw = new Set<ValueId>();
+  const packs: PackRequest[] = [];
+  for (const { step, kernel } of revived) {
+    if (step.kind !== "region") continue;
+    step.packs.forEach((pack, index) =>
+      packs.push({
+        value: step.inputs[pack.input]!.value,
+        key: packKey(step.choice.provider, pack.recipe),
+        bytes: pack.bytes,
+        pack: (from, to) => kernel.pack(index, from, to),
+      }),
+    );
+    const packed = new Set(step.packs.map((pack) => pack.input));
+    step.inputs.forEach((port, input) => {
+      const { root } = regions.storage.get(port.value)!;
+      if (!packed.has(input) && isLoaded(graph, root)) raw.add(root);
+    });
+  }
+  return loadWeights(graph, weights, device, raw, packs, signal);
+}
+
+const isLoaded = (graph: Graph, root: ValueId): boolean =>
+  ["weight", "constant"].includes(graph.sources.get(root)?.kind ?? "");
+
+/** Buffers of inputs, states and the storage of outputs: what outlives the arena. */
+function allocateRoots(graph: Graph, regions: Regions, device: Device): Map<ValueId, Buffer> {
+  const roots = new Set<ValueId>();
+  for (const [id, source] of graph.sources) if (source.kind === "input" || source.kind === "state") roots.add(id);
+  for (const { value } of graph.outputs) roots.add(regions.storage.get(value)!.root);
+  const buffers = new Map<ValueId, Buffer>();
+  for (const root of roots) {
+    if (isLoaded(graph, root)) continue;
+    const buffer = device.allocate(rootBytes(graph, root));
+    buffer.fill(0);
+    buffers.set(root, buffer);
+  }
+  return buffers;
+}
+
+/** Where a value lies in a layout. */
+class Addresses {
+  readonly #graph: Graph;
+  readonly #regions: Regions;
+  readonly #buffers: ReadonlyMap<ValueId, Buffer>;
+  readonly #weights: LoadedWeights;
+  readonly #placed = new Map<string, Address>();
+
+  constructor(
+    graph: Graph,
+    regions: Regions,
+    plan: Plan,
+    buffers: ReadonlyMap<ValueId, Buffer>,
+    arena: Buffer,
+    weights: LoadedWeights,
+  ) {
+    this.#graph = graph;
+    this.#regions = regions;
+    this.#buffers = buffers;
+    this.#weights = weights;
+    for (const { root, layout, offsetBytes } of plan.placements)
+      this.#placed.set(placeKey(root, layout), arena.address + BigInt(offsetBytes));
+  }
+
+  of(value: ValueId, layout: Layout): Address {
+    const { root, offset } = this.#regions.storage.get(value)!;
+    const bytes = BigInt(offset * dtypeBytes(this.#graph.values[value]!.dtype));
+    return this.#base(root, layout) + bytes;
+  }
+
+  packed(value: ValueId, key: string): Address {
+    return this.#weights.packed(value, key);
+  }
+
+  #base(root: ValueId, layout: Layout): Address {
+    const placed = this.#placed.get(placeKey(root, layout));
+    if (placed !== undefined) return placed;
+    invariant(layout === undefined, `value ${root} of ${this.#graph.name} is not placed in layout ${layout}`);
+    if (isLoaded(this.#graph, root)) return this.#weights.address(root);
+    const buffer = this.#buffers.get(root);
+    invariant(buffer, `value ${root} of ${this.#graph.name} has no place`);
+    return buffer.address;
+  }
+}
+
+const placeKey = (root: ValueId, layout: Layout): string => `${root}:${layout?.join("") ?? ""}`;
+
+function bindStep({ step, kernel }: Revived, where: Addresses, workspace: Address): readonly Step[] {
+  if (step.kind === "convert")
+    return kernel.bind({
+      inputs: [where.of(step.value, step.from)],
+      outputs: [where.of(step.value, step.to)],
+      workspace,
+    });
+  const packs = new Map(step.packs.map((pack) => [pack.input, packKey(step.choice.provider, pack.recipe)]));
+  return kernel.bind({
+    inputs: step.inputs.map(({ value, layout }, index) => {
+      const key = packs.get(index);
+      return key === undefined ? where.of(value, layout) : where.packed(value, key);
+    }),
+    outputs: step.outputs.map(({ value, layout }) => where.of(value, layout)),
+    workspace,
+  });
+}
+
+/** Copies of states whose last version lies elsewhere than the first: they must be home when the run ends. */
+function homeward(graph: Graph, regions: Regions, where: Addresses): readonly Step[] {
+  return graph.states
+    .filter(({ from, to }) => regions.storage.get(to)!.root !== from)
+    .map(({ name, from, to }) => ({
+      kind: "native" as const,
+      name: `keep ${name}`,
+      fn: copyFunction(),
+      words: [where.of(from, undefined), where.of(to, undefined), BigInt(rootBytes(graph, from))],
+      status: "ignored" as const,
+    }));
+}
