@@ -3,6 +3,10 @@
 import { isFloat, type DType } from "../core/dtype.js";
 import { TroupeError } from "../core/error.js";
 import {
+  BINARY,
+  COMPARE,
+  REDUCE,
+  UNARY,
   constantOf,
   isConstant,
   type AxisDecl,
@@ -35,6 +39,11 @@ export class RuleError extends TroupeError {
   }
 }
 
+const INTEGERS: Partial<Record<DType, readonly [low: number, high: number]>> = {
+  i32: [-(2 ** 31), 2 ** 31 - 1], i8: [-128, 127], u8: [0, 255], bool: [0, 1],
+}; // prettier-ignore
+/** The functions of every kind of op that names one. */
+const FUNCTIONS = { unary: UNARY, binary: BINARY, compare: COMPARE, reduce: REDUCE } as const;
 const DOT_DTYPES: readonly DType[] = ["f32", "f16", "bf16", "f8e4m3", "i8"];
 const fail = (message: string): never => {
   throw new RuleError(message);
@@ -71,8 +80,8 @@ function operandType(operand: Operand, dtype: DType, scope: Scope): Typed {
     return type;
   }
   const value = constantOf(operand);
-  if (!isFloat(dtype) && !Number.isInteger(value)) fail(`${value} is no ${dtype}`);
-  if (dtype === "bool" && value !== 0 && value !== 1) fail(`${value} is no bool; write 0 or 1`);
+  const [low, high] = INTEGERS[dtype] ?? [-Infinity, Infinity];
+  if (!isFloat(dtype) && !(Number.isInteger(value) && value >= low && value <= high)) fail(`${value} is no ${dtype}`);
   return { dtype, axes: [], spans: [] };
 }
 
@@ -126,6 +135,7 @@ export function placed(param: ParamDecl, at: readonly Position[], scope: Scope):
 
 /** The type of the value an op makes. `full`, `cast` and a `where` of two constants bring their own dtype. */
 export function typeOf(op: ValueOp, scope: Scope): Typed {
+  if ("fn" in op && !(FUNCTIONS[op.kind] as readonly string[]).includes(op.fn)) fail(`${op.kind} has no such function`);
   switch (op.kind) {
     case "load": {
       const param = scope.param(op.tensor);
@@ -233,7 +243,7 @@ export function typeOf(op: ValueOp, scope: Scope): Typed {
       return { dtype: first.dtype, axes: [...first.axes, op.axis], spans: [...first.spans, null] };
     }
     default:
-      return op satisfies never;
+      return fail(`there is no op ${String((op satisfies never as { readonly kind: unknown }).kind)}`);
   }
 }
 

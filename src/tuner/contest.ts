@@ -66,6 +66,7 @@ export class Board {
   #cannot: readonly { readonly provider: string; readonly reason: string }[] = [];
   readonly #muted = new Map<string, string>();
   readonly #verdicts: Map<string, { readonly verdict: Verdict; readonly error?: number }>;
+  readonly #passed = new Map<string, string>();
   readonly #samples = new Map<string, readonly number[]>();
 
   constructor(judged: ReadonlyMap<string, Verdict>) {
@@ -79,6 +80,10 @@ export class Board {
 
   judge(key: string, verdict: Verdict, error?: number): void {
     this.#verdicts.set(key, { verdict, ...(error !== undefined && { error }) });
+  }
+
+  pass(key: string, reason: string): void {
+    this.#passed.set(key, reason);
   }
 
   timed(key: string, us: readonly number[]): void {
@@ -114,7 +119,9 @@ export class Board {
   }
 
   result(): ContestResult {
-    const measurements = this.#candidates.map((candidate): Measurement => {
+    const passed = this.#candidates.filter((candidate) => this.#passed.has(candidateKey(candidate)));
+    const tried = this.#candidates.filter((candidate) => !passed.includes(candidate));
+    const measurements = tried.map((candidate): Measurement => {
       const key = candidateKey(candidate);
       const known = this.#verdicts.get(key);
       const verdict = known?.verdict ?? { kind: "failed" as const, reason: "it was offered but never tried" };
@@ -129,7 +136,11 @@ export class Board {
       }; // prettier-ignore
     });
     const muted = [...this.#muted].map(([provider, reason]) => ({ provider, reason }));
-    return { measurements, cannot: [...this.#cannot, ...muted] };
+    const notTried = passed.map((candidate) => ({
+      provider: candidate.provider,
+      reason: this.#passed.get(candidateKey(candidate))!,
+    }));
+    return { measurements, cannot: [...this.#cannot, ...muted, ...notTried] };
   }
 }
 

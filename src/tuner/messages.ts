@@ -56,6 +56,8 @@ export type Reply =
     }
   /** A candidate's verdict. */
   | { readonly kind: "judged"; readonly key: string; readonly verdict: Verdict; readonly error?: number }
+  /** A candidate that was not worth trying. */
+  | { readonly kind: "passed"; readonly key: string; readonly reason: string }
   /** Run times of accepted candidates, in microseconds. */
   | { readonly kind: "timed"; readonly samples: readonly { readonly key: string; readonly us: readonly number[] }[] }
   | { readonly kind: "done" }
