@@ -72,6 +72,13 @@ describe("records", () => {
     assert.equal(new RecordStore(target, folder).get("e", 2)!.measurements[0]!.error, Number.POSITIVE_INFINITY);
   });
 
+  it("in a folder that cannot be made are kept in memory only", () => {
+    const store = new RecordStore(target, "/dev/null/records");
+    store.add(record("f", 1));
+    assert.deepEqual(store.get("f", 2), record("f", 1));
+    assert.ok(store.journalPath().startsWith(tmpdir()));
+  });
+
   it("of another machine are in another file", () => {
     assert.equal(new RecordStore({ ...target, hardware: "another" }, folder).get("a", 2), undefined);
   });
