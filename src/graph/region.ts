@@ -41,6 +41,8 @@ export class Regions {
   readonly work: readonly Node[];
   /** Origin → work nodes that read it, directly or through views. */
   readonly readers: ReadonlyMap<ValueId, readonly Node[]>;
+  /** Written value → the plain node that writes it. */
+  readonly writers: ReadonlyMap<ValueId, Node>;
   /** Origins that must exist after a run: graph outputs and last versions of states. */
   readonly wanted: ReadonlySet<ValueId>;
   readonly #views: readonly Node[];
@@ -57,6 +59,7 @@ export class Regions {
     for (const node of this.work)
       for (const origin of this.originsRead(node)) readers.set(origin, [...(readers.get(origin) ?? []), node]);
     this.readers = readers;
+    this.writers = new Map(this.work.toReversed().flatMap((node) => node.outputs.map((value) => [value, node])));
     this.wanted = new Set(
       [...graph.outputs.map((o) => o.value), ...graph.states.map((s) => s.to)].flatMap((v) => [
         ...this.origins.get(v)!,
@@ -84,7 +87,9 @@ export class Regions {
   /** The region of these work nodes, or the reason why they are none. */
   cut(ids: Iterable<NodeId>): Region | { readonly cannot: string } {
     const inside = new Set(ids);
-    const workInside = this.work.filter((node) => inside.has(node.id));
+    const workInside = [...inside]
+      .sort((a, b) => a - b)
+      .flatMap((id) => (this.#isWork(id) ? [this.graph.nodes[id]!] : []));
     const provided = workInside.flatMap((node) => this.providedBy(node));
     const made = new Set(provided);
     if (made.size < provided.length) return { cannot: "two nodes make the same value" };
@@ -107,7 +112,7 @@ export class Regions {
     const views = this.#innerViews(workInside, reads);
     const region = {
       graph: this.graph,
-      nodes: this.graph.nodes.filter((node) => inside.has(node.id) || views.has(node)),
+      nodes: [...workInside, ...views].sort((a, b) => a.id - b.id),
       inputs: inputs.map((value) => this.#operand(value)),
       outputs: outputs.map((value) => this.#operand(value)),
     };
@@ -124,7 +129,7 @@ export class Regions {
   /** The views that lead from what the nodes write to what they read. */
   #innerViews(inside: readonly Node[], reads: ReadonlySet<ValueId>): ReadonlySet<Node> {
     const here = new Set(inside.flatMap((node) => node.outputs));
-    const reachable = this.#views.filter((view) => {
+    const reachable = between(this.#views, inside).filter((view) => {
       const isHere = view.inputs.every((value) => here.has(value));
       if (isHere) for (const value of view.outputs) here.add(value);
       return isHere;
@@ -139,11 +144,16 @@ export class Regions {
     return inner;
   }
 
+  #isWork(id: NodeId): boolean {
+    const node = this.graph.nodes[id];
+    return node !== undefined && !hasTrait(opOf(node), "view");
+  }
+
   #isConvex(inside: readonly Node[], made: ReadonlySet<ValueId>): boolean {
     if (inside.length === 1) return true;
     const ids = new Set(inside.map((node) => node.id));
     const tainted = new Set<ValueId>(); // origins outside that depend on the inside
-    for (const node of this.work) {
+    for (const node of between(this.work, inside)) {
       const origins = [...this.originsRead(node)];
       if (ids.has(node.id)) {
         if (origins.some((origin) => tainted.has(origin))) return false;
@@ -197,6 +207,20 @@ export class Regions {
     for (const { value } of this.graph.outputs) shared.add(this.storage.get(value)!.root);
     return shared;
   }
+}
+
+/** The nodes that stand between the first and the last of some others, both included: all that a path can pass. */
+function between(nodes: readonly Node[], ends: readonly Node[]): readonly Node[] {
+  const [from, to] = [ends[0]?.id ?? 0, ends.at(-1)?.id ?? 0];
+  let first = 0;
+  for (let past = nodes.length; first < past;) {
+    const middle = (first + past) >> 1;
+    if (nodes[middle]!.id < from) first = middle + 1;
+    else past = middle;
+  }
+  let end = first;
+  while (end < nodes.length && nodes[end]!.id <= to) end++;
+  return nodes.slice(first, end);
 }
 
 /** The form that decides whether two regions are the same work. */

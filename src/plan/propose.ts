@@ -92,10 +92,11 @@ function onlyReader(regions: Regions, node: Node): Node | undefined {
 
 /** Pointwise producers of a node's other inputs that nothing else reads. */
 function* feedersOf(regions: Regions, node: Node, inside: ReadonlySet<NodeId>): Iterable<NodeId> {
-  const read = regions.originsRead(node);
-  for (const feeder of regions.work) {
+  for (const value of regions.originsRead(node)) {
+    const feeder = regions.writers.get(value);
+    if (!feeder) continue;
     if (inside.has(feeder.id) || !hasTrait(opOf(feeder), "pointwise")) continue;
-    if (feeder.outputs.some((value) => read.has(value)) && onlyReader(regions, feeder) === node) yield feeder.id;
+    if (onlyReader(regions, feeder) === node) yield feeder.id;
   }
 }
 

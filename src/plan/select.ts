@@ -119,7 +119,7 @@ function optionOf(
     region: all.indexOf(proposal),
     ...bordersOf(regions, proposal, candidate),
     us: us + handicapUs,
-    packs: candidate.packs.map((pack) => packUse(regions, proposal.region, pack)),
+    packs: candidate.packs.map((pack) => packUse(regions, proposal.region, candidate.provider, pack)),
   };
 }
 
@@ -143,10 +143,15 @@ export function bordersOf(
   };
 }
 
-/** Equal tensors in an equal form are one pack, whoever uses it. */
-export function packUse(regions: Regions, region: Region, pack: CandidateFacts["packs"][number]): PackUse {
+/** Equal tensors in an equal form of the same provider are one pack, whoever uses it. */
+export function packUse(
+  regions: Regions,
+  region: Region,
+  provider: string,
+  pack: CandidateFacts["packs"][number],
+): PackUse {
   const { value, dtype } = region.inputs[pack.input]!;
   const source = regions.graph.sources.get(value);
   const what = source?.kind === "weight" ? `${source.tensors.join("+")}:${dtype}` : `value ${value}`;
-  return { key: `${what}:${pack.recipe}`, bytes: pack.bytes };
+  return { key: `${what}:${provider}:${pack.recipe}`, bytes: pack.bytes };
 }

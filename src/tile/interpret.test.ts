@@ -103,6 +103,21 @@ test("dead elements take no part in reductions", () => {
   }
 });
 
+test("bounds beyond an axis end at the axis", () => {
+  const k = kernel("k", { x: input("f32", "N"), from: input("i32"), to: input("i32"), y: inout("f32") }, (t, { x, from, to, y }) => {
+    const total = t.loop("N", t.zeros("f32"), (n, sum) => sum.add(t.load(x, n).add(1).sum("N")), { from: t.load(from), to: t.load(to) });
+    t.store(y, [], total);
+  }); // prettier-ignore
+  const of = (from: number, to: number, N: number) =>
+    run(
+      k,
+      { x: numbers([5], [1, 2, 3, 4, 5]), from: numbers([], [from]), to: numbers([], [to]), y: zeros() },
+      { blocks: { N } },
+    ).y;
+  for (const N of [1, 2, 7])
+    assert.deepEqual([of(-3, 9, N), of(3, 2, N), of(1, 3, N), of(9, 12, N)], [[20], [0], [7], [0]]);
+});
+
 test("argmax gives the position along the axis, not within the block", () => {
   const k = kernel("k", { x: input("f32", "N"), y: output("i32", "J") }, (t, { x, y }) => {
     const best = t.loop("N", { value: t.full("f32", -Infinity), at: t.full("i32", -1) }, (n, s) => {

@@ -3,6 +3,10 @@
 import { isFloat, type DType } from "../core/dtype.js";
 import { TroupeError } from "../core/error.js";
 import {
+  BINARY,
+  COMPARE,
+  REDUCE,
+  UNARY,
   constantOf,
   isConstant,
   type AxisDecl,
@@ -35,6 +39,8 @@ export class RuleError extends TroupeError {
   }
 }
 
+/** The functions of every kind of op that names one. */
+const FUNCTIONS = { unary: UNARY, binary: BINARY, compare: COMPARE, reduce: REDUCE } as const;
 const DOT_DTYPES: readonly DType[] = ["f32", "f16", "bf16", "f8e4m3", "i8"];
 const fail = (message: string): never => {
   throw new RuleError(message);
@@ -126,6 +132,7 @@ export function placed(param: ParamDecl, at: readonly Position[], scope: Scope):
 
 /** The type of the value an op makes. `full`, `cast` and a `where` of two constants bring their own dtype. */
 export function typeOf(op: ValueOp, scope: Scope): Typed {
+  if ("fn" in op && !(FUNCTIONS[op.kind] as readonly string[]).includes(op.fn)) fail(`${op.kind} has no such function`);
   switch (op.kind) {
     case "load": {
       const param = scope.param(op.tensor);
@@ -233,7 +240,7 @@ export function typeOf(op: ValueOp, scope: Scope): Typed {
       return { dtype: first.dtype, axes: [...first.axes, op.axis], spans: [...first.spans, null] };
     }
     default:
-      return op satisfies never;
+      return fail(`there is no op ${String((op satisfies never as { readonly kind: unknown }).kind)}`);
   }
 }
 

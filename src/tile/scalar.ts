@@ -50,7 +50,7 @@ export function unary(fn: UnaryFn, dtype: DType): (x: number) => number {
     case "tanh":
       return Math.tanh;
     case "sigmoid":
-      return (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
+      return (x) => 1 / (1 + Math.exp(-x));
     case "erf":
       return erf;
     case "sin":

@@ -77,6 +77,14 @@ breaks(
   (p) => void (opOf(p.body, "full").dtype = "f16"),
   /argument 0 is f32\[M N\], wanted f16\[M N\]/,
 );
+breaks("an op that does not exist", products, (p) => void (p.body[0]!.kind = "block" as never), /there is no op block/);
+breaks(
+  "a function that does not exist",
+  trace(attention("f32", { scale: 1 })),
+  (p) => void (opOf(loopOf(p).body, "unary").fn = "gamma" as never),
+  /unary has no such function/,
+);
+breaks("a dtype that does not exist", products, (p) => void (p.params[0]!.dtype = "f4" as never), /a has dtype f4/);
 breaks("a missing yield", products, (p) => void (loopOf(p).yields = []), /differ in number/);
 breaks("a yield of other axes", products, (p) => void (loopOf(p).yields = [2]), /yielded value 0 is bf16\[M K\]/);
 breaks("a store to an input", products, (p) => void (opOf(p.body, "store").tensor = "a"), /a is an input/);

@@ -1,5 +1,6 @@
 // Verify: a tile program from anywhere (a trace, JSON, a rewrite) keeps every rule of program.ts, or the first rule it
 // breaks is named with its op and line.
+import { DTYPES } from "../core/dtype.js";
 import { TroupeError } from "../core/error.js";
 import type { Index, LoopOp, Op, TileProgram, Value } from "./program.js";
 import { checkRange, checkSame, checkStore, RuleError, typeOf, type Scope } from "./rules.js";
@@ -35,6 +36,7 @@ class Verifier {
       this.#distinct(program.axes.map((axis) => axis.name), "axis"); // prettier-ignore
       for (const param of program.params) {
         this.#distinct(param.axes, `axis of ${param.name}`);
+        if (!DTYPES.includes(param.dtype)) this.#broken(`${param.name} has dtype ${String(param.dtype)}`);
         param.axes.forEach((axis) => this.#scope.axis(axis));
       }
       for (const { name, size } of program.axes)
@@ -49,7 +51,8 @@ class Verifier {
         this.#at("parameters", program.name, () => this.#broken(`nothing is stored to output ${param.name}`));
   }
 
-  #body(ops: readonly Op[]): void {
+  /** Checks ops in order, then what `end` asks while their values are still known. */
+  #body(ops: readonly Op[], end = (): void => {}): void {
     const values: number[] = [];
     for (const op of ops)
       this.#at("fn" in op ? op.fn : op.kind, op.where, () => {
@@ -73,6 +76,7 @@ class Verifier {
           }
         }
       });
+    end();
     for (const id of values) this.#values.delete(id);
   }
 
@@ -84,32 +88,15 @@ class Verifier {
     op.args.forEach((arg, i) => checkSame(`argument ${i}`, arg, this.#scope.value(op.init[i]!)));
     this.#open(op.index);
     for (const arg of op.args) this.#define(arg);
-    this.#carrying(op, () => this.#body(op.body));
+    this.#body(op.body, () =>
+      op.yields.forEach((id, i) => checkSame(`yielded value ${i}`, this.#scope.value(id), op.args[i]!)),
+    );
     for (const arg of op.args) this.#values.delete(arg.id);
     this.#indices.delete(op.index.id);
     op.results.forEach((result, i) => {
       checkSame(`result ${i}`, result, op.args[i]!);
       this.#define(result);
     });
-  }
-
-  /** Runs the body's check, then looks at what it yields while its values are still known. */
-  #carrying(op: LoopOp, body: () => void): void {
-    const inner = new Map<number, Value>(op.args.map((arg) => [arg.id, arg]));
-    for (const made of op.body) {
-      if (made.kind === "loop") for (const result of made.results) inner.set(result.id, result);
-      else if (made.kind !== "store") inner.set(made.id, made);
-    }
-    body();
-    op.yields.forEach((id, i) => {
-      const value = inner.get(id) ?? this.#values.get(id) ?? this.#broken(`yielded value %${id} is not defined here`);
-      checkSame(`yielded value ${i}`, value, op.args[i]!);
-      for (const span of value.spans) if (span !== null) this.#outer(span, op);
-    });
-  }
-  #outer(span: number, op: LoopOp): void {
-    if (span === op.index.id) this.#broken(`a carried value lies over the loop's own block of ${op.index.axis}`);
-    this.#scope.index(span);
   }
 
   #define(value: Value): void {

@@ -2,7 +2,7 @@
 // names the library, never an exception. Functions come with their types; plans need only addresses.
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import koffi from "koffi";
+import koffi, { type LibraryHandle } from "koffi";
 import { debug, libraryFolders } from "../../core/debug.js";
 import { messageOf } from "../../core/error.js";
 import { type Found, isCannot } from "./found.js";
@@ -42,6 +42,21 @@ const SYSTEM_FOLDERS = [
   "/opt/homebrew/lib",
 ];
 
+/** Handles are kept: a collected one would unload its library under the addresses that were taken from it. */
+const loaded = new Set<LibraryHandle>();
+
+const RTLD_LAZY_NODELETE = 0x1001;
+
+/**
+ * Keeps a loaded library mapped until the process is gone. When Node ends it unloads what koffi loaded while threads of
+ * OpenMP pools still run in it, which crashes an exit that had gone well.
+ */
+export function pinLibrary(path: string): void {
+  if (process.platform !== "linux") return;
+  const open = koffi.load(null).func("dlopen", "void *", ["str", "int"]) as (...args: unknown[]) => unknown;
+  open(path, RTLD_LAZY_NODELETE);
+}
+
 /** Finds and loads a library: the user's folders, the query's, the loader's own search, then the usual places. */
 export function openLibrary(query: LibraryQuery): Found<Library> {
   const reasons: string[] = [];
@@ -80,8 +95,11 @@ function tryOpen(query: LibraryQuery, path: string): Found<Library> {
     };
     const missing = query.requires.filter((symbol) => address(symbol) === undefined);
     if (missing.length > 0) return { cannot: `it has no symbol ${missing.join(", ")}` };
+    loaded.add(handle);
     const first = query.requires[0];
-    return { name: query.name, path: (first && fileOf(address(first)!)) || path, address };
+    const file = (first && fileOf(address(first)!)) || path;
+    pinLibrary(file);
+    return { name: query.name, path: file, address };
   } catch (error) {
     return { cannot: messageOf(error).replace(/^Failed to load shared library: /, "") };
   }

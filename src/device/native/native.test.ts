@@ -5,7 +5,7 @@ import { runInNewContext } from "node:vm";
 import koffi from "koffi";
 import { TroupeError } from "../../core/error.js";
 import { isCannot } from "./found.js";
-import { bindFunctions, openLibrary, stringAt } from "./library.js";
+import { bindFunctions, fileOf, openLibrary, stringAt } from "./library.js";
 import { NativeMemory } from "./memory.js";
 import { probe } from "./probe.js";
 import { NativeScope } from "./scope.js";
@@ -47,6 +47,21 @@ describe("libraries", () => {
     assert.equal(functions.hypot(3, 4), 5);
     const missing = bindFunctions(libm, { cosx: ["f64", "f64"], siny: ["f64", "f64"] });
     assert.match(isCannot(missing) ? missing.cannot : "", /no function cosx, siny/);
+  });
+
+  it("a library stays mapped when nothing holds its handle any more", async (t) => {
+    const query = { name: "libthread_db", files: ["libthread_db.so.1"], requires: ["td_init"], advice: "" };
+    const addressOf = (): bigint | undefined => {
+      const library = openLibrary(query);
+      return isCannot(library) ? undefined : library.address("td_init");
+    };
+    const address = addressOf();
+    if (address === undefined) return t.skip("libthread_db.so.1 is not installed");
+    collectGarbage();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    collectGarbage();
+    assert.match(fileOf(address) ?? "unmapped", /libthread_db/);
+    assert.equal(wordFunction(address, 0)(), 0n);
   });
 
   it("arguments of a wrong count or type are refused before C sees them", () => {

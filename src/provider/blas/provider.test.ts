@@ -4,7 +4,7 @@ import type { DType } from "../../core/dtype.js";
 import type { Value } from "../../graph/node.js";
 import { Regions } from "../../graph/region.js";
 import type { Words } from "../../graph/words.js";
-import { graphOf, regionOf, target, tryRegion } from "../native/tryout.fixture.js";
+import { graphOf, regionOf, target, tryCases, tryRegion } from "../native/tryout.fixture.js";
 import { isCannot, type Provider } from "../provider.js";
 import { factory } from "./provider.js";
 
@@ -63,6 +63,11 @@ describe("BLAS provider", { skip }, () => {
     assert.ok(!rows.some((id) => id.includes("sgemv")));
     const conv = await tryRegion(provider, region((g, x, w) => g.conv2d(x([1, 8, 3, 3]), w([8, 8, 1, 1]), w([8])), { free: true })); // prettier-ignore
     assert.ok(conv.some((id) => id.endsWith("nhwc")));
+  });
+
+  it("agrees with the reference on every case of every op that it takes", async () => {
+    assert.ok((await tryCases(provider, "f32")) > 20);
+    assert.equal(await tryCases(provider, "bf16"), 0);
   });
 
   it("proposes residuals with the product", () => {

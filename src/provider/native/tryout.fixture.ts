@@ -1,7 +1,9 @@
 // For the tests of providers over native libraries: builds a small graph, cuts a region, runs every candidate on real
 // memory with guard zones and poisoned outputs, and compares with the ops' float64 references.
 import assert from "node:assert/strict";
-import { dtypeBytes, readElement, roundTo, writeElement } from "../../core/dtype.js";
+import { rowError } from "../../check/row-error.js";
+import { dtypeBytes, isFloat, readElement, roundTo, writeElement, type DType } from "../../core/dtype.js";
+import { messageOf } from "../../core/error.js";
 import { fillUniform } from "../../core/philox.js";
 import { coordinateOf, denseStrides, offsetOf, sizeOf, type Strides } from "../../core/shape.js";
 import { openCpu } from "../../device/cpu/device.js";
@@ -9,8 +11,10 @@ import type { Device } from "../../device/device.js";
 import { cpuTarget } from "../../device/cpu/target.js";
 import { NativeMemory } from "../../device/native/memory.js";
 import type { Graph, NodeId, TensorType, ValueId } from "../../graph/node.js";
-import { referenceOf, type RefTensor } from "../../graph/op.js";
-import { opOf } from "../../graph/ops.js";
+import { hasTrait, referenceOf, type RefTensor } from "../../graph/op.js";
+import { opOf, ops } from "../../graph/ops.js";
+import { tensorsOf } from "../../graph/case.js";
+import { allCases } from "../../graph/cases.js";
 import { Regions, type Operand, type Region } from "../../graph/region.js";
 import { Words } from "../../graph/words.js";
 import type { Value } from "../../graph/node.js";
@@ -99,22 +103,6 @@ class Placed {
   }
 }
 
-/** Largest error of a row over its norm; not finite where a result is. */
-export function rowError(actual: Float64Array, reference: RefTensor): number {
-  const width = reference.shape.at(-1) ?? 1;
-  let worst = 0;
-  for (let from = 0; from < actual.length; from += width) {
-    let [difference, norm] = [0, 0];
-    for (let i = from; i < from + width; i++) {
-      difference += (actual[i]! - reference.data[i]!) ** 2;
-      norm += reference.data[i]! ** 2;
-    }
-    const error = difference === 0 ? 0 : Math.sqrt(difference / (norm || Number.MIN_VALUE));
-    if (!(error <= worst)) worst = error;
-  }
-  return worst;
-}
-
 /** What the region's ops allow in sum. */
 export function toleranceOf(region: Region): number {
   const { values } = region.graph;
@@ -126,10 +114,15 @@ export function toleranceOf(region: Region): number {
     }, 0);
 }
 
+/** A seed for random values, or the values themselves. */
+type Given = number | ReadonlyMap<ValueId, RefTensor>;
+
 /** Builds, packs, binds and runs a candidate; asserts its values, guard zones and each alias it allows. */
-export async function tryCandidate(region: Region, candidate: Candidate, seed = 1): Promise<number> {
+export async function tryCandidate(region: Region, candidate: Candidate, given: Given): Promise<number> {
   const kernel = await candidate.build();
-  const values = region.inputs.map((operand, i) => valuesOf(region, operand, seed + i));
+  const values = region.inputs.map((operand, i) =>
+    typeof given === "number" ? valuesOf(region, operand, given + i) : given.get(operand.value)!,
+  );
   const references = referencesOf(region, values);
   const inputs = region.inputs.map((operand, i) => {
     const pack = candidate.packs.findIndex(({ input }) => input === i);
@@ -155,7 +148,7 @@ export async function tryCandidate(region: Region, candidate: Candidate, seed = 
     const program = device.program(kernel.bind(binding));
     await program.run();
     outputs.forEach((output, i) => {
-      const error = rowError(output.read(), references[i]!);
+      const { error } = rowError(output.read(), references[i]!.data, references[i]!.shape);
       const where = `${candidate.provider} ${candidate.id}${alias ? ` in place of input ${alias.input}` : ""}`;
       assert.ok(error <= toleranceOf(region), `${where}: error ${error} above ${toleranceOf(region)}`);
       assert.ok(output.untouchedOutside, `${where}: wrote outside its output`);
@@ -168,18 +161,61 @@ export async function tryCandidate(region: Region, candidate: Candidate, seed = 
 }
 
 /** Runs all candidates of a region and revives each from its stored choice; returns their ids. */
-export async function tryRegion(provider: Provider, region: Region): Promise<readonly string[]> {
+export async function tryRegion(provider: Provider, region: Region, given: Given = 1): Promise<readonly string[]> {
   const candidates = provider.candidates(region, "full");
   assert.ok(!isCannot(candidates), isCannot(candidates) ? candidates.cannot : "");
   for (const candidate of candidates) {
-    await tryCandidate(region, candidate);
+    await tryCandidate(region, candidate, given);
     const { provider: name, id, params } = candidate;
     const choice = JSON.parse(JSON.stringify({ provider: name, id, params })) as typeof candidate;
     const revived = provider.revive(region, choice);
     assert.ok(!isCannot(revived));
     const facts = ({ build: _build, ...rest }: Candidate): object => rest;
     assert.deepEqual(facts(revived), facts(candidate));
-    await tryCandidate(region, revived, 11);
+    await tryCandidate(region, revived, typeof given === "number" ? given + 10 : given);
   }
   return candidates.map(({ id }) => id);
 }
+
+/**
+ * Runs every case of every op that the provider takes, with float operands beyond the first as weights; `refused` gets
+ * the titles of the others with the reason. Returns the number of candidates run.
+ */
+export async function tryCases(
+  provider: Provider,
+  dtype: DType,
+  refused: Map<string, string> = new Map<string, string>(),
+): Promise<number> {
+  let count = 0;
+  for (const example of allCases) {
+    const op = ops.get(example.op)!;
+    if (hasTrait(op, "view")) continue;
+    const tensors = tensorsOf(example, dtype);
+    const graph = graphOf((g) => {
+      const inputs = tensors.map((tensor, i) =>
+        i > 0 && isFloat(tensor.dtype) && WEIGHTED.has(example.op)
+          ? g.weight(`w${i}`, tensor.dtype, tensor.shape)
+          : g.input(`x${i}`, tensor.dtype, tensor.shape),
+      );
+      return g.apply(op, example.params, inputs)[0]!;
+    });
+    const title = `${example.op}: ${example.title}`;
+    const region = regionOf(graph);
+    const candidates = provider.candidates(region, "quick");
+    if (isCannot(candidates)) {
+      refused.set(title, candidates.cannot);
+      continue;
+    }
+    const given = new Map(region.inputs.map(({ value }) => [value, tensors[graph.nodes[0]!.inputs.indexOf(value)]!]));
+    for (const candidate of candidates) {
+      await tryCandidate(region, candidate, given).catch((error: unknown) => {
+        throw new Error(`${title}: ${messageOf(error)}`, { cause: error });
+      });
+      count++;
+    }
+  }
+  return count;
+}
+
+/** Ops whose later float operands are weights in models. */
+const WEIGHTED: ReadonlySet<string> = new Set(["linear", "conv2d", "layer_norm", "rms_norm", "group_norm"]);

@@ -47,6 +47,15 @@ export function eltwiseOf(node: Node): Eltwise | undefined {
   }
 }
 
+/** Functions whose relative error in f32 exceeds a few units in the last place for small results. */
+const INEXACT: ReadonlySet<string> = new Set(["log", "gelu_erf"]);
+
+/** A function of the region that oneDNN computes too roughly for its dtype. */
+export const tooRough = (region: Region): Cannot | undefined => {
+  const rough = region.outputs[0]?.dtype === "f32" && region.nodes.find(({ op }) => INEXACT.has(op));
+  return rough ? { cannot: `oneDNN 2 computes ${rough.op} too roughly for f32` } : undefined;
+};
+
 const BINARIES: Readonly<Record<string, BinaryKind>> = {
   add: "add", mul: "mul", sub: "sub", div: "div", maximum: "max", minimum: "min",
 }; // prettier-ignore

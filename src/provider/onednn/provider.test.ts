@@ -4,7 +4,7 @@ import type { DType } from "../../core/dtype.js";
 import { Regions } from "../../graph/region.js";
 import type { Value } from "../../graph/node.js";
 import type { Words } from "../../graph/words.js";
-import { graphOf, regionOf, target, tryRegion } from "../native/tryout.fixture.js";
+import { graphOf, regionOf, target, tryCases, tryRegion } from "../native/tryout.fixture.js";
 import { isCannot, type Provider } from "../provider.js";
 import { factory } from "./provider.js";
 
@@ -109,6 +109,12 @@ describe("oneDNN provider", { skip }, () => {
   it("group norm and SiLU agree with the reference", async () => {
     await tryRegion(provider, region("f32", (g, x, w) => g.silu(g.groupNorm(x([2, 8, 5, 3]), w([8]), w([8]), 4, 1e-6)))); // prettier-ignore
   });
+
+  for (const dtype of ["f32", "bf16"] as const) {
+    it(`agrees with the reference on every case of every op that it takes (${dtype})`, async () => {
+      assert.ok((await tryCases(provider, dtype)) > 80);
+    });
+  }
 
   it("casts and copies", async () => {
     await tryRegion(

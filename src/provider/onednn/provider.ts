@@ -12,7 +12,7 @@ import { OneDnn } from "./binding.js";
 import { convVariants, makeConv } from "./conv.js";
 import { candidateOf, unsupportedDType, type Maker } from "./form.js";
 import { makeBinary, makeEltwise, makeReorder, makeUpsample } from "./pointwise.js";
-import { binaryOf, eltwiseOf, isLinkable } from "./postop.js";
+import { binaryOf, eltwiseOf, isLinkable, tooRough } from "./postop.js";
 import { makeProduct, productVariants } from "./product.js";
 import { makeGroupNorm, makeLayerNorm, makeSoftmax } from "./rows.js";
 
@@ -80,7 +80,7 @@ class OneDnnProvider implements Provider {
     const head = region.nodes.find((node) => !isView(node));
     const family = head && familyOf(head);
     if (!head || !family) return { cannot: `oneDNN ${this.version} has no ${head?.op ?? "empty region"}` };
-    return unsupportedDType(region) ?? family;
+    return unsupportedDType(region) ?? tooRough(region) ?? family;
   }
 }
 

@@ -4,7 +4,7 @@ import { isContiguous, sameShape, sizeOf } from "../../core/shape.js";
 import type { Params } from "../../graph/node.js";
 import type { Operand, Region } from "../../graph/region.js";
 import { chainOf } from "../native/chain.js";
-import { asMatrix, padded, tidy } from "../native/strided.js";
+import { asMatrix, padded, tidy, type Strided } from "../native/strided.js";
 import { isCannot, type Cannot } from "../provider.js";
 import type { OneDnn, PostOp, Tensor } from "./binding.js";
 import { ARG, postOpArg } from "./constants.js";
@@ -79,11 +79,18 @@ export function makeGroupNorm(dnn: OneDnn, region: Region, params: Params): Form
   if (isCannot(norm)) return norm;
   const start = copyUnlessAlike(dnn, tensorOf(x, tidy(x)), tensorOf(y, tidy(y)), xAt);
   if (isCannot(start)) return start;
-  const channels = (vector: Operand): Tensor => tensorOf(vector, tidy({ shape: [1, C, 1, 1], strides: [C, 1, 1, 1] }));
-  const post = postOpsOf(region, chain, (operand) => padded(operand, 4), false);
+  // Over one pixel, oneDNN 2.6 takes an added vector of channels for a scalar unless the dims of 1 are left out.
+  const rank = x.shape[2]! * x.shape[3]! === 1 ? 2 : 4;
+  const seen = ({ shape, strides }: Strided): Strided => ({
+    shape: shape.slice(0, rank),
+    strides: strides.slice(0, rank),
+  });
+  const channels = (vector: Operand): Tensor =>
+    tensorOf(vector, seen(tidy({ shape: [1, C, 1, 1], strides: [C, 1, 1, 1] })));
+  const post = postOpsOf(region, chain, (operand) => seen(padded(operand, 4)), false);
   if (isCannot(post)) return post;
   const shift: PostOp = { kind: "binary", function: "add", with: channels(b) };
-  const image = tensorOf(y, tidy(y));
+  const image = tensorOf(y, seen(tidy(y)));
   const affine = dnn.binary({
     src: image,
     src1: channels(w),

@@ -1,0 +1,100 @@
+// CUDA text to machine code: NVRTC where its library is found, else nvcc; kept in the cache by hash of text, target
+// and compiler, so a text is compiled once a machine.
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { cacheFolder, debug } from "../../core/debug.js";
+import { TroupeError } from "../../core/error.js";
+import { hashOf } from "../../core/hash.js";
+import { findNvcc } from "./libraries.js";
+import { openNvrtc } from "./nvrtc.js";
+
+export interface Compiled {
+  readonly cubin: Uint8Array;
+  /** What the assembler says of registers and spills; empty where the code came from the cache without it. */
+  readonly log: string;
+}
+
+interface Compiler {
+  /** Name and version. */
+  readonly name: string;
+  readonly compile: (source: string, target: string) => Compiled;
+}
+
+/** Unused helpers are no concern of a generated text. */
+const QUIET = "--diag-suppress=177,550";
+
+let chosen: Compiler | undefined;
+
+/** @throws TroupeError "provider" when there is neither NVRTC nor nvcc. */
+export function cudaCompiler(): Compiler {
+  chosen ??= nvrtcCompiler() ?? nvccCompiler();
+  if (!chosen)
+    throw new TroupeError("provider", "neither libnvrtc nor nvcc was found", {
+      advice: "install the CUDA toolkit or PyTorch's CUDA wheels, or set TROUPE_CUDA_PATH to their lib folder",
+    });
+  return chosen;
+}
+
+/**
+ * Machine code for one target, "sm_90a".
+ * @throws TroupeError "compile" with the compiler's words.
+ */
+export function compileCuda(source: string, target: string, compiler = cudaCompiler()): Compiled {
+  const folder = join(cacheFolder(), "cuda");
+  const file = join(folder, `${hashOf({ source, target, compiler: compiler.name })}.cubin`);
+  if (existsSync(file))
+    return { cubin: readFileSync(file), log: existsSync(`${file}.log`) ? readFileSync(`${file}.log`, "utf8") : "" };
+  debug(4, source);
+  const compiled = compiler.compile(source, target);
+  mkdirSync(folder, { recursive: true });
+  const draft = `${file}.${process.pid}`;
+  writeFileSync(draft, compiled.cubin);
+  writeFileSync(`${file}.log`, compiled.log);
+  renameSync(draft, file);
+  return compiled;
+}
+
+function nvrtcCompiler(): Compiler | undefined {
+  const nvrtc = openNvrtc();
+  return nvrtc && {
+    name: `nvrtc ${nvrtc.version}`,
+    compile: (source, target) => nvrtc.compile(source, [`--gpu-architecture=${target}`, "--std=c++17", "--ptxas-options=-v", QUIET]),
+  }; // prettier-ignore
+}
+
+/** nvcc as the compiler; undefined where there is none. */
+export function nvccCompiler(): Compiler | undefined {
+  const nvcc = findNvcc();
+  if (!nvcc) return undefined;
+  const version =
+    /release ([\d.]+), V([\d.]+)/.exec(execFileSync(nvcc, ["--version"], { encoding: "utf8" }))?.[2] ?? "?";
+  return { name: `nvcc ${version}`, compile: (source, target) => runNvcc(nvcc, source, target) };
+}
+
+function runNvcc(nvcc: string, source: string, target: string): Compiled {
+  const folder = mkdtempSync(join(tmpdir(), "troupe-cuda-"));
+  try {
+    const text = join(folder, "kernel.cu");
+    const out = join(folder, "kernel.cubin");
+    const log = join(folder, "log");
+    writeFileSync(text, source);
+    const arch = `arch=${target.replace("sm_", "compute_")},code=${target}`;
+    const args = ["-cubin", "-gencode", arch, "-std=c++17", "-Xptxas", "-v", QUIET, "-o", out, text];
+    try {
+      execFileSync("sh", ["-c", `exec "$@" 2> ${JSON.stringify(log)}`, "sh", nvcc, ...args], {
+        stdio: ["ignore", "ignore", "ignore"],
+      });
+    } catch (error) {
+      const words = existsSync(log) ? readFileSync(log, "utf8") : String(error);
+      throw new TroupeError("compile", `nvcc refused a generated kernel:\n${words}`, {
+        cause: error,
+        details: { source },
+      });
+    }
+    return { cubin: readFileSync(out), log: readFileSync(log, "utf8") };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,32 @@
+// What a generated CUDA kernel is: text, launch facts, and its arguments as data, so that any of them is launched alike.
+/** A tensor map over dims listed fastest first; `split` cuts the fastest dim into panels of 64 elements. */
+export interface MapArgument {
+  readonly kind: "map";
+  readonly tensor: string;
+  /** Tensor axes, fastest first. */
+  readonly axes: readonly string[];
+  /** Extent of the box along each axis, in elements. */
+  readonly box: readonly number[];
+  /** With panels, the map has the dims [64, axes[1], size(axes[0]) / 64, axes[2]…] and the box follows. */
+  readonly panels: boolean;
+}
+
+export type KernelArgument =
+  | MapArgument
+  /** Size of an axis as int32. */
+  | { readonly kind: "size"; readonly axis: string }
+  /** Device address of a tensor. */
+  | { readonly kind: "pointer"; readonly tensor: string }
+  /** Stride of one dim of a tensor, in elements, as int64. */
+  | { readonly kind: "stride"; readonly tensor: string; readonly dim: number };
+
+export interface CudaKernel {
+  readonly name: string;
+  readonly source: string;
+  readonly threads: number;
+  readonly sharedBytes: number;
+  readonly cluster: number;
+  readonly arguments: readonly KernelArgument[];
+  /** Tiles: the product over axes of ceil(size / tile). Blocks are as many as fit the device, at most this many. */
+  readonly tiles: readonly { readonly axis: string; readonly tile: number }[];
+}

@@ -1,0 +1,59 @@
+// The two canonical loops that sm_90a has skeletons for, as plain data: which part of a tile program plays which role.
+import type { DotOp, Index, LoopOp, StoreOp, TileProgram, ValueId, ValueOp } from "../../tile/program.js";
+
+/** `dot` in a loop over the contracted axis, then pointwise work on the accumulator, then one store. */
+export interface MatmulForm {
+  readonly kind: "matmul";
+  readonly program: TileProgram;
+  /** Tensor names; both have the contracted axis last. */
+  readonly a: string;
+  readonly b: string;
+  /** Dtype of both operands. */
+  readonly dtype: "bf16" | "f16";
+  readonly m: Index;
+  readonly n: Index;
+  readonly k: string;
+  /** The loop's result: the accumulator over m and n. */
+  readonly accumulator: ValueId;
+  /** Ops between the loop and the store, in text order. */
+  readonly epilogue: readonly ValueOp[];
+  readonly store: StoreOp;
+}
+
+/** `dot → row work → dot` in a loop over the keys, carrying the second dot's result and values of a row. */
+export interface AttentionForm {
+  readonly kind: "attention";
+  readonly program: TileProgram;
+  readonly q: string;
+  readonly k: string;
+  readonly v: string;
+  readonly dtype: "bf16" | "f16";
+  /** Point indices of the grid: heads, batch. */
+  readonly points: readonly Index[];
+  readonly query: Index;
+  readonly key: Index;
+  /** The axis that the first dot contracts, and the columns of the second. */
+  readonly depth: string;
+  readonly valueDepth: string;
+  readonly loop: LoopOp;
+  /** Keys up to the last query of the block (causal), instead of all of them. */
+  readonly endsWithQueries: boolean;
+  readonly scores: ValueId;
+  readonly product: DotOp;
+  /** Which carry is the accumulator. */
+  readonly accumulatorCarry: number;
+  /** Ops of the body other than loads and the dots, in text order. */
+  readonly rowWork: readonly ValueOp[];
+  /** Ops before the loop that its init values need. */
+  readonly prologue: readonly ValueOp[];
+  readonly epilogue: readonly ValueOp[];
+  readonly store: StoreOp;
+}
+
+export type CanonicalForm = MatmulForm | AttentionForm;
+
+export interface Cannot {
+  readonly cannot: string;
+}
+export const cannot = (reason: string): Cannot => ({ cannot: reason });
+export const isCannot = (x: object): x is Cannot => "cannot" in x;

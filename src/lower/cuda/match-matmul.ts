@@ -1,0 +1,89 @@
+// Recognises the matmul loop: zero, then `acc + a·b` over blocks of one axis, then pointwise ops, then one store.
+import type { DotOp, LoadOp, LoopOp, Op, TileProgram, ValueId, ValueOp } from "../../tile/program.js";
+import { isConstant } from "../../tile/program.js";
+import { indicesOf, paramOf } from "../../tile/query.js";
+import { cannot, type Cannot, type MatmulForm } from "./form.js";
+import { pointwiseReason } from "./supported.js";
+
+export function matchMatmul(program: TileProgram): MatmulForm | Cannot {
+  const loops = program.body.filter((op): op is LoopOp => op.kind === "loop");
+  const stores = program.body.filter((op) => op.kind === "store");
+  const [loop] = loops;
+  const [store] = stores;
+  if (!loop || loops.length !== 1) return cannot(`matmul: ${loops.length} loops instead of one`);
+  if (!store || stores.length !== 1) return cannot(`matmul: ${stores.length} stores instead of one`);
+  if (loop.range.from !== null || loop.range.to !== null || loop.range.part !== null || loop.index.step !== "block")
+    return cannot("matmul: the loop does not visit the whole axis block by block");
+  if (loop.args.length !== 1) return cannot(`matmul: the loop carries ${loop.args.length} values`);
+
+  const product = accumulated(loop);
+  if ("cannot" in product) return product;
+  const { dot } = product;
+  const loads = new Map(loop.body.filter((op): op is LoadOp => op.kind === "load").map((op) => [op.id, op]));
+  const [a, b] = [loads.get(dot.a), loads.get(dot.b)];
+  if (!a || !b) return cannot("matmul: an operand of the dot is not a plain load");
+  const extra = loop.body.find((op) => op !== a && op !== b && op !== dot && op !== product.add);
+  if (extra) return cannot(`matmul: the loop has a ${extra.kind} beside its dot`);
+  if ((a.dtype !== "bf16" && a.dtype !== "f16") || a.dtype !== b.dtype)
+    return cannot(`matmul: operands of ${a.dtype} and ${b.dtype}`);
+  if (dot.over.length !== 1 || dot.over[0] !== loop.index.axis)
+    return cannot("matmul: the dot contracts another axis than the loop's");
+  const init = program.body.find((op) => op.kind === "full" && op.id === loop.init[0]);
+  if (init?.kind !== "full" || init.value.const !== 0) return cannot("matmul: the accumulator does not start as zeros");
+
+  const m = rowIndex(program, a, loop);
+  if ("cannot" in m) return m;
+  const n = rowIndex(program, b, loop);
+  if ("cannot" in n) return n;
+  if (program.grid.length !== 2) return cannot(`matmul: the grid has ${program.grid.length} axes instead of two`);
+
+  const axes = [m.axis, n.axis];
+  const epilogue = program.body.filter(
+    (op): op is ValueOp => op !== loop && op !== store && op !== init && op.kind !== "loop" && op.kind !== "store",
+  );
+  for (const op of epilogue) {
+    const reason = pointwiseReason(program, op, axes);
+    if (reason !== undefined) return cannot(`matmul: after the loop, ${reason}`);
+  }
+  const out = paramOf(program, store.tensor);
+  if (out.axes.join() !== axes.join() || store.reduce !== null || store.at.some((p) => p.kind !== "block"))
+    return cannot(`matmul: the store is not a plain one to [${axes.join(" ")}]`);
+  if (out.dtype !== "bf16" && out.dtype !== "f16" && out.dtype !== "f32")
+    return cannot(`matmul: the result is ${out.dtype}`);
+  return {
+    kind: "matmul", program, a: a.tensor, b: b.tensor, dtype: a.dtype, m, n, k: loop.index.axis,
+    accumulator: loop.results[0]!.id, epilogue, store,
+  }; // prettier-ignore
+}
+
+/** The dot whose result, with the carry added, the loop yields. */
+function accumulated(loop: LoopOp): { readonly dot: DotOp; readonly add: Op | undefined } | Cannot {
+  const carry = loop.args[0]!.id;
+  const made = (id: ValueId): ValueOp | undefined =>
+    loop.body.find((op): op is ValueOp => op.kind !== "loop" && op.kind !== "store" && op.id === id);
+  const last = made(loop.yields[0]!);
+  if (last?.kind === "dot" && last.acc === carry) return { dot: last, add: undefined };
+  if (last?.kind === "binary" && last.fn === "add" && !isConstant(last.y)) {
+    const other = last.x === carry ? last.y : last.y === carry ? last.x : undefined;
+    const dot = other === undefined ? undefined : made(other);
+    if (dot?.kind === "dot" && dot.acc === null) return { dot, add: last };
+  }
+  return cannot("matmul: the loop does not yield its carry plus one dot");
+}
+
+/** The grid block that gives an operand's rows; its last axis must be the contracted one. */
+function rowIndex(program: TileProgram, load: LoadOp, loop: LoopOp): MatmulForm["m"] | Cannot {
+  const { axes } = paramOf(program, load.tensor);
+  if (axes.length !== 2 || axes[1] !== loop.index.axis)
+    return cannot(
+      `matmul: ${load.tensor} is [${axes.join(" ")}]; the contracted axis ${loop.index.axis} must be its last of two`,
+    );
+  const at = load.at.find((position) => position.along === axes[0]);
+  const step = load.at.find((position) => position.along === axes[1]);
+  const index = at?.kind === "block" ? indicesOf(program).get(at.index) : undefined;
+  if (!index || !program.grid.includes(index))
+    return cannot(`matmul: ${load.tensor}'s rows are not a block of the grid`);
+  if (step?.kind !== "block" || step.index !== loop.index.id)
+    return cannot(`matmul: ${load.tensor} is not read at the loop's block`);
+  return index;
+}

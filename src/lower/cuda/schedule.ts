@@ -1,0 +1,91 @@
+// How a canonical loop is run on sm_90a: data that a tuner varies, its limits, and the candidates worth timing.
+import type { Cannot } from "./form.js";
+import { cannot } from "./form.js";
+
+/** Shared memory that one block may use on sm_90, in bytes. */
+export const SHARED_LIMIT_BYTES = 232_448;
+
+export interface MatmulSchedule {
+  readonly kind: "matmul";
+  /** Rows and columns of the tile that one block computes; the contracted axis goes in steps of 64. */
+  readonly blockM: number;
+  readonly blockN: number;
+  readonly stages: number;
+  /** Warpgroups that share the tile's rows, beside the one that loads. */
+  readonly consumers: 1 | 2 | 3;
+  /** Blocks along M that share the tile of B by multicast. */
+  readonly cluster: 1 | 2;
+  /** Rows of tiles that are walked column by column, so that their operands stay in L2. */
+  readonly groupM: number;
+}
+
+export interface AttentionSchedule {
+  readonly kind: "attention";
+  /** Warpgroups of 64 queries each. */
+  readonly consumers: 1 | 2 | 3;
+  readonly blockKeys: number;
+  readonly stages: number;
+  /** Warpgroups take turns at issuing products, so that the row work of one runs under the products of another. */
+  readonly pingPong: boolean;
+}
+
+export const STEP_K = 64;
+const BARRIER_BYTES = 1024;
+const ALIGN_BYTES = 1024;
+/** Output staging: two buffers of 16 rows × 64 columns of 16 bits a warp. */
+export const STAGING_BYTES_A_WARP = 4096;
+
+export const matmulSharedBytes = (s: MatmulSchedule): number =>
+  ALIGN_BYTES + s.stages * (s.blockM + s.blockN) * STEP_K * 2 + s.consumers * 4 * STAGING_BYTES_A_WARP + BARRIER_BYTES;
+
+export const attentionSharedBytes = (s: AttentionSchedule, depth: number, valueDepth: number): number =>
+  ALIGN_BYTES +
+  s.consumers * 64 * depth * 2 +
+  s.stages * s.blockKeys * (depth + valueDepth) * 2 +
+  s.consumers * 4 * (STAGING_BYTES_A_WARP / 2) +
+  BARRIER_BYTES;
+
+/** Registers a thread of the loading and of the computing warpgroups (setmaxnreg), and the cap at entry. */
+export function registerSplit(consumers: 1 | 2 | 3): { readonly load: number; readonly compute: number } {
+  return consumers === 1
+    ? { load: 56, compute: 240 }
+    : consumers === 2
+      ? { load: 40, compute: 232 }
+      : { load: 32, compute: 160 };
+}
+
+export function checkMatmul(s: MatmulSchedule): MatmulSchedule | Cannot {
+  if (s.blockM % (64 * s.consumers) !== 0)
+    return cannot(`blockM ${s.blockM} is no multiple of 64 × ${s.consumers} warpgroups`);
+  if (s.blockN % (s.cluster * 8) !== 0 || s.blockN % 64 !== 0 || s.blockN > 256 || s.blockN < 64)
+    return cannot(`blockN ${s.blockN} is not 64, 128, 192 or 256`);
+  if (s.stages < 2) return cannot(`${s.stages} stages: a ring needs two`);
+  const registers = ((s.blockM / (64 * s.consumers)) * s.blockN) / 2;
+  if (registers > registerSplit(s.consumers).compute - 40)
+    return cannot(`the accumulator takes ${registers} registers of ${registerSplit(s.consumers).compute}`);
+  const bytes = matmulSharedBytes(s);
+  if (bytes > SHARED_LIMIT_BYTES)
+    return cannot(`needs ${bytes} bytes of shared memory, the limit is ${SHARED_LIMIT_BYTES}`);
+  return s;
+}
+
+export function checkAttention(s: AttentionSchedule, depth: number, valueDepth: number): AttentionSchedule | Cannot {
+  for (const [name, size] of [
+    ["depth", depth],
+    ["value depth", valueDepth],
+  ] as const)
+    if (size % 64 !== 0 || size > 256 || size < 64) return cannot(`${name} ${size} is not 64, 128, 192 or 256`);
+  if (s.blockKeys % 16 !== 0 || s.blockKeys > 256 || s.blockKeys < 16)
+    return cannot(`blockKeys ${s.blockKeys} is not a multiple of 16 up to 256`);
+  if (s.stages < 2) return cannot(`${s.stages} stages: a ring needs two`);
+  if (s.pingPong && s.consumers < 2) return cannot("taking turns needs two warpgroups");
+  const registers = s.blockKeys / 2 + s.blockKeys / 4 + valueDepth / 2;
+  if (registers > registerSplit(s.consumers).compute - 32)
+    return cannot(
+      `scores, weights and accumulator take ${registers} registers of ${registerSplit(s.consumers).compute}`,
+    );
+  const bytes = attentionSharedBytes(s, depth, valueDepth);
+  if (bytes > SHARED_LIMIT_BYTES)
+    return cannot(`needs ${bytes} bytes of shared memory, the limit is ${SHARED_LIMIT_BYTES}`);
+  return s;
+}

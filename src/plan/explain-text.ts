@@ -1,0 +1,60 @@
+// An explanation on a terminal: a summary of the component, then each region with its candidates, or those of one op.
+import type { Comparison, Explanation, ExplainedRegion } from "./explain.js";
+import { columns, showUs } from "./print.js";
+
+export interface ExplainTextOptions {
+  /** Only regions that compute this op, "linear", or whose nodes' names contain the text. */
+  readonly only?: string;
+}
+
+export function explainText(explanation: Explanation, { only }: ExplainTextOptions = {}): string {
+  const { component, label, expectedUs, regions, usByProvider } = explanation;
+  const shown = regions.filter(
+    ({ ops, names }) =>
+      only === undefined || ops.split("+").includes(only) || names.some((name) => name.includes(only)),
+  );
+  const total = expectedUs === undefined ? "not measured" : showUs(expectedUs);
+  const shares = Object.entries(usByProvider)
+    .sort(([, a], [, b]) => b - a)
+    .map(([provider, us]) => `${provider} ${expectedUs ? `${Math.round((100 * us) / expectedUs)} %` : ""}`.trim());
+  const head = `${component}: plan "${label}", ${total}; ${shares.join(", ")}`;
+  if (shown.length === 0) return `${head}\nno region computes ${only ?? "anything"}\n`;
+  return `${[head, ...shown.map(regionText)].join("\n\n")}\n`;
+}
+
+function regionText(region: ExplainedRegion): string {
+  const { title, uses, us, names, candidates, cannot, chosen, apartUs } = region;
+  const lines = [
+    `${title}  × ${uses}${us === undefined ? "" : `  ${showUs(us)} each`}  (${names[0]}${uses > 1 ? ", …" : ""})`,
+  ];
+  const rows = candidates.map(({ provider, id, chosen: isChosen, us: times, error, layouts, packs, verdict }) => [
+    isChosen ? "→" : " ",
+    provider,
+    id,
+    times ? showUs(times.p50) : "",
+    times ? `${showUs(times.p20)} … ${showUs(times.p80)}` : "",
+    error === undefined ? "" : error.toExponential(1),
+    [...layouts, ...packs.map((recipe) => `pack ${recipe}`)].join(", ") || "default",
+    verdict,
+  ]);
+  if (rows.length > 0)
+    lines.push(
+      ...columns([["", "provider", "candidate", "p50", "p20 … p80", "error", "layout", "verdict"], ...rows]).map(
+        (line) => `  ${line}`,
+      ),
+    );
+  else lines.push(`  → ${chosen.provider} ${chosen.id}: nothing was measured`);
+  for (const { provider, reason } of cannot) lines.push(`    ${provider} cannot: ${reason}`);
+  if (region.runnerUp) lines.push(`  runner-up: ${comparison(region.runnerUp)}`);
+  if (region.bestOtherProvider) lines.push(`  best other provider: ${comparison(region.bestOtherProvider)}`);
+  if (apartUs !== undefined) lines.push(`  its ops one by one, each by its fastest: ${showUs(apartUs)}`);
+  return lines.join("\n");
+}
+
+function comparison({ provider, id, ratio, beyond95 }: Comparison): string {
+  const times =
+    ratio >= 1
+      ? `${ratio.toFixed(2)} × the winner's time`
+      : `${(1 / ratio).toFixed(2)} × as fast, not chosen for what it costs elsewhere`;
+  return `${provider} ${id}, ${times}${ratio >= 1 ? (beyond95 ? ", beyond the 95 % interval" : ", within the 95 % interval") : ""}`;
+}

@@ -1,0 +1,135 @@
+// Explanations and printed plans: what a reader is told of one small plan, word for word.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Regions } from "../graph/region.js";
+import { Words } from "../graph/words.js";
+import type { Measurement, RegionRecord } from "../tuner/measurement.js";
+import { assemble } from "./assemble.js";
+import { explain } from "./explain.js";
+import { explainText } from "./explain-text.js";
+import { candidateOf } from "./graphs.fixture.js";
+import { isFasterBeyond95 } from "./interval.js";
+import { printPlan } from "./print.js";
+import { propose } from "./propose.js";
+import { select } from "./select.js";
+
+const target = {
+  device: "cpu",
+  hardware: "One CPU",
+  isa: { name: "avx2", vectorBytes: 32, bf16: false },
+  threads: 2,
+} as const;
+
+async function explained() {
+  const g = new Words("tiny");
+  const x = g.input("x", "f32", [4, 8]);
+  const hidden = g.within("up", () => g.geluTanh(g.linear(x, g.weight("w", "f32", [16, 8]))));
+  const out = g.linear(hidden, g.weight("w2", "f32", [8, 16]));
+  const regions = new Regions(g.finish({ out }));
+  const proposals = propose(regions, []);
+  const records = new Map<string, RegionRecord>();
+  for (const [signature, [proposal]] of proposals.bySignature) {
+    const title = proposal!.work.map((id) => regions.graph.nodes[id]!.op).join("+");
+    const ok = (provider: string, id: string, p50: number, spread = 0.02): Measurement => ({
+      candidate: candidateOf(
+        proposal!,
+        provider,
+        id,
+        provider === "blas" ? { packs: [{ input: 1, recipe: "panel8", bytes: 64 }] } : {},
+      ),
+      verdict: { kind: "accepted" },
+      error: 2.5e-7,
+      us: { p20: p50 * (1 - spread), p50, p80: p50 * (1 + spread), runs: 40 },
+    });
+    const bad: Measurement = {
+      candidate: candidateOf(proposal!, "tile", "split-k"),
+      verdict: { kind: "wrong", reason: "row 3 is off by 0.5" },
+      error: 0.5,
+    };
+    const measurements =
+      title === "linear"
+        ? [ok("reference", "plain", 90), ok("tile", "6x16", 10), ok("blas", "sgemm", 10.05, 0.1), bad]
+        : title === "linear+gelu_tanh"
+          ? [ok("tile", "fused", 11)]
+          : title === "gelu_tanh"
+            ? [ok("reference", "plain", 20)]
+            : [];
+    records.set(signature, {
+      signature, title: `${title} f32`, threads: 2, measurements,
+      cannot: measurements.length === 0 ? [] : [{ provider: "onednn", reason: "the library is missing" }],
+      versions: { tile: "1", blas: "2", reference: "3" },
+    }); // prettier-ignore
+  }
+  const recordOf = (signature: string): RegionRecord | undefined => records.get(signature);
+  const plan = assemble(await select(proposals, { recordOf }), {
+    target,
+    versions: { tile: "1", blas: "2" },
+    label: "chosen",
+  });
+  return { plan, regions, recordOf };
+}
+
+test("the explanation has every candidate, the winner's margins and who offered nothing", async () => {
+  const { plan, regions, recordOf } = await explained();
+  const { regions: parts, usByProvider, expectedUs } = explain(plan, regions, recordOf);
+  assert.equal(expectedUs, 21);
+  assert.deepEqual(usByProvider, { tile: 21 });
+  const [fused, single] = parts;
+  assert.equal(fused!.ops, "linear+gelu_tanh");
+  assert.equal(fused!.apartUs, 30);
+  assert.equal(fused!.runnerUp, undefined);
+  assert.deepEqual(single!.candidates.map(({ provider, verdict }) => `${provider} ${verdict}`), [
+    "tile accepted", "blas accepted", "reference accepted", "tile wrong: row 3 is off by 0.5",
+  ]); // prettier-ignore
+  assert.deepEqual(single!.runnerUp, { provider: "blas", id: "sgemm", ratio: 1.0050000000000001, beyond95: false });
+  assert.deepEqual(single!.cannot, [{ provider: "onednn", reason: "the library is missing" }]);
+});
+
+test("the explanation reads as a table", async () => {
+  const { plan, regions, recordOf } = await explained();
+  const explanation = explain(plan, regions, recordOf);
+  assert.equal(
+    explainText(explanation, { only: "linear" }),
+    `tiny: plan "chosen", 21.0 us; tile 100 %
+
+linear+gelu_tanh f32  × 1  11.0 us each  (up.linear)
+     provider  candidate  p50      p20 … p80          error   layout   verdict
+  →  tile      fused      11.0 us  10.8 us … 11.2 us  2.5e-7  default  accepted
+    onednn cannot: the library is missing
+  its ops one by one, each by its fastest: 30.0 us
+
+linear f32  × 1  10.0 us each  (linear)
+     provider   candidate  p50      p20 … p80          error   layout       verdict
+  →  tile       6x16       10.0 us  9.80 us … 10.2 us  2.5e-7  default      accepted
+     blas       sgemm      10.1 us  9.05 us … 11.1 us  2.5e-7  pack panel8  accepted
+     reference  plain      90.0 us  88.2 us … 91.8 us  2.5e-7  default      accepted
+     tile       split-k                                5.0e-1  default      wrong: row 3 is off by 0.5
+    onednn cannot: the library is missing
+  runner-up: blas sgemm, 1.01 × the winner's time, within the 95 % interval
+  best other provider: blas sgemm, 1.01 × the winner's time, within the 95 % interval
+`,
+  );
+  assert.match(explainText(explanation, { only: "conv2d" }), /no region computes conv2d/);
+});
+
+test("a plan is printed with its operands and places", async () => {
+  const { plan, regions } = await explained();
+  assert.equal(
+    printPlan(plan, regions).replace(/\([0-9a-f]{16}\)/, "(hash)"),
+    `plan "chosen" of tiny (hash) for One CPU, 2 threads
+2 steps, 21.0 us expected, arena 256 B, workspace 0 B
+#  computes          by          time     operands                     writes to
+0  linear+gelu_tanh  tile fused  11.0 us  %0[4,8] %1[16,8] → %3[4,16]  arena+0
+1  linear            tile 6x16   10.0 us  %3[4,16] %4[8,16] → %5[4,8]  bound %5
+`,
+  );
+});
+
+test("a winner is sure only where the spread and the runs allow it", () => {
+  const times = (p50: number, spread: number, runs: number) => ({ p20: p50 - spread, p50, p80: p50 + spread, runs });
+  assert.ok(isFasterBeyond95(times(10, 0.1, 50), times(11, 0.1, 50)));
+  assert.ok(!isFasterBeyond95(times(10, 5, 10), times(11, 5, 10)));
+  assert.ok(isFasterBeyond95(times(10, 5, 4000), times(11, 5, 4000)));
+  assert.ok(!isFasterBeyond95(times(11, 0.1, 50), times(10, 0.1, 50)));
+  assert.ok(!isFasterBeyond95(times(10, 0, 1), times(11, 0, 1)), "one run each says nothing");
+});

@@ -1,0 +1,174 @@
+// Why a plan is as it is: for every region all candidates that were tried, how the winner compares with its rivals,
+// and who offered nothing for what reason. Plain data; explain-text.ts shows it on a terminal.
+import type { Regions } from "../graph/region.js";
+import type { Measurement, RegionRecord } from "../tuner/measurement.js";
+import { isFasterBeyond95, type Times } from "./interval.js";
+import { layoutKey } from "./layout.js";
+import type { Plan, PlanStep, RegionStep } from "./plan.js";
+import { conversionRegion } from "./conversion.js";
+import { stepOps } from "./print.js";
+
+export interface ExplainedCandidate {
+  readonly provider: string;
+  readonly id: string;
+  readonly chosen: boolean;
+  /** Absent where it was not accepted. */
+  readonly us?: Times;
+  readonly error?: number;
+  /** Layouts of inputs and outputs that are not the default, "in0 0,2,3,1". */
+  readonly layouts: readonly string[];
+  readonly packs: readonly string[];
+  /** "accepted", or why not. */
+  readonly verdict: string;
+}
+
+/** The winner against one other candidate of its region. */
+export interface Comparison {
+  readonly provider: string;
+  readonly id: string;
+  /** Its median over the winner's: above 1 the winner is faster. */
+  readonly ratio: number;
+  /** Whether the winner is faster beyond the 95 % interval. */
+  readonly beyond95: boolean;
+}
+
+export interface ExplainedRegion {
+  /** Ops in order, "linear+gelu_tanh", or "convert". */
+  readonly ops: string;
+  readonly title: string;
+  /** Names of the first node of each use, and how many steps of the plan are this very work. */
+  readonly names: readonly string[];
+  readonly uses: number;
+  readonly chosen: { readonly provider: string; readonly id: string };
+  /** Median of one use; absent when nothing was measured. */
+  readonly us?: number;
+  /** Fastest first; those not accepted last. */
+  readonly candidates: readonly ExplainedCandidate[];
+  readonly cannot: readonly { readonly provider: string; readonly reason: string }[];
+  readonly runnerUp?: Comparison;
+  readonly bestOtherProvider?: Comparison;
+  /** For fused regions: the fastest accepted candidates of its nodes one by one, where all were measured. */
+  readonly apartUs?: number;
+}
+
+export interface Explanation {
+  /** The graph's name: the component. */
+  readonly component: string;
+  readonly label: string;
+  readonly expectedUs?: number;
+  /** Costliest first. */
+  readonly regions: readonly ExplainedRegion[];
+  /** Microseconds of the expected time by provider. */
+  readonly usByProvider: Readonly<Record<string, number>>;
+}
+
+export function explain(
+  plan: Plan,
+  regions: Regions,
+  recordOf: (signature: string) => RegionRecord | undefined,
+): Explanation {
+  const groups = new Map<string, { signature: string; steps: PlanStep[] }>();
+  for (const step of plan.steps) {
+    const signature = signatureOf(step, regions);
+    const key = `${signature} ${step.choice.provider} ${step.choice.id}`;
+    const group = groups.get(key) ?? { signature, steps: [] };
+    groups.set(key, group);
+    group.steps.push(step);
+  }
+  const explained = [...groups.values()].map(({ signature, steps }) =>
+    explainSteps(steps, recordOf(signature), regions, recordOf),
+  );
+  const usByProvider: Record<string, number> = {};
+  for (const { choice, us } of plan.steps)
+    usByProvider[choice.provider] = (usByProvider[choice.provider] ?? 0) + (us ?? 0);
+  return {
+    component: plan.graph.name,
+    label: plan.label,
+    ...(plan.expectedUs === undefined ? {} : { expectedUs: plan.expectedUs }),
+    regions: explained.sort((a, b) => (b.us ?? 0) * b.uses - (a.us ?? 0) * a.uses || b.uses - a.uses),
+    usByProvider,
+  };
+}
+
+const signatureOf = (step: PlanStep, regions: Regions): string =>
+  step.kind === "region"
+    ? regions.region(step.nodes).signature
+    : conversionRegion(regions.graph.values[step.value]!, step.from, step.to).signature;
+
+function explainSteps(
+  steps: readonly PlanStep[],
+  record: RegionRecord | undefined,
+  regions: Regions,
+  recordOf: (signature: string) => RegionRecord | undefined,
+): ExplainedRegion {
+  const [first] = steps as [PlanStep];
+  const { graph } = regions;
+  const names = steps.map(
+    (step) => (step.kind === "region" ? graph.nodes[step.nodes[0]!]! : graph.values[step.value]!).name,
+  );
+  const measurements = (record?.measurements ?? []).toSorted(bySpeed);
+  const isChosen = (m: Measurement): boolean =>
+    m.candidate.provider === first.choice.provider && m.candidate.id === first.choice.id;
+  const winner = measurements.find((m) => isChosen(m) && m.us);
+  const rivals = measurements.filter((m) => m.us && !isChosen(m));
+  const compared = (rival: Measurement | undefined): Comparison | undefined =>
+    winner?.us &&
+    rival?.us && {
+      provider: rival.candidate.provider,
+      id: rival.candidate.id,
+      ratio: rival.us.p50 / winner.us.p50,
+      beyond95: isFasterBeyond95(winner.us, rival.us),
+    };
+  const runnerUp = compared(rivals[0]);
+  const other = compared(rivals.find((m) => m.candidate.provider !== first.choice.provider));
+  const apartUs = first.kind === "region" && first.nodes.length > 1 ? apart(first, regions, recordOf) : undefined;
+  const us = first.us ?? winner?.us?.p50;
+  return {
+    ops: stepOps(first, regions),
+    title: record?.title ?? stepOps(first, regions),
+    names,
+    uses: steps.length,
+    chosen: { provider: first.choice.provider, id: first.choice.id },
+    ...(us === undefined ? {} : { us }),
+    candidates: measurements.map((m) => explainCandidate(m, isChosen(m))),
+    cannot: record?.cannot ?? [],
+    ...(runnerUp ? { runnerUp } : {}),
+    ...(other ? { bestOtherProvider: other } : {}),
+    ...(apartUs === undefined ? {} : { apartUs }),
+  };
+}
+
+const bySpeed = (a: Measurement, b: Measurement): number =>
+  (a.us?.p50 ?? Number.POSITIVE_INFINITY) - (b.us?.p50 ?? Number.POSITIVE_INFINITY) || 0;
+
+function explainCandidate({ candidate, verdict, us, error }: Measurement, chosen: boolean): ExplainedCandidate {
+  const { layouts, packs } = candidate;
+  const shown = (kind: string, all: typeof layouts.inputs): string[] =>
+    all.flatMap((layout, i) => (layoutKey(layout) === "" ? [] : [`${kind}${i} ${layoutKey(layout)}`]));
+  return {
+    provider: candidate.provider,
+    id: candidate.id,
+    chosen,
+    ...(us ? { us } : {}),
+    ...(error === undefined ? {} : { error }),
+    layouts: [...shown("in", layouts.inputs), ...shown("out", layouts.outputs)],
+    packs: packs.map((pack) => pack.recipe),
+    verdict: verdict.kind === "accepted" ? "accepted" : `${verdict.kind}: ${verdict.reason}`,
+  };
+}
+
+/** Microseconds of the region's nodes one by one, each by its fastest. */
+function apart(
+  step: RegionStep,
+  regions: Regions,
+  recordOf: (signature: string) => RegionRecord | undefined,
+): number | undefined {
+  let sum = 0;
+  for (const id of step.nodes) {
+    const record = recordOf(regions.region([id]).signature);
+    const times = (record?.measurements ?? []).flatMap(({ us }) => (us ? [us.p50] : []));
+    if (times.length === 0) return undefined;
+    sum += Math.min(...times);
+  }
+  return sum;
+}

@@ -1,0 +1,154 @@
+// Plans as files: JSON written by atomic rename, read back with every field checked. A plan that does not fit this
+// graph, machine or set of libraries is set aside with its reasons; only a caller who demands that very file gets an error.
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { randomUUID } from "node:crypto";
+import { z } from "zod";
+import { cacheFolder } from "../core/debug.js";
+import { messageOf, TroupeError } from "../core/error.js";
+import { canonical, hashOf } from "../core/hash.js";
+import type { Target } from "../device/device.js";
+import { PLAN_FORMAT, type Plan } from "./plan.js";
+
+/** What a plan must have been made for to be used here. */
+export interface PlanContext {
+  /** See `graphHash`. */
+  readonly graphHash: string;
+  readonly target: Target;
+  /** Versions of all providers that can be opened here. */
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+export interface Unusable {
+  readonly reasons: readonly string[];
+}
+
+export const isUnusable = (answer: Plan | Unusable): answer is Unusable => "reasons" in answer;
+
+const whole = z.number().int().nonnegative();
+const layout = z.array(whole).readonly().optional();
+const port = z.strictObject({ value: whole, layout }).readonly();
+const params = z.record(z.string(), z.json()).readonly();
+const choice = z.strictObject({ provider: z.string(), id: z.string(), params }).readonly();
+const common = { choice, workspaceBytes: whole, us: z.number().nonnegative().optional() };
+
+const regionStep = z
+  .strictObject({
+    kind: z.literal("region"),
+    nodes: z.array(whole).min(1).readonly(),
+    inputs: z.array(port).readonly(),
+    outputs: z.array(port).readonly(),
+    packs: z.array(z.strictObject({ input: whole, recipe: z.string(), bytes: whole }).readonly()).readonly(),
+    aliases: z.array(z.strictObject({ output: whole, input: whole }).readonly()).readonly(),
+    ...common,
+  })
+  .readonly();
+const convertStep = z
+  .strictObject({ kind: z.literal("convert"), value: whole, from: layout, to: layout, ...common })
+  .readonly();
+
+const target = z
+  .strictObject({
+    device: z.enum(["cpu", "cuda", "null"]),
+    hardware: z.string(),
+    isa: z.strictObject({ name: z.string(), vectorBytes: whole, bf16: z.boolean() }).readonly(),
+    threads: whole,
+  })
+  .readonly();
+
+const schema = z
+  .strictObject({
+    format: z.literal(PLAN_FORMAT),
+    graph: z.strictObject({ name: z.string(), hash: z.string() }).readonly(),
+    target,
+    versions: z.record(z.string(), z.string()).readonly(),
+    steps: z.array(z.discriminatedUnion("kind", [regionStep, convertStep])).readonly(),
+    placements: z
+      .array(z.strictObject({ root: whole, layout, offsetBytes: whole, bytes: whole }).readonly())
+      .readonly(),
+    workspaceBytes: whole,
+    arenaBytes: whole,
+    expectedUs: z.number().nonnegative().optional(),
+    label: z.string(),
+  })
+  .readonly();
+
+/** Names the file of a plan: equal for the same graph, machine, libraries and label. */
+export const planKey = ({ graphHash, target: on, versions }: PlanContext, label: string): string =>
+  hashOf({ format: PLAN_FORMAT, graphHash, target: on, versions, label });
+
+export const planFile = (key: string, folder = cacheFolder()): string => join(folder, "plans", `${key}.json`);
+
+/** Writes a plan whole or not at all; returns the file. Throws TroupeError("io"). */
+export async function savePlan(plan: Plan, file: string): Promise<string> {
+  const draft = `${file}.${randomUUID()}.tmp`;
+  try {
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(draft, `${JSON.stringify(plan, null, 1)}\n`);
+    await rename(draft, file);
+  } catch (cause) {
+    await rm(draft, { force: true }).catch(() => undefined); // the first failure is the one to tell
+    throw new TroupeError("io", `the plan cannot be written to ${file}: ${messageOf(cause)}`, { cause });
+  }
+  return file;
+}
+
+/** The plan in a text, or why it cannot be used in this context. */
+export function parsePlan(text: string, context: PlanContext): Plan | Unusable {
+  const found = read(text);
+  if (isUnusable(found)) return found;
+  const reasons = misfits(found, context);
+  return reasons.length > 0 ? { reasons } : found;
+}
+
+/** The plan of a file that may exist, or why it cannot be used. */
+export async function findPlan(file: string, context: PlanContext): Promise<Plan | Unusable> {
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (cause) {
+    return { reasons: [`there is no plan in ${file}: ${messageOf(cause)}`] };
+  }
+  return parsePlan(text, context);
+}
+
+/** The plan of a file that the caller demands; throws TroupeError("plan") with all reasons. */
+export async function openPlan(file: string, context: PlanContext): Promise<Plan> {
+  const found = await findPlan(file, context);
+  if (!isUnusable(found)) return found;
+  throw new TroupeError("plan", `${file} cannot be used: ${found.reasons.join("; ")}`, {
+    advice: "Compile the model on this machine again, or leave the file away.",
+    details: { file, reasons: found.reasons },
+  });
+}
+
+function read(text: string): Plan | Unusable {
+  let data: unknown;
+  try {
+    data = JSON.parse(text);
+  } catch (error) {
+    return { reasons: [`it is no JSON: ${messageOf(error)}`] };
+  }
+  const format = (data as { readonly format?: unknown } | null)?.format;
+  if (format !== PLAN_FORMAT)
+    return { reasons: [`its format is ${String(format)}, this version reads ${PLAN_FORMAT}`] };
+  const parsed = schema.safeParse(data);
+  if (parsed.success) return parsed.data as Plan;
+  return { reasons: parsed.error.issues.slice(0, 3).map((issue) => `${issue.path.join(".")}: ${issue.message}`) };
+}
+
+function misfits(plan: Plan, { graphHash, target: here, versions }: PlanContext): readonly string[] {
+  const reasons: string[] = [];
+  if (plan.graph.hash !== graphHash) reasons.push(`it was made for another graph (${plan.graph.name})`);
+  for (const key of ["device", "hardware", "isa", "threads"] as const)
+    if (canonical(plan.target[key]) !== canonical(here[key]))
+      reasons.push(`it was made for ${key} ${shown(plan.target[key])}, here it is ${shown(here[key])}`);
+  for (const [provider, version] of Object.entries(plan.versions)) {
+    const present = versions[provider];
+    if (present === undefined) reasons.push(`it uses ${provider}, which is missing here`);
+    else if (present !== version) reasons.push(`it uses ${provider} ${version}, here it is ${present}`);
+  }
+  return reasons;
+}
+
+const shown = (value: Target[keyof Target]): string => (typeof value === "object" ? canonical(value) : String(value));

@@ -1,0 +1,163 @@
+// The matmul skeleton of sm_90a: persistent blocks in L2-friendly order, one loading warp that fills a TMA ring on
+// mbarriers, warpgroups of wgmma that share the tile's rows, the traced epilogue on the accumulator's registers.
+// Optional pairs of blocks (clusters along M) load half of B's tile each and multicast it.
+import type { MatmulForm } from "../../lower/cuda/form.js";
+import {
+  matmulSharedBytes,
+  registerSplit,
+  STAGING_BYTES_A_WARP,
+  type MatmulSchedule,
+} from "../../lower/cuda/schedule.js";
+import { paramOf } from "../../tile/query.js";
+import { argumentText, epilogueTensors } from "./arguments.js";
+import { FragmentWriter } from "./fragment.js";
+import type { KernelArgument, MapArgument, CudaKernel } from "../../device/cuda/kernel.js";
+import { PRELUDE } from "./prelude.js";
+import { MATRIX_ROW, outputText } from "./store.js";
+import { wgmmaFunction, wgmmaName, type WgmmaShape } from "./wgmma.js";
+
+export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKernel {
+  const { blockM, blockN, stages, consumers, cluster, groupM } = schedule;
+  const { program, a, b, dtype, store } = form;
+  const name = `${program.name}_sm90`;
+  const threads = (consumers + 1) * 128;
+  const registers = registerSplit(consumers);
+  const slabs = blockM / (64 * consumers);
+  const wgmma: WgmmaShape = { n: blockN, dtype, a: "shared", bTransposed: false };
+  const [m, n, k] = [form.m.axis, form.n.axis, form.k];
+  const outDtype = paramOf(program, store.tensor).dtype;
+
+  const operandMap = (tensor: string, axis: string, rows: number): MapArgument => ({
+    kind: "map",
+    tensor,
+    axes: [k, axis],
+    box: [64, rows],
+    panels: false,
+  });
+  const staged = outDtype !== "f32";
+  const args: KernelArgument[] = [
+    operandMap(a, m, blockM),
+    operandMap(b, n, blockN / cluster),
+    ...(staged
+      ? [{ kind: "map", tensor: store.tensor, axes: [n, m], box: [64, 16], panels: false } as const]
+      : [
+          { kind: "pointer", tensor: store.tensor } as const,
+          { kind: "stride", tensor: store.tensor, dim: 0 } as const,
+        ]),
+    ...[m, n, k].map((axis) => ({ kind: "size", axis }) as const),
+    ...epilogueTensors(program, form.epilogue),
+  ];
+  const writer = new FragmentWriter(
+    program,
+    { row: m, col: n },
+    new Map([[form.accumulator, (row, col) => `acc[slab][(slice * 8 + j) * 4 + ${2 * row + col}]`]]),
+  );
+  const out = outputText(writer, store, form.epilogue, {
+    columns: blockN, firstColumn: "tile_n", firstRow: "warp_row", columnSize: `size_${n}`, rowSize: `size_${m}`,
+    buffers: 2, outer: [],
+  }); // prettier-ignore
+  const aBytes = blockM * 128;
+  const bBytes = blockN * 128;
+  const stageBytes = aBytes + bBytes;
+
+  const tileOrder = `const int group = tile / (${groupM} * tiles_n), in_group = tile % (${groupM} * tiles_n);
+    const int group_m = min(tiles_m - group * ${groupM}, ${groupM});
+    const int tile_m = ((group * ${groupM} + in_group % group_m) * ${cluster}${cluster > 1 ? " + (int)rank" : ""}) * ${blockM}, tile_n = in_group / group_m * ${blockN};`;
+
+  const source = `${PRELUDE}${wgmmaFunction(wgmma)}
+extern "C" __global__ void __launch_bounds__(${threads}, 1)${cluster > 1 ? ` __cluster_dims__(${cluster}, 1, 1)` : ""}
+${name}(${argumentText(program, args)}) {
+  extern __shared__ unsigned char raw[];
+  const u32 ring = (shared_address(raw) + 1023u) & ~1023u;
+  const u32 stagings = ring + ${stages * stageBytes};
+  const u32 full = stagings + ${consumers * 4 * STAGING_BYTES_A_WARP}, empty = full + ${8 * stages};
+  const int warp = __shfl_sync(~0u, threadIdx.x >> 5, 0), lane = threadIdx.x & 31;
+  const int tiles_m = (size_${m} + ${blockM * cluster - 1}) / ${blockM * cluster}, tiles_n = (size_${n} + ${blockN - 1}) / ${blockN};
+  const int tiles = tiles_m * tiles_n, steps = (size_${k} + 63) / 64;
+  const int first = blockIdx.x / ${cluster}, stride = gridDim.x / ${cluster};${cluster > 1 ? "\n  const u32 rank = cluster_rank();" : ""}
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < ${stages}; ++i) {
+      barrier_init(full + 8 * i, 1);
+      barrier_init(empty + 8 * i, ${consumers * cluster});
+    }
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  }
+  ${cluster > 1 ? "cluster_sync();" : "__syncthreads();"}
+  if (warp < 4) {
+    registers_down<${registers.load}>();
+    if (warp == 0 && lane == 0) {
+      prefetch_map(&map_${a});
+      prefetch_map(&map_${b});
+      int slot = 0;
+      u32 phase = 1;
+      for (int tile = first; tile < tiles; tile += stride) {
+    ${tileOrder}
+        for (int step = 0; step < steps; ++step) {
+          barrier_wait(empty + 8 * slot, phase);
+          const u32 to = ring + slot * ${stageBytes}, bar = full + 8 * slot;
+          barrier_expect(bar, ${stageBytes});
+          load_2d(to, &map_${a}, bar, step * 64, tile_m);
+          ${
+            cluster > 1
+              ? `load_2d_multicast(to + ${aBytes} + rank * ${bBytes / cluster}, &map_${b}, bar, step * 64, tile_n + rank * ${blockN / cluster}, ${(1 << cluster) - 1});`
+              : `load_2d(to + ${aBytes}, &map_${b}, bar, step * 64, tile_n);`
+          }
+          if (++slot == ${stages}) slot = 0, phase ^= 1;
+        }
+      }
+    }
+  } else {
+    registers_up<${registers.compute}>();
+    const int consumer = (warp >> 2) - 1;
+    const u32 staging = stagings + (warp - 4) * ${STAGING_BYTES_A_WARP};
+    ${MATRIX_ROW}
+    float acc[${slabs}][${blockN / 2}];
+    int slot = 0;
+    u32 phase = 0;
+    for (int tile = first; tile < tiles; tile += stride) {
+    ${tileOrder}
+      int before = 0;
+      for (int step = 0; step < steps; ++step) {
+        barrier_wait(full + 8 * slot, phase);
+        const u32 from = ring + slot * ${stageBytes};
+        const u64 a_operand = operand(from + consumer * ${slabs * 64 * 128}, 16), b_operand = operand(from + ${aBytes}, 16);
+        wgmma_fence();
+#pragma unroll
+        for (int part = 0; part < 4; ++part)
+#pragma unroll
+          for (int slab = 0; slab < ${slabs}; ++slab)
+            ${wgmmaName(wgmma)}(acc[slab], a_operand + slab * 512 + part * 2, b_operand + part * 2, step | part);
+        wgmma_commit();
+        wgmma_wait<1>();
+        if (step > 0 && ${cluster > 1 ? `(threadIdx.x & 127) < ${cluster}) barrier_arrive_peer(empty + 8 * before, threadIdx.x & 127);` : "(threadIdx.x & 127) == 0) barrier_arrive(empty + 8 * before);"}
+        before = slot;
+        if (++slot == ${stages}) slot = 0, phase ^= 1;
+      }
+      wgmma_wait<0>();
+#pragma unroll
+      for (int slab = 0; slab < ${slabs}; ++slab) fence_registers(acc[slab]);
+      if (${cluster > 1 ? `(threadIdx.x & 127) < ${cluster}) barrier_arrive_peer(empty + 8 * before, threadIdx.x & 127);` : "(threadIdx.x & 127) == 0) barrier_arrive(empty + 8 * before);"}
+#pragma unroll
+      for (int slab = 0; slab < ${slabs}; ++slab) {
+        const int warp_row = tile_m + (consumer * ${slabs} + slab) * 64 + (warp & 3) * 16;
+        ${out.tile.join("\n        ")}
+    ${out.columns}      }
+    }
+    ${staged ? "if (lane == 0) store_wait<0>();" : ""}
+  }
+  ${cluster > 1 ? "__syncwarp();\n  cluster_sync();" : ""}
+}
+`;
+  return {
+    name,
+    source,
+    threads,
+    sharedBytes: matmulSharedBytes(schedule),
+    cluster,
+    arguments: args,
+    tiles: [
+      { axis: m, tile: blockM * cluster },
+      { axis: n, tile: blockN },
+    ],
+  };
+}

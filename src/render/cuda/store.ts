@@ -1,0 +1,106 @@
+// The way out of an accumulator: per group of columns the epilogue's ops, then stmatrix into a warp's own staging
+// buffer and a TMA store of 16 rows × 64 columns; f32 results go straight to memory in pairs.
+import type { StoreOp, ValueOp } from "../../tile/program.js";
+import type { FragmentWriter, Half } from "./fragment.js";
+
+export interface OutputText {
+  /** Statements once a tile, before the columns. */
+  readonly tile: readonly string[];
+  /** Statements that write `columns` columns. */
+  readonly columns: string;
+}
+
+export interface OutputPlace {
+  /** Columns of the accumulator, a multiple of 64. */
+  readonly columns: number;
+  /** Text of the first column's position, and of the warp's first row's. */
+  readonly firstColumn: string;
+  readonly firstRow: string;
+  /** Size texts, to clamp dead elements. */
+  readonly columnSize: string;
+  readonly rowSize: string;
+  /** Staging buffers of 2048 bytes a warp. */
+  readonly buffers: 1 | 2;
+  /** Coordinates after row and column in the output's map. */
+  readonly outer: readonly string[];
+}
+
+/** A cast that is the stored value needs no rounding of its own: packing rounds. */
+function storedValue(
+  store: StoreOp,
+  ops: readonly ValueOp[],
+): { readonly id: number; readonly ops: readonly ValueOp[] } {
+  const last = ops.find((op) => op.id === store.value);
+  return last?.kind === "cast" && (last.dtype === "bf16" || last.dtype === "f16" || last.dtype === "f32")
+    ? { id: last.x, ops: ops.filter((op) => op !== last) }
+    : { id: store.value, ops };
+}
+
+export function outputText(
+  writer: FragmentWriter,
+  store: StoreOp,
+  ops: readonly ValueOp[],
+  place: OutputPlace,
+): OutputText {
+  const dtype = writer.values.get(store.value)!.dtype;
+  const value = storedValue(store, ops);
+  const lines = writer.lines(value.ops);
+  const at = (row: Half, col: Half): string => writer.variable(value.id, row, col);
+  const indent = lines.group.map((line) => `        ${line}\n`).join("");
+  const columnsOfGroup = `        const int col0 = ${place.firstColumn} + slice * 64 + j * 8 + (lane & 3) * 2, col1 = col0 + 1;
+        const int live_col0 = min(col0, ${place.columnSize} - 2), live_col1 = live_col0 + 1;
+`;
+  const tile = [
+    `const int row0 = ${place.firstRow} + (lane >> 2), row1 = row0 + 8;`,
+    `const int live_row0 = min(row0, ${place.rowSize} - 1), live_row1 = min(row1, ${place.rowSize} - 1);`,
+    ...lines.tile,
+  ];
+  if (dtype === "f32") {
+    const pairs = ([0, 1] as const)
+      .map(
+        (row) =>
+          `        if (row${row} < ${place.rowSize} && col0 < ${place.columnSize}) *(float2*)(at_${store.tensor} + row${row} * stride_${store.tensor}_0 + col0) = make_float2(${at(row, 0)}, ${at(row, 1)});\n`,
+      )
+      .join("");
+    return {
+      tile,
+      columns: `#pragma unroll
+    for (int slice = 0; slice < ${place.columns / 64}; ++slice) {
+#pragma unroll
+      for (int j = 0; j < 8; ++j) {
+${columnsOfGroup}${indent}${pairs}      }
+    }
+`,
+    };
+  }
+  const dims = 2 + place.outer.length;
+  const coordinates = [`${place.firstColumn} + slice * 64`, place.firstRow, ...place.outer].join(", ");
+  return {
+    tile,
+    columns: `#pragma unroll
+    for (int slice = 0; slice < ${place.columns / 64}; ++slice) {
+      const u32 buffer = staging${place.buffers === 2 ? " + (slice & 1) * 2048" : ""};
+      if (lane == 0) store_wait_read<${place.buffers - 1}>();
+      __syncwarp();
+      u32 packed[8][2];
+#pragma unroll
+      for (int j = 0; j < 8; ++j) {
+${columnsOfGroup}${indent}        packed[j][0] = pack_${dtype}(${at(0, 0)}, ${at(0, 1)});
+        packed[j][1] = pack_${dtype}(${at(1, 0)}, ${at(1, 1)});
+      }
+#pragma unroll
+      for (int j = 0; j < 8; j += 2)
+        store_matrix_x4(buffer + matrix_row * 128 + (((j + (lane >> 4)) ^ (matrix_row & 7)) << 4), packed[j][0], packed[j][1], packed[j + 1][0], packed[j + 1][1]);
+      fence_async();
+      __syncwarp();
+      if (lane == 0) {
+        store_${dims}d(&map_${store.tensor}, buffer, ${coordinates});
+        store_commit();
+      }
+    }
+`,
+  };
+}
+
+/** The row of the staging buffer whose address this lane gives to stmatrix. */
+export const MATRIX_ROW = "const int matrix_row = (lane & 7) + ((lane >> 3) & 1) * 8;";
