@@ -11,7 +11,7 @@ import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
 import { findPlan, isUnusable, planFile, planKey, savePlan } from "../plan/store.js";
 import type { Effort } from "../provider/provider.js";
-import { prepareGraph } from "../rewrite/passes.js";
+import { rewriteGraph } from "../rewrite/passes.js";
 import type { RegionRecord } from "../tuner/measurement.js";
 import { RecordStore } from "../tuner/records.js";
 import { tune } from "../tuner/tune.js";
@@ -53,7 +53,8 @@ export async function compileComponents(
   options: CompileOptions,
 ): Promise<readonly CompiledComponent[]> {
   const records = new RecordStore(machine.device.target);
-  const recordOf = (signature: string): RegionRecord | undefined => records.get(signature, machine.device.target.threads);
+  const recordOf = (signature: string): RegionRecord | undefined =>
+    records.get(signature, machine.device.target.threads);
   const prepared = components.map((component) => prepare(machine, component));
   const stored = await Promise.all(prepared.map((item) => (options.again ? undefined : storedPlan(machine, item))));
   const missing = prepared.filter((_, i) => !stored[i]);
@@ -72,7 +73,7 @@ export async function compileComponents(
 }
 
 function prepare(machine: Machine, component: Component): Prepared {
-  const graph = prepareGraph(component.graph);
+  const graph = rewriteGraph(component.graph);
   const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
   return {
     component,
@@ -119,12 +120,15 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
     onProgress: ({ done, total, title, best, secondsLeft }) =>
       onEvent?.({ kind: "tune", done, total, title: best ? `${title}: ${best}` : title, secondsLeft }),
   });
-  if (signal?.aborted) throw new TroupeError("cancelled", "tuning was interrupted; what was measured is kept", { cause: signal.reason });
+  if (signal?.aborted)
+    throw new TroupeError("cancelled", "tuning was interrupted; what was measured is kept", { cause: signal.reason });
   const measured = new Map(result.records.map((record) => [record.signature, record]));
   const proofMs = Math.min(MOST_PROOF_MS, ((budgetMs ?? Number.POSITIVE_INFINITY) * PROOF_SHARE) / prepared.length);
   for (const item of prepared) {
     const { component, graph, proposals, file } = item;
-    const rules = result.complete ? undefined : ruleRecords(proposals, machine.opened.providers, machine.device.target.threads);
+    const rules = result.complete
+      ? undefined
+      : ruleRecords(proposals, machine.opened.providers, machine.device.target.threads);
     const recordOf = (signature: string): RegionRecord | undefined => measured.get(signature) ?? rules?.get(signature);
     const contenders = await contendersOf(machine, item, recordOf, onEvent);
     const { plan, standings } = await championOf(machine, item, contenders, { proofMs, signal });
@@ -152,8 +156,14 @@ async function contendersOf(
   const selections: readonly [string, () => Promise<Selection | undefined>][] = [
     ["chosen", () => select(proposals, options)],
     ["plain", () => selectPlain(proposals, options)],
-    ...providers.map(({ name }): [string, () => Promise<Selection>] => [`single(${name})`, () => selectSingle(proposals, name, options)]),
-    ...providers.map(({ name }): [string, () => Promise<Selection | undefined>] => [`component(${name})`, () => selectComponent(proposals, name, options)]),
+    ...providers.map(({ name }): [string, () => Promise<Selection>] => [
+      `single(${name})`,
+      () => selectSingle(proposals, name, options),
+    ]),
+    ...providers.map(({ name }): [string, () => Promise<Selection | undefined>] => [
+      `component(${name})`,
+      () => selectComponent(proposals, name, options),
+    ]),
   ];
   const contenders = new Map<string, Contender>();
   for (const [label, make] of selections) {
@@ -161,7 +171,9 @@ async function contendersOf(
       const selection = await make();
       if (!selection) continue;
       const plan = planOf(machine, selection, label);
-      const key = JSON.stringify(plan.steps.map((step) => [step.choice, step.kind === "region" ? step.nodes : step.value]));
+      const key = JSON.stringify(
+        plan.steps.map((step) => [step.choice, step.kind === "region" ? step.nodes : step.value]),
+      );
       if (!contenders.has(key)) contenders.set(key, { label, plan });
     } catch (error) {
       if (label === "chosen") throw error;

@@ -34,9 +34,9 @@ export function duel(
   rival: Session,
   { budgetMs, signal }: DuelOptions,
 ): Omit<Standing, "label"> {
-  champion.time(); // first runs touch memory and start threads
-  rival.time();
+  const warmUp = { mine: champion.time(), theirs: rival.time() }; // first runs touch memory and start threads
   const difference = largestDifference(graph, champion, rival);
+  if (warmUp.theirs > CLEARLY * champion.time()) return beaten(warmUp.mine, warmUp.theirs, difference);
   const [mine, theirs]: [number[], number[]] = [[], []];
   const end = performance.now() + budgetMs;
   for (let round = 0; round < MOST_ROUNDS; round++) {
@@ -49,6 +49,15 @@ export function duel(
   }
   return { us: median(theirs), champion: pairedSpeedup(mine, theirs), difference };
 }
+
+/** A rival this many times slower in its first run is not worth another. */
+const CLEARLY = 8;
+
+const beaten = (mine: number, theirs: number, difference: number): Omit<Standing, "label"> => ({
+  us: theirs,
+  champion: pairedSpeedup([mine], [theirs]),
+  difference,
+});
 
 /** The largest row error of any output. */
 export function largestDifference(graph: Graph, a: Session, b: Session): number {
