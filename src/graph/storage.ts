@@ -2,7 +2,7 @@
 // the joint storage, new versions of a state lie where the old one lay. So splits, joins and reshapes never copy.
 import { dtypeBytes } from "../core/dtype.js";
 import { invariant } from "../core/error.js";
-import { contiguous, sizeOf } from "../core/shape.js";
+import { contiguous, isContiguous, sizeOf } from "../core/shape.js";
 import { producersOf, type Graph, type Node, type TensorType, type Value, type ValueId } from "./node.js";
 import { hasTrait, type Box, type Window } from "./op.js";
 import { opOf } from "./ops.js";
@@ -163,14 +163,15 @@ function liesAsShown(graph: Graph, node: Node, resolved: ReadonlyMap<ValueId, St
 
 /**
  * The same graph with a `copy` where no window exists: a reshape across strides, a join of a value that already lies
- * elsewhere. Each round mends what the storage map names; the result resolves.
+ * elsewhere, an end that cannot be handed out as it lies. Each round mends what the storage map names; the result
+ * resolves.
  */
 export function materialize(graph: Graph): Graph {
   let current = graph;
   for (;;) {
     const map = new StorageMap(current);
     const target = map.unclaimed[0] ?? firstUnresolved(current, map);
-    if (!target) return current;
+    if (!target) return withCopiedEnds(current, map);
     current = withCopy(current, target.node, target.index);
   }
 }
@@ -211,6 +212,37 @@ function withCopy(graph: Graph, node: Node, index: number): Graph {
     nodes: nodes.map((n, id) => Object.freeze({ ...n, id })),
   });
 }
+
+/**
+ * Gives storage of their own to results that lie in a weight or constant, whose memory no run hands out, and to last
+ * versions of states that lie in another source or not densely: at the end of a run they are copied home as one block.
+ */
+function withCopiedEnds(graph: Graph, map: StorageMap): Graph {
+  const values = [...graph.values];
+  const copies: Omit<Node, "id">[] = [];
+  const copied = (value: ValueId): ValueId => {
+    const source = graph.values[value]!;
+    const made: Value = Object.freeze({ ...source, id: values.length, name: `${source.name}.copy` });
+    values.push(made);
+    copies.push({ op: copy.name, params: {}, inputs: [value], outputs: [made.id], name: copy.name });
+    return made.id;
+  };
+  const isLoaded = (value: ValueId): boolean =>
+    ["weight", "constant"].includes(graph.sources.get(map.of(value)!.root)?.kind ?? "");
+  const outputs = graph.outputs.map((end) => (isLoaded(end.value) ? { ...end, value: copied(end.value) } : end));
+  const states = graph.states.map((end) => {
+    const { root } = map.of(end.to)!;
+    const isBlock = isDense(graph, map.of(end.to)!, end.to);
+    const isHome = root === end.from && isBlock;
+    return isHome || (isBlock && !graph.sources.has(root)) ? end : { ...end, to: copied(end.to) };
+  });
+  if (copies.length === 0) return graph;
+  const nodes = [...graph.nodes, ...copies].map((node, id) => Object.freeze({ ...node, id }));
+  return Object.freeze({ ...graph, values, nodes, outputs, states });
+}
+
+const isDense = (graph: Graph, { strides }: Storage, value: ValueId): boolean =>
+  isContiguous(graph.values[value]!.shape, strides);
 
 /**
  * Value → the values written by work nodes (or sources) that its content comes from, seen through views.
