@@ -8,6 +8,7 @@ import { copyFunction } from "../../device/native/memory.js";
 import { NativeScope } from "../../device/native/scope.js";
 import type { NodeId, Params } from "../../graph/node.js";
 import type { Region, Regions } from "../../graph/region.js";
+import { emptyOperand } from "../empty.js";
 import {
   isCannot, type Binding, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider, type ProviderFactory,
 } from "../provider.js"; // prettier-ignore
@@ -28,6 +29,8 @@ class OnnxRuntimeProvider implements Provider {
   }
 
   candidates(region: Region, effort: Effort): readonly Candidate[] | Cannot {
+    const empty = emptyOperand(region);
+    if (empty) return empty;
     const attends = region.nodes.some(({ op }) => op === "attention");
     const variants: readonly Params[] = attends ? [{ attention: "fused" }, { attention: "products" }] : [{}];
     const all = (effort === "none" ? variants.slice(0, 1) : variants).map((params) => this.#candidate(region, params));
