@@ -73,7 +73,7 @@ export function makeAttention(dnn: OneDnn, region: Region, params: Params): Form
   );
   if (isCannot(first)) return refuse(first);
   const weights = q.dtype === "f32" ? scores : dense(scores.dims, q.dtype as Tensor["dtype"]);
-  const soft = keep(dnn.softmax({ src: matrix(scores), dst: matrix(scores), axis: 1 }));
+  const soft = keep(dnn.softmax({ src: matrix(scores), dst: matrix(weights), axis: 1 }));
   if (isCannot(soft)) return refuse(soft);
   const second = keep(
     dnn.matmul({
@@ -83,25 +83,13 @@ export function makeAttention(dnn: OneDnn, region: Region, params: Params): Form
     }),
   );
   if (isCannot(second)) return refuse(second);
+  const sums: Place = { temporary: 0 };
+  const shares: Place = weights === scores ? sums : { temporary: temporaryBytes.push(bytesOf(weights)) - 1 };
   stages.push(
-    { name: "scores", primitive: first, args: [[ARG.src, { input: at[0]! }], [ARG.weights, { input: at[1]! }], [ARG.dst, { temporary: 0 }], ...extra] },
-    { name: "softmax", primitive: soft, args: [[ARG.src, { temporary: 0 }], [ARG.dst, { temporary: 0 }]] },
+    { name: "scores", primitive: first, args: [[ARG.src, { input: at[0]! }], [ARG.weights, { input: at[1]! }], [ARG.dst, sums], ...extra] },
+    { name: "softmax", primitive: soft, args: [[ARG.src, sums], [ARG.dst, shares]] },
+    { name: "values", primitive: second, args: [[ARG.src, shares], [ARG.weights, { input: at[2]! }], [ARG.dst, { output: 0 }]] },
   ); // prettier-ignore
-  let from: Place = { temporary: 0 };
-  if (weights !== scores) {
-    const narrow = keep(dnn.reorder(matrix(scores), matrix(weights)));
-    if (isCannot(narrow)) return refuse(narrow);
-    from = { temporary: temporaryBytes.push(bytesOf(weights)) - 1 };
-    stages.push({
-      name: "narrow",
-      primitive: narrow,
-      args: [
-        [ARG.src, { temporary: 0 }],
-        [ARG.dst, from],
-      ],
-    });
-  }
-  stages.push({ name: "values", primitive: second, args: [[ARG.src, from], [ARG.weights, { input: at[2]! }], [ARG.dst, { output: 0 }]] }); // prettier-ignore
   return {
     id: "attention in two products",
     params,
