@@ -4,6 +4,7 @@ import { fillNormal } from "../core/philox.js";
 import { contiguous, sizeOf } from "../core/shape.js";
 import type { Node } from "../graph/node.js";
 import type { RefTensor } from "../graph/op.js";
+import type { ProductEngine } from "./dense/product.js";
 import { computeDense } from "./dense/table.js";
 import { largest, type RowError } from "./row-error.js";
 
@@ -38,6 +39,7 @@ export function project(
   inputs: readonly RefTensor[],
   output: RefTensor,
   seed: number,
+  engine: ProductEngine,
 ): Projection | undefined {
   const axis = freeAxis(node, inputs, output);
   if (!axis) return undefined;
@@ -47,7 +49,7 @@ export function project(
   const narrow = inputs.map((input, i) =>
     i === 1 ? along(input, axis.operand, vectors) : i === 2 ? along(input, 0, vectors) : input,
   );
-  const [expected] = computeDense(node.op, node.params, narrow);
+  const [expected] = computeDense(node.op, node.params, narrow, engine);
   return {
     error(out) {
       const got = along(out, axis.output, vectors).data;

@@ -5,28 +5,58 @@ import type { ValueId } from "../graph/node.js";
 import { hasTrait, type RefTensor } from "../graph/op.js";
 import { opOf } from "../graph/ops.js";
 import type { Region } from "../graph/region.js";
+import type { ProductEngine } from "./dense/product.js";
 import { computeDense } from "./dense/table.js";
 import { rowError } from "./row-error.js";
 
 export type Tensors = ReadonlyMap<ValueId, RefTensor>;
 
-/** The region's outputs in float64; with `round`, every value is stored in its dtype on the way, as a plain plan does. */
-export function evaluateRegion(region: Region, inputs: Tensors, round: boolean): Tensors {
-  const values = new Map<ValueId, RefTensor>(inputs);
-  for (const node of region.nodes) {
-    const read = node.inputs.map((value) => {
-      const tensor = values.get(value);
-      invariant(tensor, `value ${value} is neither made nor read by the region ${region.signature}`);
-      return tensor;
-    });
-    const made = computeDense(node.op, node.params, read);
-    node.outputs.forEach((value, i) => values.set(value, round ? rounded(made[i]!) : made[i]!));
-  }
-  return new Map(region.outputs.map(({ value }) => [value, values.get(value)!]));
+export interface RegionReference {
+  /** The region's outputs in float64, by value. */
+  readonly exact: Tensors;
+  /** Largest error of computing the region op by op with every value stored in its dtype; 0 for a single op. */
+  readonly plainError: number;
 }
 
-const rounded = (tensor: RefTensor): RefTensor =>
-  tensor.dtype === "f64" ? tensor : { ...tensor, data: tensor.data.map((x) => roundTo(tensor.dtype, x)) };
+/** Computes a region in float64, and once more with the roundings of a plain plan to see what those alone cost. */
+export function regionReference(region: Region, inputs: Tensors, engine: ProductEngine): RegionReference {
+  const exact = new Map<ValueId, RefTensor>(inputs);
+  const plain = new Map<ValueId, RefTensor>(inputs);
+  const single = region.nodes.length === 1;
+  for (const node of region.nodes) {
+    const read = (values: Tensors): readonly RefTensor[] =>
+      node.inputs.map((value) => {
+        const tensor = values.get(value);
+        invariant(tensor, `value ${value} is neither made nor read by the region ${region.signature}`);
+        return tensor;
+      });
+    const compute = (tensors: readonly RefTensor[]): readonly RefTensor[] =>
+      computeDense(node.op, node.params, tensors, engine);
+    const exactInputs = read(exact);
+    const plainInputs = read(plain);
+    const made = compute(exactInputs);
+    // Most of the work happens on the region's own inputs, which both ways share.
+    const same = exactInputs.every((tensor, i) => tensor === plainInputs[i]);
+    const stored = single ? made : (same ? made : compute(plainInputs)).map(rounded);
+    node.outputs.forEach((value, i) => {
+      exact.set(value, made[i]!);
+      plain.set(value, stored[i]!);
+    });
+  }
+  const errors = region.outputs.map(
+    ({ value, shape }) => rowError(plain.get(value)!.data, exact.get(value)!.data, shape).error,
+  );
+  return {
+    exact: new Map(region.outputs.map(({ value }) => [value, exact.get(value)!])),
+    plainError: single ? 0 : Math.max(0, ...errors),
+  };
+}
+
+const rounded = (tensor: RefTensor): RefTensor => {
+  if (tensor.dtype === "f64") return tensor;
+  if (tensor.dtype === "f32") return { ...tensor, data: Float64Array.from(Float32Array.from(tensor.data)) };
+  return { ...tensor, data: tensor.data.map((x) => roundTo(tensor.dtype, x)) };
+};
 
 /**
  * Largest accepted error of a region's output. One op: its own tolerance. Several: three times the error of computing
@@ -47,11 +77,3 @@ export function acceptedError(region: Region, accumulation: DType, plainError: n
 
 const coarser = (stored: DType, accumulation: DType): DType =>
   isFloat(stored) && isFloat(accumulation) && unitRoundoff(accumulation) > unitRoundoff(stored) ? accumulation : stored;
-
-/** The error of computing the region op by op with every value stored in its dtype, exact sums. */
-export function plainErrors(region: Region, inputs: Tensors, reference: Tensors): readonly number[] {
-  const plain = evaluateRegion(region, inputs, true);
-  return region.outputs.map(
-    ({ value, shape }) => rowError(plain.get(value)!.data, reference.get(value)!.data, shape).error,
-  );
-}

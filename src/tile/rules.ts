@@ -39,6 +39,9 @@ export class RuleError extends TroupeError {
   }
 }
 
+const INTEGERS: Partial<Record<DType, readonly [low: number, high: number]>> = {
+  i32: [-(2 ** 31), 2 ** 31 - 1], i8: [-128, 127], u8: [0, 255], bool: [0, 1],
+}; // prettier-ignore
 /** The functions of every kind of op that names one. */
 const FUNCTIONS = { unary: UNARY, binary: BINARY, compare: COMPARE, reduce: REDUCE } as const;
 const DOT_DTYPES: readonly DType[] = ["f32", "f16", "bf16", "f8e4m3", "i8"];
@@ -77,8 +80,8 @@ function operandType(operand: Operand, dtype: DType, scope: Scope): Typed {
     return type;
   }
   const value = constantOf(operand);
-  if (!isFloat(dtype) && !Number.isInteger(value)) fail(`${value} is no ${dtype}`);
-  if (dtype === "bool" && value !== 0 && value !== 1) fail(`${value} is no bool; write 0 or 1`);
+  const [low, high] = INTEGERS[dtype] ?? [-Infinity, Infinity];
+  if (!isFloat(dtype) && !(Number.isInteger(value) && value >= low && value <= high)) fail(`${value} is no ${dtype}`);
   return { dtype, axes: [], spans: [] };
 }
 

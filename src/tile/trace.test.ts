@@ -121,6 +121,10 @@ refuses("half a number is no i32", () =>
   kernel("k", { x: input("i32", "M"), y: inout("i32", "M") }, (t, { x, y }) => t.store(y, [], t.load(x).mul(0.5))),
   /mul: 0.5 is no i32/); // prettier-ignore
 
+refuses("a number beyond 32 bits is no i32", () =>
+  kernel("k", { x: input("i32", "M"), y: inout("i32", "M") }, (t, { x, y }) => t.store(y, [], t.load(x).add(2 ** 31))),
+  /add: 2147483648 is no i32/); // prettier-ignore
+
 refuses("NaN is no constant", () =>
   kernel("k", { x: input("f32", "M"), y: inout("f32", "M") }, (t, { x, y }) => t.store(y, [], t.load(x).mul(Number.NaN))),
   /NaN is no constant/); // prettier-ignore

@@ -1,12 +1,14 @@
 // One region in the worker: providers are asked, what they offer is revived, built, checked, and the right ones timed.
 import { messageOf } from "../core/error.js";
+import { hashOf } from "../core/hash.js";
+import type { ProductEngine } from "../check/dense/product.js";
 import type { Device, Program } from "../device/device.js";
 import type { Region } from "../graph/region.js";
 import { lastCacheBytes } from "../device/cpu/target.js";
 import type { Candidate, Kernel, Provider } from "../provider/provider.js";
 import { isCannot } from "../provider/provider.js";
 import { candidateKey, factsOf } from "./candidate-key.js";
-import { expectationOf } from "./expectation.js";
+import { expectationOf, flopsOf } from "./expectation.js";
 import type { JournalWriter } from "./journal.js";
 import type { Reply, TryRequest } from "./messages.js";
 import { RegionMemory } from "./region-memory.js";
@@ -17,6 +19,8 @@ export interface AttemptTools {
   readonly device: Device;
   readonly providers: readonly Provider[];
   readonly journal: JournalWriter;
+  /** For references. */
+  readonly engine: ProductEngine;
   readonly send: (reply: Reply) => void;
 }
 
@@ -30,7 +34,7 @@ interface Built {
 
 export async function attempt(region: Region, request: TryRequest, tools: AttemptTools): Promise<void> {
   const candidates = ask(region, request, tools);
-  if (candidates.length === 0) return;
+  if (candidates.length === 0 || request.askOnly) return tools.journal.mark("idle", -1);
   const built = await build(region, candidates, request, tools);
   try {
     let right = built;
@@ -69,9 +73,13 @@ function ask(region: Region, request: TryRequest, { providers, journal, send }: 
 function revived(provider: Provider, region: Region, candidate: Candidate): Candidate {
   const { id, params } = candidate;
   const again = provider.revive(region, JSON.parse(JSON.stringify({ provider: provider.name, id, params })));
-  if (!isCannot(again)) return again;
-  const build = (): Promise<Kernel> => Promise.reject(new Error(`it cannot be revived: ${again.cannot}`));
-  return { ...candidate, build };
+  const why = isCannot(again)
+    ? `it cannot be revived: ${again.cannot}`
+    : hashOf(factsOf(again)) === hashOf(factsOf(candidate))
+      ? undefined
+      : "it is revived as something else than was offered";
+  if (why === undefined && !isCannot(again)) return again;
+  return { ...candidate, build: () => Promise.reject(new Error(why)) };
 }
 
 async function build(
@@ -114,6 +122,10 @@ async function build(
   return made.filter((one) => one !== undefined);
 }
 
+/** Regions that take JavaScript longer than a native contest takes altogether. */
+const HEAVY_FLOPS = 1e8;
+const NOT_WORTH = "not tried: native candidates are right, and the region is large for JavaScript";
+
 /** Checks candidates on one kind of inputs; the wrong ones are reported, the right ones returned and, if wanted, timed. */
 async function checkAll(
   region: Region,
@@ -121,22 +133,28 @@ async function checkAll(
   request: TryRequest,
   fill: TryRequest["fills"][number],
   timing: TryRequest["timing"],
-  { device, journal, send }: AttemptTools,
+  { device, engine, journal, send }: AttemptTools,
 ): Promise<readonly Built[]> {
   journal.mark("reference", -1);
-  let memory = new RegionMemory(region, request.seed, fill);
-  let expected = expectationOf(region, memory.values, request.seed);
+  let memory = new RegionMemory(region, request.seed, fill, request.data);
+  let expected = expectationOf(region, memory.values, request.seed, engine);
   if (!expected.finite && fill === "normal") {
     memory.dispose();
     memory = new RegionMemory(region, request.seed, "positive");
-    expected = expectationOf(region, memory.values, request.seed);
+    expected = expectationOf(region, memory.values, request.seed, engine);
   }
+  const heavy = flopsOf(region) > HEAVY_FLOPS;
   const right: { built: Built; trial: Trial; us: number }[] = [];
   try {
     for (const one of built) {
       await new Promise(setImmediate); // lets replies out and a farewell in
       journal.mark("checking", one.index);
       const trial = new Trial(memory, one.candidate, one.kernel, device);
+      if (timing && request.effort !== "full" && right.length > 0 && heavy && trial.inJavaScript()) {
+        trial.dispose();
+        send({ kind: "passed", key: one.key, reason: NOT_WORTH });
+        continue;
+      }
       const { verdict, error, us } = checked(trial, expected);
       const on = fill === "normal" || verdict.kind === "accepted" ? "" : ` (on ${fill} inputs)`;
       const shown = verdict.kind === "accepted" ? verdict : { ...verdict, reason: verdict.reason + on };

@@ -1,4 +1,5 @@
 // All candidates of one region through a worker that may die of them: who offered what, each one's verdict, the times.
+import type { ValueId } from "../graph/node.js";
 import type { Region } from "../graph/region.js";
 import type { Fill } from "../check/region-inputs.js";
 import type { Effort } from "../provider/provider.js";
@@ -14,6 +15,10 @@ export interface ContestOptions {
   readonly effort: Effort;
   readonly seed: number;
   readonly fills: readonly Fill[];
+  /** Wants no more than the list of candidates. */
+  readonly askOnly?: boolean;
+  /** Values of inputs, by value id, instead of random ones. */
+  readonly data?: ReadonlyMap<ValueId, Float64Array>;
   readonly timing?: TryRequest["timing"];
   /** Candidates judged before, by key. */
   readonly judged?: ReadonlyMap<string, Verdict>;
@@ -45,6 +50,8 @@ export async function contest(
       oneByOne,
       fills: options.fills,
       seed: options.seed,
+      ...(options.data && { data: options.data }),
+      ...(options.askOnly && { askOnly: true }),
       ...(options.timing && { timing: options.timing }),
     }, board); // prettier-ignore
     if (!gone) return board.result();
@@ -66,6 +73,7 @@ export class Board {
   #cannot: readonly { readonly provider: string; readonly reason: string }[] = [];
   readonly #muted = new Map<string, string>();
   readonly #verdicts: Map<string, { readonly verdict: Verdict; readonly error?: number }>;
+  readonly #passed = new Map<string, string>();
   readonly #samples = new Map<string, readonly number[]>();
 
   constructor(judged: ReadonlyMap<string, Verdict>) {
@@ -79,6 +87,10 @@ export class Board {
 
   judge(key: string, verdict: Verdict, error?: number): void {
     this.#verdicts.set(key, { verdict, ...(error !== undefined && { error }) });
+  }
+
+  pass(key: string, reason: string): void {
+    this.#passed.set(key, reason);
   }
 
   timed(key: string, us: readonly number[]): void {
@@ -114,7 +126,9 @@ export class Board {
   }
 
   result(): ContestResult {
-    const measurements = this.#candidates.map((candidate): Measurement => {
+    const passed = this.#candidates.filter((candidate) => this.#passed.has(candidateKey(candidate)));
+    const tried = this.#candidates.filter((candidate) => !passed.includes(candidate));
+    const measurements = tried.map((candidate): Measurement => {
       const key = candidateKey(candidate);
       const known = this.#verdicts.get(key);
       const verdict = known?.verdict ?? { kind: "failed" as const, reason: "it was offered but never tried" };
@@ -129,7 +143,11 @@ export class Board {
       }; // prettier-ignore
     });
     const muted = [...this.#muted].map(([provider, reason]) => ({ provider, reason }));
-    return { measurements, cannot: [...this.#cannot, ...muted] };
+    const notTried = passed.map((candidate) => ({
+      provider: candidate.provider,
+      reason: this.#passed.get(candidateKey(candidate))!,
+    }));
+    return { measurements, cannot: [...this.#cannot, ...muted, ...notTried] };
   }
 }
 

@@ -1,15 +1,17 @@
 // What every candidate of a region is compared with: the float64 reference of its outputs, or for large single products
-// a random projection of it, and the errors that plain rounding makes.
+// a random projection of it, for other large ops sampled rows; and the errors that plain rounding makes.
 import type { Node } from "../graph/node.js";
 import { hasTrait, type RefTensor } from "../graph/op.js";
 import { opOf } from "../graph/ops.js";
 import type { Region } from "../graph/region.js";
 import { project } from "../check/freivalds.js";
-import { evaluateRegion, plainErrors, type Tensors } from "../check/region-reference.js";
+import { scalarEngine, type ProductEngine } from "../check/dense/product.js";
+import { regionReference, type Tensors } from "../check/region-reference.js";
 import { rowError, type RowError } from "../check/row-error.js";
+import { sampleRows } from "../check/sampled.js";
 
-/** Multiply-adds above which a single product is checked by projection: about two seconds of JavaScript. */
-const PROJECTION_FLOPS = 6e9;
+/** Operations above which a single op is checked by projection or samples: a second of JavaScript, half of that in C. */
+const projectionFlops = (engine: ProductEngine): number => (engine === scalarEngine ? 4e9 : 2e10);
 
 export interface Expectation {
   /** The error of output `output`, dense row-major. */
@@ -28,20 +30,22 @@ export const flopsOf = (region: Region): number =>
     return sum + opOf(node).flops(node.params, node.inputs.map(type), node.outputs.map(type));
   }, 0);
 
-export function expectationOf(region: Region, inputs: Tensors, seed: number): Expectation {
+export function expectationOf(region: Region, inputs: Tensors, seed: number, engine: ProductEngine): Expectation {
   const [node, ...others] = workOf(region);
-  if (node && others.length === 0 && flopsOf(region) > PROJECTION_FLOPS) {
+  if (node && others.length === 0 && flopsOf(region) > projectionFlops(engine)) {
     const { dtype, shape } = region.outputs[0]!;
     const read = node.inputs.map((value) => inputs.get(value)!);
-    const projection = project(node, read, { dtype, shape, data: new Float64Array(0) }, seed);
+    const projection = project(node, read, { dtype, shape, data: new Float64Array(0) }, seed, engine);
     if (projection)
       return { error: (_output, data) => projection.error({ dtype, shape, data }), plainError: 0, finite: true };
+    const samples = region.outputs.map((type) => sampleRows(node, read, node.outputs.indexOf(type.value), type, seed));
+    return { error: (output, data) => samples[output]!.error(data), plainError: 0, finite: true };
   }
-  const reference = evaluateRegion(region, inputs, false);
-  const data = region.outputs.map(({ value }) => reference.get(value)!.data);
+  const { exact, plainError } = regionReference(region, inputs, engine);
+  const data = region.outputs.map(({ value }) => exact.get(value)!.data);
   return {
     error: (output, got) => rowError(got, data[output]!, region.outputs[output]!.shape),
-    plainError: others.length === 0 ? 0 : Math.max(0, ...plainErrors(region, inputs, reference)),
+    plainError,
     finite: data.every((numbers) => numbers.every(Number.isFinite)),
   };
 }

@@ -1,5 +1,5 @@
 // One candidate on a region's memory: bound, run, and judged by what it wrote.
-import type { Address, Device, Program } from "../device/device.js";
+import type { Address, Device, Program, Step } from "../device/device.js";
 import type { ValueId } from "../graph/node.js";
 import { opOf } from "../graph/ops.js";
 import type { Region } from "../graph/region.js";
@@ -52,17 +52,14 @@ export class Trial implements Disposable {
     this.#workspace = new GuardedMemory(Math.max(64, candidate.workspaceBytes));
   }
 
+  /** Whether every step of it runs in JavaScript. */
+  inJavaScript(): boolean {
+    return this.#steps(0).every((step) => step.kind === "host");
+  }
+
   /** The candidate's program on copy `copy` of the weights. */
   program(copy: number, inPlace?: Alias & { readonly at: Address }): Program {
-    const inputs = this.#memory.region.inputs.map((operand, index) => this.#inputBlock(index, isWeight(operand), copy));
-    const outputs = this.#outputs.map((block) => block.address);
-    const addresses = inputs.map((block) => block.address);
-    if (inPlace) {
-      outputs[inPlace.output] = inPlace.at;
-      addresses[inPlace.input] = inPlace.at;
-    }
-    const binding = { inputs: addresses, outputs, workspace: this.#workspace.address };
-    return this.#device.program(this.#kernel.bind(binding));
+    return this.#device.program(this.#steps(copy, inPlace));
   }
 
   /** Runs it on poisoned memory, again on a dirty workspace, and once in place of each input it may overwrite. */
@@ -91,6 +88,17 @@ export class Trial implements Disposable {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  #steps(copy: number, inPlace?: Alias & { readonly at: Address }): readonly Step[] {
+    const inputs = this.#memory.region.inputs.map((operand, index) => this.#inputBlock(index, isWeight(operand), copy));
+    const outputs = this.#outputs.map((block) => block.address);
+    const addresses = inputs.map((block) => block.address);
+    if (inPlace) {
+      outputs[inPlace.output] = inPlace.at;
+      addresses[inPlace.input] = inPlace.at;
+    }
+    return this.#kernel.bind({ inputs: addresses, outputs, workspace: this.#workspace.address });
   }
 
   #inputBlock(index: number, weight: boolean, copy: number): GuardedMemory {

@@ -51,8 +51,8 @@ export interface TuneResult {
 }
 
 const TIMING = {
-  none: { candidateMs: 20, finalMs: 20 },
-  quick: { candidateMs: 25, finalMs: 30 },
+  none: { candidateMs: 10, finalMs: 10 },
+  quick: { candidateMs: 15, finalMs: 20 },
   full: { candidateMs: 150, finalMs: 200 },
 } as const satisfies Record<Effort, { candidateMs: number; finalMs: number }>;
 
@@ -127,6 +127,8 @@ const EFFORTS: readonly Effort[] = ["none", "quick", "full"];
 
 /** Whether a record answers for all providers that are here, in the versions that are here. */
 function upToDate(record: RegionRecord, versions: Readonly<Record<string, string>>, effort: Effort): boolean {
+  // Without a right candidate among those here, others that were passed over then must be tried now.
+  if (!record.measurements.some(({ candidate, us }) => us && candidate.provider in versions)) return false;
   const enough = EFFORTS.indexOf(record.effort ?? "quick") >= EFFORTS.indexOf(effort);
   return enough && Object.entries(versions).every(([name, version]) => record.versions[name] === version);
 }

@@ -3,7 +3,7 @@
 import { rmSync } from "node:fs";
 import { hashOf } from "../core/hash.js";
 import type { Target } from "../device/device.js";
-import { graphData, type Graph } from "../graph/node.js";
+import { graphData, type Graph, type NodeId } from "../graph/node.js";
 import type { Region } from "../graph/region.js";
 import type { ProviderSpec } from "../provider/open.js";
 import { TunerChild, type Gone, type Limits } from "./child.js";
@@ -64,6 +64,17 @@ export class Worker implements AsyncDisposable {
     return Object.keys(this.#opened?.versions ?? {})[index] ?? "unknown";
   }
 
+  /** Node sets that the providers want as one; none where the process did not survive the question. */
+  async patterns(graph: Graph): Promise<readonly (readonly NodeId[])[]> {
+    if (!(await this.open()) || !this.#child) return [];
+    const { key, data } = this.#graph(graph);
+    this.#child.sendGraph({ kind: "graph", key, data });
+    const answer = await this.#child.patterns({ kind: "patterns", graph: key });
+    if (answer.kind === "patterns") return answer.sets;
+    this.#child = undefined;
+    return [];
+  }
+
   /** Tries a region; what becomes known goes to the board. */
   async try(region: Region, request: Omit<TryRequest, "kind" | "graph">, board: Board): Promise<Gone | undefined> {
     const cancelled: Gone = {
@@ -78,6 +89,7 @@ export class Worker implements AsyncDisposable {
     const gone = await this.#child.try({ ...request, kind: "try", graph: key }, (reply) => {
       if (reply.kind === "asked") board.asked(reply.candidates, reply.cannot);
       else if (reply.kind === "judged") board.judge(reply.key, reply.verdict, reply.error);
+      else if (reply.kind === "passed") board.pass(reply.key, reply.reason);
       else if (reply.kind === "timed") for (const { key: name, us } of reply.samples) board.timed(name, us);
     });
     if (gone) this.#child = undefined;

@@ -2,7 +2,10 @@
 import { messageOf } from "../core/error.js";
 import { reviveGraph } from "../graph/node.js";
 import { Regions } from "../graph/region.js";
-import { openCpu } from "../device/cpu/device.js";
+import { nativeEngine } from "../check/dense/native-product.js";
+import { scalarEngine, type ProductEngine } from "../check/dense/product.js";
+import { isCannot } from "../device/native/found.js";
+import { openCpuDevice } from "../device/cpu/open.js";
 import type { Device } from "../device/device.js";
 import { openProviders, type Opened } from "../provider/open.js";
 import { attempt } from "./attempt.js";
@@ -13,6 +16,7 @@ interface Session {
   readonly device: Device;
   readonly opened: Opened;
   readonly journal: JournalWriter;
+  readonly engine: ProductEngine;
 }
 
 const graphs = new Map<string, Regions>();
@@ -24,9 +28,10 @@ async function answer(request: Request): Promise<void> {
   switch (request.kind) {
     case "open": {
       const journal = new JournalWriter(request.journal);
-      const device = openCpu(request.target);
+      const device = await openCpuDevice(request.target);
       const opened = await openProviders(request.target, request.specs, (index) => journal.mark("opening", index));
-      session = { device, opened, journal };
+      const native = await nativeEngine();
+      session = { device, opened, journal, engine: isCannot(native) ? scalarEngine : native };
       journal.mark("idle", -1);
       const versions = Object.fromEntries(opened.providers.map(({ name, version }) => [name, version]));
       return send({ kind: "opened", versions, cannot: opened.cannot });
@@ -37,9 +42,19 @@ async function answer(request: Request): Promise<void> {
     }
     case "try": {
       const region = graphs.get(request.graph)!.region(request.nodes);
-      const { device, opened, journal } = session!;
-      await attempt(region, request, { device, providers: opened.providers, journal, send });
+      const { opened, ...tools } = session!;
+      await attempt(region, request, { ...tools, providers: opened.providers, send });
       return send({ kind: "done" });
+    }
+    case "patterns": {
+      const regions = graphs.get(request.graph)!;
+      const { opened, journal } = session!;
+      const sets = opened.providers.flatMap((provider, index) => {
+        journal.mark("asking", index);
+        return [...provider.patterns(regions)].map((ids) => [...ids]);
+      });
+      journal.mark("idle", -1);
+      return send({ kind: "patterns", sets });
     }
     default:
       return request satisfies never;

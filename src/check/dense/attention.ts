@@ -1,10 +1,10 @@
 // Attention in float64: per sequence and head, scores and mixed values are panel products around a row softmax.
 import { sizeOf } from "../../core/shape.js";
 import type { DenseKernel } from "./kernel.js";
-import { multiplyPanels, packPanels } from "./product.js";
+import { packPanels } from "./product.js";
 
 /** q[B,Q,H,D], k[B,L,G,D], v[B,L,G,D], (bias[H,Q,L]) → [B,Q,H,D]; head h reads group h / (H / G). */
-export const attention: DenseKernel = (params, [q, k, v, bias], [y]) => {
+export const attention: DenseKernel = (params, [q, k, v, bias], [y], engine) => {
   const [batches, queries, heads, width] = q!.shape as [number, number, number, number];
   const [, keys, groups] = k!.shape as [number, number, number, number];
   const out = new Float64Array(sizeOf(y!.shape));
@@ -14,16 +14,16 @@ export const attention: DenseKernel = (params, [q, k, v, bias], [y]) => {
       const group = Math.floor(h / (heads / groups));
       const kv = b * keys * groups * width + group * width;
       const head = b * queries * heads * width + h * width;
-      const keyPanels = packPanels(k!.data, kv, keys, width, groups * width, 1);
-      const valuePanels = packPanels(v!.data, kv, width, keys, 1, groups * width);
-      const queryPanels = packPanels(q!.data, head, queries, width, heads * width, 1);
-      multiplyPanels(queryPanels, keyPanels, { out: scores, offset: 0, rowStride: keys, columnStride: 1 });
+      const keyPanels = packPanels(engine.columnBlock, k!.data, kv, keys, width, groups * width, 1);
+      const valuePanels = packPanels(engine.columnBlock, v!.data, kv, width, keys, 1, groups * width);
+      const queryPanels = packPanels(engine.rowBlock, q!.data, head, queries, width, heads * width, 1);
+      engine.multiply(queryPanels, keyPanels, { out: scores, offset: 0, rowStride: keys, columnStride: 1 });
       for (let i = 0; i < queries; i++) {
         const visible = params.causal === true ? Math.max(0, Math.min(keys, keys - queries + i + 1)) : keys;
         softmaxRow(scores, i * keys, keys, visible, Number(params.scale), bias?.data, (h * queries + i) * keys);
       }
       const destination = { out, offset: head, rowStride: heads * width, columnStride: 1 };
-      multiplyPanels(packPanels(scores, 0, queries, keys, keys, 1), valuePanels, destination);
+      engine.multiply(packPanels(engine.rowBlock, scores, 0, queries, keys, keys, 1), valuePanels, destination);
     }
   return [out];
 };

@@ -2,10 +2,10 @@
 import { sizeOf } from "../../core/shape.js";
 import type { RefTensor } from "../../graph/op.js";
 import type { DenseKernel } from "./kernel.js";
-import { multiplyPanels, packPanels, type Panels } from "./product.js";
+import { packPanels, type Panels } from "./product.js";
 
-/** Output pixels packed at a time; a multiple of three. */
-const PIXELS = 192;
+/** Output pixels packed at a time; a multiple of every block size. */
+const PIXELS = 384;
 
 interface Geometry {
   readonly stride: number;
@@ -17,20 +17,20 @@ interface Geometry {
 }
 
 /** x[B,C,H,W], w[O,C,kh,kw], (b[O]) → [B,O,H',W']. */
-export const conv2d: DenseKernel = (params, [x, w, bias], [y]) => {
+export const conv2d: DenseKernel = (params, [x, w, bias], [y], engine) => {
   const [batches, outChannels, outHeight, outWidth] = y!.shape as [number, number, number, number];
   const [, channels, kernelHeight, kernelWidth] = w!.shape as [number, number, number, number];
   const [top, left] = params.padding as readonly [number, number, number, number];
   const geometry = { stride: Number(params.stride), top, left, kernelHeight, kernelWidth, outputWidth: outWidth };
   const depth = channels * kernelHeight * kernelWidth;
   const pixels = outHeight * outWidth;
-  const weights = packPanels(w!.data, 0, outChannels, depth, depth, 1);
+  const weights = packPanels(engine.columnBlock, w!.data, 0, outChannels, depth, depth, 1);
   const out = new Float64Array(sizeOf(y!.shape));
   for (let b = 0; b < batches; b++)
     for (let first = 0; first < pixels; first += PIXELS) {
-      const windows = packWindows(x!, b, first, Math.min(PIXELS, pixels - first), geometry);
+      const windows = packWindows(x!, b, first, Math.min(PIXELS, pixels - first), geometry, engine.rowBlock);
       const offset = b * outChannels * pixels + first;
-      multiplyPanels(windows, weights, { out, offset, rowStride: 1, columnStride: pixels });
+      engine.multiply(windows, weights, { out, offset, rowStride: 1, columnStride: pixels });
     }
   if (bias)
     for (let b = 0; b < batches; b++)
@@ -42,15 +42,15 @@ export const conv2d: DenseKernel = (params, [x, w, bias], [y]) => {
 };
 
 /** The windows of `count` output pixels from `first` on, as panels of depth channels × kernel height × kernel width. */
-function packWindows(x: RefTensor, batch: number, first: number, count: number, g: Geometry): Panels {
+function packWindows(x: RefTensor, batch: number, first: number, count: number, g: Geometry, block: number): Panels {
   const [, channels, height, width] = x.shape as [number, number, number, number];
   const depth = channels * g.kernelHeight * g.kernelWidth;
-  const data = new Float64Array(Math.ceil(count / 3) * depth * 3);
+  const data = new Float64Array(Math.ceil(count / block) * depth * block);
   for (let p = 0; p < count; p++) {
     const pixel = first + p;
     const row = Math.floor(pixel / g.outputWidth) * g.stride - g.top;
     const column = (pixel % g.outputWidth) * g.stride - g.left;
-    let at = Math.floor(p / 3) * depth * 3 + (p % 3);
+    let at = Math.floor(p / block) * depth * block + (p % block);
     for (let c = 0; c < channels; c++) {
       const plane = (batch * channels + c) * height;
       for (let i = 0; i < g.kernelHeight; i++) {
@@ -60,7 +60,7 @@ function packWindows(x: RefTensor, batch: number, first: number, count: number, 
         for (let j = 0; j < g.kernelWidth; j++) {
           const z = column + j;
           if (inside && z >= 0 && z < width) data[at] = x.data[line + z]!;
-          at += 3;
+          at += block;
         }
       }
     }

@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { fillUniform } from "../../core/philox.js";
 import { sizeOf, type Shape } from "../../core/shape.js";
 import type { Params } from "../../graph/node.js";
 import { referenceOf, type RefTensor } from "../../graph/op.js";
 import { opOf } from "../../graph/ops.js";
+import { isCannot } from "../../device/native/found.js";
+import { nativeEngine } from "./native-product.js";
 import { computeDense } from "./table.js";
 
 let stream = 0;
@@ -64,5 +68,27 @@ describe("dense kernels agree with the ops' own references", () => {
     agrees("gelu_erf", {}, [50]);
     agrees("silu", {}, [1]);
     agrees("scale", { by: 3 }, [5, 5]);
+  });
+});
+
+const engine = await nativeEngine();
+
+describe("the product engine in C", { skip: isCannot(engine) ? engine.cannot : false }, () => {
+  it("agrees with JavaScript on ragged products, and outlives a collection of garbage", () => {
+    assert.ok(!isCannot(engine));
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    for (const [rows, columns, depth] of [[1, 1, 1], [5, 17, 3], [9, 33, 40], [64, 48, 100]] as const) {
+      collect();
+      const inputs = [random([rows, depth]), random([columns, depth]), random([columns])];
+      const [got] = computeDense("linear", {}, inputs, engine);
+      const [want] = computeDense("linear", {}, inputs);
+      got!.data.forEach((x, i) => assert.ok(Math.abs(x - want!.data[i]!) < 1e-12, `${rows}×${columns} element ${i}`));
+    } // prettier-ignore
+    const image = [random([2, 3, 21, 20]), random([5, 3, 3, 3]), random([5])];
+    const params = { stride: 1, padding: [1, 1, 1, 1] };
+    const [got] = computeDense("conv2d", params, image, engine);
+    const [want] = computeDense("conv2d", params, image);
+    got!.data.forEach((x, i) => assert.ok(Math.abs(x - want!.data[i]!) < 1e-12, `pixel ${i}`));
   });
 });

@@ -1,18 +1,28 @@
-// Matrix products in float64 fast enough for whole models: both operands are packed into panels of three rows, and a
-// 3 × 3 block of sums stays in registers over the whole depth (4 to 5 GFLOP/s of scalar JavaScript on one core).
+// Matrix products in float64 fast enough for whole models: both operands are packed into panels of a few rows, and a block
+// of sums stays in registers over the whole depth. In JavaScript 3 × 3 sums are best (4 to 5 GFLOP/s on a quiet core);
+// where there is a C compiler, native-product.ts does the same with vectors.
 
-/** Rows of a panel. */
-const BLOCK = 3;
-
-/** Rows of a matrix as panels [row / 3][depth][3], missing rows zero. */
+/** Rows of a matrix as panels [row / block][depth][block], missing rows zero. */
 export interface Panels {
   readonly rows: number;
   readonly depth: number;
   readonly data: Float64Array;
 }
 
-/** Packs `rows` × `depth` elements of `source`, from `offset` on, at the given strides. */
+/** Computes products of panels whose blocks have the sizes it wants. */
+export interface ProductEngine {
+  readonly rowBlock: number;
+  readonly columnBlock: number;
+  /** out[i, j] = Σ a[i, k] · b[j, k]; a in panels of rowBlock, b of columnBlock. */
+  multiply(a: Panels, b: Panels, to: Destination): void;
+}
+
+/** Rows of a panel in JavaScript. */
+const BLOCK = 3;
+
+/** Packs `rows` × `depth` elements of `source`, from `offset` on, at the given strides, into panels of `block` rows. */
 export function packPanels(
+  block: number,
   source: Float64Array,
   offset: number,
   rows: number,
@@ -20,13 +30,13 @@ export function packPanels(
   rowStride: number,
   depthStride: number,
 ): Panels {
-  const data = new Float64Array(Math.ceil(rows / BLOCK) * depth * BLOCK);
+  const data = new Float64Array(Math.ceil(rows / block) * depth * block);
   for (let row = 0; row < rows; row++) {
-    let at = Math.floor(row / BLOCK) * depth * BLOCK + (row % BLOCK);
+    let at = Math.floor(row / block) * depth * block + (row % block);
     let from = offset + row * rowStride;
     for (let k = 0; k < depth; k++) {
       data[at] = source[from]!;
-      at += BLOCK;
+      at += block;
       from += depthStride;
     }
   }
@@ -41,8 +51,10 @@ export interface Destination {
   readonly columnStride: number;
 }
 
-/** out[i, j] = Σ a[i, k] · b[j, k]. */
-export function multiplyPanels(a: Panels, b: Panels, { out, offset, rowStride, columnStride }: Destination): void {
+/** The engine that needs nothing. */
+export const scalarEngine: ProductEngine = { rowBlock: BLOCK, columnBlock: BLOCK, multiply: multiplyPanels };
+
+function multiplyPanels(a: Panels, b: Panels, { out, offset, rowStride, columnStride }: Destination): void {
   const tile = new Float64Array(BLOCK * BLOCK);
   for (let j = 0; j < b.rows; j += BLOCK)
     for (let i = 0; i < a.rows; i += BLOCK) {

@@ -104,7 +104,8 @@ export class ImageEngine implements Disposable {
 
   async draw(request: DrawRequest): Promise<Picture> {
     const { onStage, signal } = request;
-    onStage?.({ kind: "encoded", warnings: await this.encode(request.prompt, signal) });
+    const warnings = await this.encode(request.prompt, signal);
+    onStage?.({ kind: "encoded", warnings });
     const sigmas = flowSigmas(
       this.#model.config.scheduler,
       request.steps,

@@ -1,14 +1,14 @@
 // Attention as two batched products with a softmax between them; the scores lie in the workspace, in f32. Grouped key
 // heads repeat as a dim of 1; a causal mask is an added constant.
 import { dtypeBytes } from "../../core/dtype.js";
-import { contiguous, sizeOf } from "../../core/shape.js";
+import { contiguous, isContiguous, sizeOf } from "../../core/shape.js";
 import { NativeMemory } from "../../device/native/memory.js";
 import { NativeScope } from "../../device/native/scope.js";
 import type { Params } from "../../graph/node.js";
 import type { Operand, Region } from "../../graph/region.js";
 import { tidy, type Strided } from "../native/strided.js";
 import { isCannot, type Cannot } from "../provider.js";
-import type { OneDnn, PostOp, Primitive, Tensor } from "./binding.js";
+import type { OneDnn, PostOp, Tensor } from "./binding.js";
 import { ARG, postOpArg } from "./constants.js";
 import { tensorOf, type Form, type Place, type Stage } from "./form.js";
 
@@ -21,24 +21,29 @@ export function makeAttention(dnn: OneDnn, region: Region, params: Params): Form
   const [L, G] = [k.shape[1]!, k.shape[2]!];
   const { scale, causal } = node.params as { scale: number; causal: boolean };
   const scope = new NativeScope();
-  const made: Primitive[] = [];
-  const keep = <T extends Primitive | Cannot>(primitive: T): T => {
-    if (!isCannot(primitive)) made.push(primitive);
-    return primitive;
-  };
-  const refuse = (answer: Cannot): Cannot => {
-    for (const primitive of made) primitive[Symbol.dispose]();
-    scope.dispose();
-    return answer;
-  };
-
   const scores = dense([B, G, H / G, Q, L], "f32");
   const postOps: PostOp[] = [];
   const extra: (readonly [number, Place])[] = [];
+  const stages: Stage[] = [];
+  const temporaryBytes: number[] = [bytesOf(scores)];
   if (bias) {
-    const view = { shape: [1, G, H / G, Q, L], strides: [0, bias.strides[0]! * (H / G), ...bias.strides] };
-    extra.push([postOpArg(postOps.length), { input: at[3]! }]);
-    postOps.push({ kind: "binary", function: "add", with: tensorOf(bias, tidy(reduced(view))) });
+    const table = dense([1, G, H / G, Q, L], bias.dtype as Tensor["dtype"]);
+    let place: Place = { input: at[3]! };
+    if (!isContiguous(bias.shape, bias.strides)) {
+      const straight = dnn.reorder(tensorOf(bias, tidy(bias)), dense(bias.shape, table.dtype));
+      if (isCannot(straight)) return straight;
+      place = { temporary: temporaryBytes.push(bytesOf(table)) - 1 };
+      stages.push({
+        name: "bias",
+        primitive: straight,
+        args: [
+          [ARG.src, { input: at[3]! }],
+          [ARG.dst, place],
+        ],
+      });
+    }
+    extra.push([postOpArg(postOps.length), place]);
+    postOps.push({ kind: "binary", function: "add", with: reducedTensor(table, G === H) });
   }
   if (causal) {
     extra.push([postOpArg(postOps.length), { constant: scope.own(causalMask(Q, L)) }]);
@@ -46,42 +51,34 @@ export function makeAttention(dnn: OneDnn, region: Region, params: Params): Form
   }
   const single = G === H;
   const heads = (operand: Operand, order: "rows" | "columns"): Tensor => headView(operand, G, order, single);
-  const first = keep(
-    dnn.matmul({
-      src: heads(q, "rows"),
-      weights: heads(k, "columns"),
-      dst: reducedTensor(scores, single),
-      scale,
-      postOps,
-    }),
-  );
-  if (isCannot(first)) return refuse(first);
+  const first = dnn.matmul({
+    src: heads(q, "rows"),
+    weights: heads(k, "columns"),
+    dst: reducedTensor(scores, single),
+    scale,
+    postOps,
+  });
+  if (isCannot(first)) return first;
   const weights = q.dtype === "f32" ? scores : dense(scores.dims, q.dtype as Tensor["dtype"]);
-  const soft = keep(dnn.softmax({ src: matrix(scores), dst: matrix(scores), axis: 1 }));
-  if (isCannot(soft)) return refuse(soft);
-  const second = keep(
-    dnn.matmul({
-      src: reducedTensor(weights, single),
-      weights: heads(v, "rows"),
-      dst: heads(region.outputs[0]!, "rows"),
-    }),
-  );
-  if (isCannot(second)) return refuse(second);
-  const stages: Stage[] = [
-    { name: "scores", primitive: first, args: [[ARG.src, { input: at[0]! }], [ARG.weights, { input: at[1]! }], [ARG.dst, { temporary: 0 }], ...extra] },
-    { name: "softmax", primitive: soft, args: [[ARG.src, { temporary: 0 }], [ARG.dst, { temporary: 0 }]] },
-  ]; // prettier-ignore
-  if (weights !== scores) {
-    const narrow = keep(dnn.reorder(matrix(scores), matrix(weights)));
-    if (isCannot(narrow)) return refuse(narrow);
-    stages.push({ name: "narrow", primitive: narrow, args: [[ARG.src, { temporary: 0 }], [ARG.dst, { temporary: 1 }]] }); // prettier-ignore
-  }
-  const from: Place = { temporary: weights === scores ? 0 : 1 };
-  stages.push({ name: "values", primitive: second, args: [[ARG.src, from], [ARG.weights, { input: at[2]! }], [ARG.dst, { output: 0 }]] }); // prettier-ignore
+  const soft = dnn.softmax({ src: matrix(scores), dst: matrix(weights), axis: 1 });
+  if (isCannot(soft)) return soft;
+  const second = dnn.matmul({
+    src: reducedTensor(weights, single),
+    weights: heads(v, "rows"),
+    dst: heads(region.outputs[0]!, "rows"),
+  });
+  if (isCannot(second)) return second;
+  const sums: Place = { temporary: 0 };
+  const shares: Place = weights === scores ? sums : { temporary: temporaryBytes.push(bytesOf(weights)) - 1 };
+  stages.push(
+    { name: "scores", primitive: first, args: [[ARG.src, { input: at[0]! }], [ARG.weights, { input: at[1]! }], [ARG.dst, sums], ...extra] },
+    { name: "softmax", primitive: soft, args: [[ARG.src, sums], [ARG.dst, shares]] },
+    { name: "values", primitive: second, args: [[ARG.src, shares], [ARG.weights, { input: at[2]! }], [ARG.dst, { output: 0 }]] },
+  ); // prettier-ignore
   return {
     id: "attention in two products",
     params,
-    temporaryBytes: [bytesOf(scores), ...(weights === scores ? [] : [bytesOf(weights)])],
+    temporaryBytes,
     stages,
     scope,
   };
