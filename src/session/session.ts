@@ -1,10 +1,9 @@
 // A session: a plan with memory, ready to run. Loading revives the chosen kernels, packs the weights, places every
 // value, and binds all steps into one program.
 import { dtypeBytes } from "../core/dtype.js";
-import { invariant, TroupeError } from "../core/error.js";
+import { TroupeError } from "../core/error.js";
 import { coordinateOf, isContiguous, offsetOf, sizeOf, type Shape } from "../core/shape.js";
-import type { Address, Buffer, Device, Program, RunOptions, Step, StepTiming } from "../device/device.js";
-import { copyFunction } from "../device/native/memory.js";
+import type { Buffer, Device, Program, RunOptions, StepTiming } from "../device/device.js";
 import type { Graph, TensorType, ValueId } from "../graph/node.js";
 import type { Window } from "../graph/op.js";
 import { Regions, type Region } from "../graph/region.js";
@@ -13,8 +12,9 @@ import { boundRoots } from "../plan/buffers.js";
 import { conversionGraph } from "../plan/conversion.js";
 import type { Plan, PlanStep } from "../plan/plan.js";
 import { planProblems } from "../plan/verify.js";
-import { isCannot, type Kernel, type Layout, type Provider } from "../provider/provider.js";
+import { isCannot, type Kernel, type Provider } from "../provider/provider.js";
 import type { WeightStore } from "../weights/store.js";
+import { Addresses, bindStep, homeward, isLoaded, packKey } from "./addresses.js";
 import { loadWeights, type LoadedWeights, type PackRequest } from "./weights.js";
 
 export interface LoadOptions {
@@ -44,6 +44,8 @@ export class Session implements Disposable {
   readonly #buffers: ReadonlyMap<ValueId, Buffer>;
   readonly #regions: Regions;
   readonly #owned: readonly { dispose(): void }[];
+  #running: Promise<void> | undefined;
+  #isDisposed = false;
   /** Bytes of weights and packs, and of everything else, as placed. */
   readonly bytes: { readonly weights: number; readonly values: number };
 
@@ -80,7 +82,7 @@ export class Session implements Disposable {
       owned.push(...buffers.values(), arena, workspace);
       const where = new Addresses(graph, regions, plan, buffers, arena, weights);
       const steps = [
-        ...revived.flatMap((item) => bindStep(item, where, workspace.address)),
+        ...revived.flatMap(({ step, kernel }) => bindStep(step, kernel, where, workspace.address)),
         ...homeward(graph, regions, where),
       ];
       const program = device.program(steps);
@@ -93,17 +95,28 @@ export class Session implements Disposable {
     }
   }
 
-  /** Runs the plan once, off the JavaScript thread where the device can. */
-  run(options?: RunOptions): Promise<void> {
-    return this.#program.run(options);
+  /**
+   * Runs the plan once, off the JavaScript thread where the device can. Until it ends nothing else may touch the session.
+   * After a cancelled run the outputs mean nothing, and states written in place may hold some of the new version.
+   */
+  async run(options?: RunOptions): Promise<void> {
+    this.#expectIdle("run");
+    this.#running = this.#program.run(options);
+    try {
+      await this.#running;
+    } finally {
+      this.#running = undefined;
+    }
   }
 
   /** Runs the plan once on this thread; microseconds. */
   time(): number {
+    this.#expectIdle("time");
     return this.#program.time();
   }
 
   profile(): readonly StepTiming[] {
+    this.#expectIdle("profile");
     return this.#program.profile();
   }
 
@@ -113,6 +126,7 @@ export class Session implements Disposable {
 
   /** Writes an input or a state, row-major bytes in its dtype. */
   write(name: string, data: Uint8Array): void {
+    this.#expectIdle("write");
     const { value, type } = this.#port(name, ["input", "state"]);
     const bytes = sizeOf(type.shape) * dtypeBytes(type.dtype);
     if (data.byteLength !== bytes)
@@ -122,6 +136,7 @@ export class Session implements Disposable {
 
   /** A copy of an output or a state, row-major bytes in its dtype. */
   read(name: string): Uint8Array {
+    this.#expectIdle("read");
     const { value, type } = this.#port(name, ["output", "state"]);
     const { root, offset, strides } = this.#regions.storage.get(value)!;
     const size = dtypeBytes(type.dtype);
@@ -144,8 +159,22 @@ export class Session implements Disposable {
     throw new TroupeError("usage", `${this.#graph.name} has no ${kinds.join(" or ")} named ${name}`);
   }
 
+  /** Memory that a run is using or that is gone would end the process, not throw. */
+  #expectIdle(what: string): void {
+    if (!this.#isDisposed && !this.#running) return;
+    const why = this.#isDisposed ? "after it was disposed" : "while it runs";
+    throw new TroupeError("usage", `${what} of the session of ${this.#graph.name} was called ${why}`, {
+      advice: this.#isDisposed ? "Load the plan again." : "Wait for the promise of run, or load the plan once more.",
+    });
+  }
+
+  /** Frees everything; a run that is under way ends first. */
   dispose(): void {
-    for (const thing of this.#owned) thing.dispose();
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    const free = (): void => this.#owned.forEach((thing) => thing.dispose());
+    if (this.#running) this.#running.then(free, free);
+    else free();
   }
 
   [Symbol.dispose](): void {
@@ -217,8 +246,6 @@ function regionOf(step: PlanStep, graph: Graph, regions: Regions): Region {
   return conversion.region(conversion.work.map((node) => node.id));
 }
 
-const packKey = (provider: string, recipe: string): string => `${provider}:${recipe}`;
-
 async function loadWeightsFor(
   { graph, weights, device, signal }: LoadOptions,
   regions: Regions,
@@ -245,9 +272,6 @@ async function loadWeightsFor(
   return loadWeights(graph, weights, device, raw, packs, signal);
 }
 
-const isLoaded = (graph: Graph, root: ValueId): boolean =>
-  ["weight", "constant"].includes(graph.sources.get(root)?.kind ?? "");
-
 /** A plan that does not fit its graph would read and write memory that is not its own. */
 function expectFit(plan: Plan, regions: Regions): void {
   const problems = planProblems(plan, regions);
@@ -269,82 +293,4 @@ function allocateRoots(graph: Graph, regions: Regions, device: Device): Map<Valu
     buffers.set(root, buffer);
   }
   return buffers;
-}
-
-/** Where a value lies in a layout. */
-class Addresses {
-  readonly #graph: Graph;
-  readonly #regions: Regions;
-  readonly #buffers: ReadonlyMap<ValueId, Buffer>;
-  readonly #weights: LoadedWeights;
-  readonly #placed = new Map<string, Address>();
-
-  constructor(
-    graph: Graph,
-    regions: Regions,
-    plan: Plan,
-    buffers: ReadonlyMap<ValueId, Buffer>,
-    arena: Buffer,
-    weights: LoadedWeights,
-  ) {
-    this.#graph = graph;
-    this.#regions = regions;
-    this.#buffers = buffers;
-    this.#weights = weights;
-    for (const { root, layout, offsetBytes } of plan.placements)
-      this.#placed.set(placeKey(root, layout), arena.address + BigInt(offsetBytes));
-  }
-
-  of(value: ValueId, layout: Layout): Address {
-    const { root, offset } = this.#regions.storage.get(value)!;
-    const bytes = BigInt(offset * dtypeBytes(this.#graph.values[value]!.dtype));
-    return this.#base(root, layout) + bytes;
-  }
-
-  packed(value: ValueId, key: string): Address {
-    return this.#weights.packed(value, key);
-  }
-
-  #base(root: ValueId, layout: Layout): Address {
-    const placed = this.#placed.get(placeKey(root, layout));
-    if (placed !== undefined) return placed;
-    invariant(layout === undefined, `value ${root} of ${this.#graph.name} is not placed in layout ${layout}`);
-    if (isLoaded(this.#graph, root)) return this.#weights.address(root);
-    const buffer = this.#buffers.get(root);
-    invariant(buffer, `value ${root} of ${this.#graph.name} has no place`);
-    return buffer.address;
-  }
-}
-
-const placeKey = (root: ValueId, layout: Layout): string => `${root}:${layout?.join("") ?? ""}`;
-
-function bindStep({ step, kernel }: Revived, where: Addresses, workspace: Address): readonly Step[] {
-  if (step.kind === "convert")
-    return kernel.bind({
-      inputs: [where.of(step.value, step.from)],
-      outputs: [where.of(step.value, step.to)],
-      workspace,
-    });
-  const packs = new Map(step.packs.map((pack) => [pack.input, packKey(step.choice.provider, pack.recipe)]));
-  return kernel.bind({
-    inputs: step.inputs.map(({ value, layout }, index) => {
-      const key = packs.get(index);
-      return key === undefined ? where.of(value, layout) : where.packed(value, key);
-    }),
-    outputs: step.outputs.map(({ value, layout }) => where.of(value, layout)),
-    workspace,
-  });
-}
-
-/** Copies of states whose last version lies elsewhere than the first: they must be home when the run ends. */
-function homeward(graph: Graph, regions: Regions, where: Addresses): readonly Step[] {
-  return graph.states
-    .filter(({ from, to }) => regions.storage.get(to)!.root !== from)
-    .map(({ name, from, to }) => ({
-      kind: "native" as const,
-      name: `keep ${name}`,
-      fn: copyFunction(),
-      words: [where.of(from, undefined), where.of(to, undefined), BigInt(rootBytes(graph, from))],
-      status: "ignored" as const,
-    }));
 }
