@@ -1,6 +1,7 @@
 // Why a plan is as it is: for every region all candidates that were tried, how the winner compares with its rivals,
 // and who offered nothing for what reason. Plain data; explain-text.ts shows it on a terminal.
 import type { Regions } from "../graph/region.js";
+import { candidateKey } from "../tuner/candidate-key.js";
 import type { Measurement, RegionRecord } from "../tuner/measurement.js";
 import { isFasterBeyond95, type Times } from "./interval.js";
 import { layoutKey } from "./layout.js";
@@ -70,7 +71,7 @@ export function explain(
   const groups = new Map<string, { signature: string; steps: PlanStep[] }>();
   for (const step of plan.steps) {
     const signature = signatureOf(step, regions);
-    const key = `${signature} ${step.choice.provider} ${step.choice.id}`;
+    const key = `${signature} ${candidateKey(step.choice)}`;
     const group = groups.get(key) ?? { signature, steps: [] };
     groups.set(key, group);
     group.steps.push(step);
@@ -107,8 +108,8 @@ function explainSteps(
     (step) => (step.kind === "region" ? graph.nodes[step.nodes[0]!]! : graph.values[step.value]!).name,
   );
   const measurements = (record?.measurements ?? []).toSorted(bySpeed);
-  const isChosen = (m: Measurement): boolean =>
-    m.candidate.provider === first.choice.provider && m.candidate.id === first.choice.id;
+  const chosenKey = candidateKey(first.choice);
+  const isChosen = (m: Measurement): boolean => candidateKey(m.candidate) === chosenKey;
   const winner = measurements.find((m) => isChosen(m) && m.us);
   const rivals = measurements.filter((m) => m.us && !isChosen(m));
   const compared = (rival: Measurement | undefined): Comparison | undefined =>
