@@ -3,7 +3,7 @@
 // stand in for times, so there is a valid plan from the first second.
 import { messageOf, TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
-import { Regions, type Region } from "../graph/region.js";
+import { Regions } from "../graph/region.js";
 import { assemble, graphHash } from "../plan/assemble.js";
 import type { Plan } from "../plan/plan.js";
 import { propose, type Proposals } from "../plan/propose.js";
@@ -18,6 +18,7 @@ import { tune } from "../tuner/tune.js";
 import type { CompiledComponent, CompileEvent, Component } from "./component.js";
 import { conversionsBy } from "./conversions.js";
 import { championOf, type Contender } from "./champion.js";
+import { byImportance } from "./importance.js";
 import type { Machine } from "./machine.js";
 import { ruleRecords } from "./rules.js";
 
@@ -42,6 +43,8 @@ interface Prepared {
 
 /** Stored plans are found under this name, whichever contender they were. */
 const STORED_AS = "best";
+/** No rival: it is there so that every op has a kernel. */
+const REFERENCE = "reference";
 /** Share of the tuning budget that the proof end to end may take. */
 const PROOF_SHARE = 0.2;
 const MOST_PROOF_MS = 1500;
@@ -112,7 +115,7 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
   const made: Made = new Map();
   if (prepared.length === 0) return made;
   const { signal, onEvent, budgetMs, effort } = options;
-  const result = await tune(regionsOf(prepared), machine.device.target, {
+  const result = await tune(byImportance(prepared), machine.device.target, {
     effort,
     specs: machine.specs,
     ...(budgetMs !== undefined && { budgetMs: budgetMs * (1 - PROOF_SHARE) }),
@@ -140,10 +143,6 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
   return made;
 }
 
-/** One region for each distinct signature, of all components. */
-const regionsOf = (prepared: readonly Prepared[]): readonly Region[] =>
-  prepared.flatMap(({ proposals }) => [...proposals.bySignature.values()].map(([first]) => first!.region));
-
 /** The chosen plan first, then those it has to beat; plans equal to an earlier one are left out. */
 async function contendersOf(
   machine: Machine,
@@ -152,6 +151,7 @@ async function contendersOf(
   onEvent: CompileOptions["onEvent"],
 ): Promise<readonly Contender[]> {
   const { providers } = machine.opened;
+  const natives = providers.filter(({ name }) => name !== REFERENCE);
   const options = { recordOf, conversionOf: conversionsBy(providers) };
   const selections: readonly [string, () => Promise<Selection | undefined>][] = [
     ["chosen", () => select(proposals, options)],
