@@ -156,11 +156,11 @@ async function contendersOf(
   const selections: readonly [string, () => Promise<Selection | undefined>][] = [
     ["chosen", () => select(proposals, options)],
     ["plain", () => selectPlain(proposals, options)],
-    ...providers.map(({ name }): [string, () => Promise<Selection>] => [
+    ...natives.map(({ name }): [string, () => Promise<Selection>] => [
       `single(${name})`,
       () => selectSingle(proposals, name, options),
     ]),
-    ...providers.map(({ name }): [string, () => Promise<Selection | undefined>] => [
+    ...natives.map(({ name }): [string, () => Promise<Selection | undefined>] => [
       `component(${name})`,
       () => selectComponent(proposals, name, options),
     ]),
