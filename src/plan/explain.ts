@@ -61,6 +61,8 @@ export interface Explanation {
   readonly regions: readonly ExplainedRegion[];
   /** Microseconds of the expected time by provider. */
   readonly usByProvider: Readonly<Record<string, number>>;
+  /** Distinct regions that a provider wins beyond the 95 % interval against the best other provider. */
+  readonly sureWins: Readonly<Record<string, number>>;
 }
 
 export function explain(
@@ -88,7 +90,15 @@ export function explain(
     ...(plan.expectedUs === undefined ? {} : { expectedUs: plan.expectedUs }),
     regions: explained.sort((a, b) => (b.us ?? 0) * b.uses - (a.us ?? 0) * a.uses || b.uses - a.uses),
     usByProvider,
+    sureWins: sureWinsOf(explained),
   };
+}
+
+function sureWinsOf(regions: readonly ExplainedRegion[]): Readonly<Record<string, number>> {
+  const wins: Record<string, number> = {};
+  for (const { chosen, bestOtherProvider } of regions)
+    if (bestOtherProvider?.beyond95) wins[chosen.provider] = (wins[chosen.provider] ?? 0) + 1;
+  return wins;
 }
 
 const signatureOf = (step: PlanStep, regions: Regions): string =>
