@@ -58,7 +58,7 @@ const TIMING = {
 /** Memory for copies of the weights, so that each run finds them cold. */
 const ROTATION_BYTES = 256 * 2 ** 20;
 
-/** Tries every distinct region in the order given: what matters most should come first, for a budget may end it. */
+/** Tries every distinct region in the order given: what matters most comes first, for a budget may end it. */
 export async function tune(regions: readonly Region[], target: Target, options: TuneOptions = {}): Promise<TuneResult> {
   const { effort = "quick", signal, hangMs = 30_000, specs = PROVIDERS } = options;
   const started = Date.now();
@@ -69,7 +69,7 @@ export async function tune(regions: readonly Region[], target: Target, options: 
   await using worker = new Worker({ specs, target, journal, signal, hangMs, memoryBytes });
   const records: RegionRecord[] = [];
   const opened = await worker.open();
-  const distinct = distinctOf(regions);
+  const distinct = [...new Map(regions.map((region) => [region.signature, region])).values()];
   const timing = { ...TIMING[effort], rotationBytes: ROTATION_BYTES };
   let measuredMs = 0;
   let measured = 0;
@@ -111,10 +111,6 @@ export async function tune(regions: readonly Region[], target: Target, options: 
     complete: records.length === distinct.length,
   };
 }
-
-/** Regions that are different work, in the order given. */
-const distinctOf = (regions: readonly Region[]): readonly Region[] =>
-  [...new Map(regions.toReversed().map((region) => [region.signature, region])).values()].toReversed();
 
 const EFFORTS: readonly Effort[] = ["none", "quick", "full"];
 
