@@ -35,11 +35,11 @@ export function winnersTable(compiled: readonly CompiledComponent[]): string {
 }
 
 function standingsTable({ component, standings }: CompiledComponent): string {
-  const rows = standings.map(({ label, us, speedup }) => [
+  const rows = standings.map(({ label, us, champion }) => [
     label,
     `${(us / 1e3).toFixed(2)} ms`,
-    `${speedup.median.toFixed(3)}`,
-    `${speedup.low.toFixed(3)} … ${speedup.high.toFixed(3)}`,
+    champion.median.toFixed(3),
+    `${champion.low.toFixed(3)} … ${champion.high.toFixed(3)}`,
   ]);
-  return `\n${component.name}, end to end\n${table([["plan", "median", "times plain", "95 % interval"], ...rows])}`;
+  return `\n${component.name}, end to end\n${table([["rival", "median", "champion is × as fast", "95 % interval"], ...rows])}`;
 }

@@ -1,17 +1,23 @@
 // The whole way of a model's components: passes, proposals, measurements, cover, plan, and the proof end to end.
-import { TroupeError } from "../core/error.js";
-import { debug } from "../core/debug.js";
+// A plan that was stored for the same graph, machine and libraries ends the way at once; without measuring, rules
+// stand in for times, so there is a valid plan from the first second.
+import { messageOf, TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
-import { Regions } from "../graph/region.js";
-import { assemble } from "../plan/assemble.js";
+import { Regions, type Region } from "../graph/region.js";
+import { assemble, graphHash } from "../plan/assemble.js";
 import type { Plan } from "../plan/plan.js";
 import { propose, type Proposals } from "../plan/propose.js";
-import { select, type SelectOptions } from "../plan/select.js";
+import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
+import { select, type Selection, type SelectOptions } from "../plan/select.js";
+import { findPlan, isUnusable, planFile, planKey, savePlan } from "../plan/store.js";
 import type { Effort } from "../provider/provider.js";
 import { rewriteGraph } from "../rewrite/passes.js";
 import type { RegionRecord } from "../tuner/measurement.js";
+import { RecordStore } from "../tuner/records.js";
+import { tune } from "../tuner/tune.js";
 import type { CompiledComponent, CompileEvent, Component } from "./component.js";
 import { conversionsBy } from "./conversions.js";
+import { championOf, type Contender } from "./champion.js";
 import type { Machine } from "./machine.js";
 import { ruleRecords } from "./rules.js";
 
@@ -19,6 +25,8 @@ export interface CompileOptions {
   readonly effort: Effort;
   /** Most time for tuning all components together, in milliseconds. */
   readonly budgetMs?: number | undefined;
+  /** Tunes although a plan is stored. */
+  readonly again?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: CompileEvent) => void) | undefined;
 }
@@ -28,7 +36,15 @@ interface Prepared {
   readonly component: Component;
   readonly graph: Graph;
   readonly proposals: Proposals;
+  /** Where its plan is kept. */
+  readonly file: string;
 }
+
+/** Stored plans are found under this name, whichever contender they were. */
+const STORED_AS = "best";
+/** Share of the tuning budget that the proof end to end may take. */
+const PROOF_SHARE = 0.2;
+const MOST_PROOF_MS = 1500;
 
 /** Compiled components, in the order given. Throws TroupeError("plan") when no provider can compute an op. */
 export async function compileComponents(
@@ -36,46 +52,136 @@ export async function compileComponents(
   components: readonly Component[],
   options: CompileOptions,
 ): Promise<readonly CompiledComponent[]> {
+  const records = new RecordStore(machine.device.target);
+  const recordOf = (signature: string): RegionRecord | undefined =>
+    records.get(signature, machine.device.target.threads);
   const prepared = components.map((component) => prepare(machine, component));
-  const compiled: CompiledComponent[] = [];
-  for (const item of prepared) {
-    options.signal?.throwIfAborted();
-    compiled.push(await byRules(machine, item));
-  }
-  return compiled;
+  const stored = await Promise.all(prepared.map((item) => (options.again ? undefined : storedPlan(machine, item))));
+  const missing = prepared.filter((_, i) => !stored[i]);
+  const made = options.effort === "none" ? await byRules(machine, missing) : await byTuning(machine, missing, options);
+  return prepared.map(
+    ({ component, graph, proposals }, i): CompiledComponent =>
+      made.get(component.name) ?? {
+        component,
+        graph,
+        plan: stored[i]!,
+        origin: "stored",
+        records: [...proposals.bySignature.keys()].flatMap((signature) => recordOf(signature) ?? []),
+        standings: [],
+      },
+  );
 }
 
 function prepare(machine: Machine, component: Component): Prepared {
   const graph = rewriteGraph(component.graph);
-  return { component, graph, proposals: propose(new Regions(graph), machine.opened.providers) };
+  const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
+  return {
+    component,
+    graph,
+    proposals: propose(new Regions(graph), machine.opened.providers),
+    file: planFile(planKey(context, STORED_AS)),
+  };
 }
 
-async function byRules(machine: Machine, item: Prepared): Promise<CompiledComponent> {
-  const records = ruleRecords(item.proposals, machine.opened.providers, machine.device.target.threads);
-  const plan = await planOf(machine, item, records, "rules");
-  return { component: item.component, graph: item.graph, plan, origin: "rules", records: [], standings: [] };
+async function storedPlan(machine: Machine, { graph, file }: Prepared): Promise<Plan | undefined> {
+  const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
+  const plan = await findPlan(file, context);
+  return isUnusable(plan) ? undefined : plan;
 }
 
-/** The cheapest plan that records and restrictions allow. */
-async function planOf(
-  machine: Machine,
-  { component, proposals }: Prepared,
-  records: ReadonlyMap<string, RegionRecord>,
-  label: string,
-  restrictions: Pick<SelectOptions, "admit" | "handicapUs"> = {},
-): Promise<Plan> {
-  const { providers } = machine.opened;
-  try {
-    const selection = await select(proposals, {
-      recordOf: (signature) => records.get(signature),
-      conversionOf: conversionsBy(providers),
-      ...restrictions,
+type Made = Map<string, CompiledComponent>;
+
+/** Plans by rule of thumb: nothing is measured, nothing is stored. */
+async function byRules(machine: Machine, prepared: readonly Prepared[]): Promise<Made> {
+  const made: Made = new Map();
+  for (const item of prepared) {
+    const rules = ruleRecords(item.proposals, machine.opened.providers, machine.device.target.threads);
+    const selection = await select(item.proposals, {
+      recordOf: (signature) => rules.get(signature),
+      conversionOf: conversionsBy(machine.opened.providers),
     });
-    const versions = Object.fromEntries(providers.map(({ name, version }) => [name, version]));
-    return assemble(selection, { target: machine.device.target, versions, label });
-  } catch (error) {
-    if (error instanceof TroupeError && error.code === "plan")
-      debug(3, `${component.name}: no ${label} plan: ${error.message}`);
-    throw error;
+    const plan = planOf(machine, selection, "first");
+    const { component, graph } = item;
+    made.set(component.name, { component, graph, plan, origin: "rules", records: [], standings: [] });
   }
+  return made;
 }
+
+/** Measures all regions of all components, chooses, proves the choice against its rivals, stores it. */
+async function byTuning(machine: Machine, prepared: readonly Prepared[], options: CompileOptions): Promise<Made> {
+  const made: Made = new Map();
+  if (prepared.length === 0) return made;
+  const { signal, onEvent, budgetMs, effort } = options;
+  const result = await tune(regionsOf(prepared), machine.device.target, {
+    effort,
+    specs: machine.specs,
+    ...(budgetMs !== undefined && { budgetMs: budgetMs * (1 - PROOF_SHARE) }),
+    ...(signal && { signal }),
+    onProgress: ({ done, total, title, best, secondsLeft }) =>
+      onEvent?.({ kind: "tune", done, total, title: best ? `${title}: ${best}` : title, secondsLeft }),
+  });
+  if (signal?.aborted)
+    throw new TroupeError("cancelled", "tuning was interrupted; what was measured is kept", { cause: signal.reason });
+  const measured = new Map(result.records.map((record) => [record.signature, record]));
+  const proofMs = Math.min(MOST_PROOF_MS, ((budgetMs ?? Number.POSITIVE_INFINITY) * PROOF_SHARE) / prepared.length);
+  for (const item of prepared) {
+    const { component, graph, proposals, file } = item;
+    const rules = result.complete
+      ? undefined
+      : ruleRecords(proposals, machine.opened.providers, machine.device.target.threads);
+    const recordOf = (signature: string): RegionRecord | undefined => measured.get(signature) ?? rules?.get(signature);
+    const contenders = await contendersOf(machine, item, recordOf, onEvent);
+    const { plan, standings } = await championOf(machine, item, contenders, { proofMs, signal });
+    onEvent?.({ kind: "plan", component: component.name, label: plan.label });
+    await savePlan(plan, file);
+    const records = [...proposals.bySignature.keys()].flatMap((signature) => measured.get(signature) ?? []);
+    made.set(component.name, { component, graph, plan, origin: "tuned", records, standings });
+  }
+  return made;
+}
+
+/** One region for each distinct signature, of all components. */
+const regionsOf = (prepared: readonly Prepared[]): readonly Region[] =>
+  prepared.flatMap(({ proposals }) => [...proposals.bySignature.values()].map(([first]) => first!.region));
+
+/** The chosen plan first, then those it has to beat; plans equal to an earlier one are left out. */
+async function contendersOf(
+  machine: Machine,
+  { proposals, component }: Prepared,
+  recordOf: SelectOptions["recordOf"],
+  onEvent: CompileOptions["onEvent"],
+): Promise<readonly Contender[]> {
+  const { providers } = machine.opened;
+  const options = { recordOf, conversionOf: conversionsBy(providers) };
+  const selections: readonly [string, () => Promise<Selection | undefined>][] = [
+    ["chosen", () => select(proposals, options)],
+    ["plain", () => selectPlain(proposals, options)],
+    ...providers.map(({ name }): [string, () => Promise<Selection>] => [
+      `single(${name})`,
+      () => selectSingle(proposals, name, options),
+    ]),
+    ...providers.map(({ name }): [string, () => Promise<Selection | undefined>] => [
+      `component(${name})`,
+      () => selectComponent(proposals, name, options),
+    ]),
+  ];
+  const contenders = new Map<string, Contender>();
+  for (const [label, make] of selections) {
+    try {
+      const selection = await make();
+      if (!selection) continue;
+      const plan = planOf(machine, selection, label);
+      const key = JSON.stringify(
+        plan.steps.map((step) => [step.choice, step.kind === "region" ? step.nodes : step.value]),
+      );
+      if (!contenders.has(key)) contenders.set(key, { label, plan });
+    } catch (error) {
+      if (label === "chosen") throw error;
+      onEvent?.({ kind: "note", text: `${component.name}: no ${label} plan: ${messageOf(error)}` });
+    }
+  }
+  return [...contenders.values()];
+}
+
+const planOf = (machine: Machine, selection: Selection, label: string): Plan =>
+  assemble(selection, { target: machine.device.target, versions: machine.versions, label });

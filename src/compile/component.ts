@@ -3,7 +3,7 @@ import type { Graph } from "../graph/node.js";
 import type { Plan } from "../plan/plan.js";
 import type { RegionRecord } from "../tuner/measurement.js";
 import type { WeightStore } from "../weights/store.js";
-import type { Standing } from "./pair.js";
+import type { Standing } from "./duel.js";
 
 export interface Component {
   readonly name: string;
@@ -22,7 +22,7 @@ export interface CompiledComponent {
   readonly origin: "stored" | "rules" | "tuned";
   /** What was measured of each region, where anything was. */
   readonly records: readonly RegionRecord[];
-  /** The plan and its rivals end to end; the plain plan first. */
+  /** Its rivals, end to end; the plain plan first. */
   readonly standings: readonly Standing[];
 }
 

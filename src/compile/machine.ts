@@ -10,6 +10,8 @@ export interface Machine extends Disposable {
   readonly specs: readonly ProviderSpec[];
   readonly opened: Opened;
   readonly providers: ReadonlyMap<string, Provider>;
+  /** Provider name → version. */
+  readonly versions: Readonly<Record<string, string>>;
 }
 
 export interface MachineOptions {
@@ -31,6 +33,7 @@ export async function openMachine({ threads, specs = PROVIDERS }: MachineOptions
     specs,
     opened,
     providers: new Map(opened.providers.map((provider) => [provider.name, provider])),
+    versions: Object.fromEntries(opened.providers.map(({ name, version }) => [name, version])),
     [Symbol.dispose]: dispose,
   };
 }

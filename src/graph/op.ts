@@ -22,6 +22,9 @@ export interface RefTensor extends TensorType {
   readonly data: Float64Array;
 }
 
+/** Ranges of positions, one a dim: from the first to before the second. */
+export type Box = readonly (readonly [number, number])[];
+
 /** Where the elements of a value lie inside its storage, in elements. */
 export interface Window {
   readonly offset: number;
@@ -47,6 +50,10 @@ export interface Op<P extends Params = Params> {
   window?(params: P, input: TensorType & Window, output: number): Window | undefined;
   /** view ops that are one-to-one: the window the input must have for the output to lie at `output`. */
   inverse?(params: P, input: TensorType, output: TensorType & Window): Window | undefined;
+  /** view ops that show a part: the window the whole input must have for the part to lie at `output`. */
+  around?(params: P, input: TensorType, output: TensorType & Window): Window;
+  /** view ops: which part of each input the part `box` of the output shows; undefined: none. Unless given: all. */
+  shows?(params: P, inputs: readonly TensorType[], box: Box): readonly (Box | undefined)[];
   /** view ops that join: the window of input `input` inside the output's storage. */
   joins?(params: P, inputs: readonly TensorType[], input: number, output: TensorType & Window): Window;
   /** Random valid values of input `input` where any number will not do: indices, page tables, lengths. */

@@ -205,6 +205,7 @@ export class Regions {
       if (root !== value || !isContiguous(shape, strides)) shared.add(root);
     }
     for (const { value } of this.graph.outputs) shared.add(this.storage.get(value)!.root);
+    for (const { to } of this.graph.states) shared.add(this.storage.get(to)!.root);
     return shared;
   }
 }

@@ -148,3 +148,29 @@ test("a value that an alternative shows elsewhere cannot also be claimed by a jo
   assert.equal(copiesIn(mended), 1);
   assert.deepEqual(lies(mended, q!), [joint.id, 0, [16, 1]]);
 });
+
+test("a last version of a state that lies strided or in another source, and a result in a weight, are copied", () => {
+  const ends = (make: (g: Words, old: Value, other: Value) => Value): Graph => {
+    const g = new Words("ends");
+    const old = g.state("old", "f32", [4, 2]);
+    const other = g.state("other", "f32", [4, 2]);
+    g.becomes(old, make(g, old, other));
+    g.becomes(other, other);
+    return materialize(g.finish({}));
+  };
+  assert.equal(copiesIn(ends((g, old) => g.mul(old, 2))), 0);
+  assert.equal(copiesIn(ends((_g, old) => old)), 0);
+  assert.equal(copiesIn(ends((g, old) => g.slice(g.mul(g.concat([old, old], 0), 2), 0, 4, 4))), 2, "the join's own");
+  const rows = (g: Words, old: Value): Value => g.mul(g.input("y", "f32", [12, 2]), g.slice(old, 0, 0, 1));
+  assert.equal(copiesIn(ends((g, old) => g.slice(rows(g, old), 0, 4, 4))), 0, "a dense block with an offset");
+  const strided = ends((g, old) => g.transpose(g.mul(g.reshape(old, [2, 4]), 2), [1, 0]));
+  assert.equal(copiesIn(strided), 1);
+  assert.equal(strided.values[strided.states[0]!.to]!.name.endsWith(".copy"), true);
+  assert.equal(copiesIn(ends((_g, _old, other) => other)), 1);
+
+  const g = new Words("weight");
+  const w = g.weight("w", "f32", [4, 2]);
+  const result = materialize(g.finish({ w, part: g.slice(w, 0, 1, 2), y: g.silu(w) }));
+  assert.equal(copiesIn(result), 2);
+  assert.equal(resolveStorage(result).get(result.outputs[0]!.value)!.root, result.outputs[0]!.value);
+});

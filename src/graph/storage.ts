@@ -2,9 +2,9 @@
 // the joint storage, new versions of a state lie where the old one lay. So splits, joins and reshapes never copy.
 import { dtypeBytes } from "../core/dtype.js";
 import { invariant } from "../core/error.js";
-import { contiguous } from "../core/shape.js";
-import { producersOf, type Graph, type Node, type Value, type ValueId } from "./node.js";
-import { hasTrait, type Window } from "./op.js";
+import { contiguous, isContiguous, sizeOf } from "../core/shape.js";
+import { producersOf, type Graph, type Node, type TensorType, type Value, type ValueId } from "./node.js";
+import { hasTrait, type Box, type Window } from "./op.js";
 import { opOf } from "./ops.js";
 import { copy } from "./op/view.js";
 
@@ -17,8 +17,8 @@ export interface Storage extends Window {
 type Claim =
   /** Input `index` of joining node `node`. */
   | { readonly kind: "joined"; readonly node: Node; readonly index: number }
-  /** Must lie so that view `node` of it is where `node.outputs[0]` lies. */
-  | { readonly kind: "pulled"; readonly node: Node };
+  /** Must lie so that view `node` of it is where `node.outputs[0]` lies: the same elements, or a part of them. */
+  | { readonly kind: "pulled" | "around"; readonly node: Node };
 
 const isView = (node: Node): boolean => hasTrait(opOf(node), "view");
 
@@ -58,8 +58,10 @@ export class StorageMap {
       if (!producer || this.#claims.has(current) || opOf(producer).mutates) break;
       const op = opOf(producer);
       if (!isView(producer) || op.joins) {
-        if (others.some(isView)) break;
+        if (!others.every((other) => !isView(other) || this.#liesInJoin(other.inputs[0]!, node))) break;
         for (const link of chain) this.#claims.set(link.value, link.claim);
+        for (const other of others)
+          if (isView(other)) this.#claims.set(other.inputs[0]!, { kind: "around", node: other });
         return;
       }
       if (!op.inverse) break;
@@ -67,6 +69,32 @@ export class StorageMap {
       chain.push({ value: current, claim: { kind: "pulled", node: producer } });
     }
     this.unclaimed.push({ node, index });
+  }
+
+  /**
+   * Whether a joint product consists of nothing but inputs of one join, side by side as they are joined: then it may
+   * be written there in one go.
+   */
+  #liesInJoin(joint: ValueId, join: Node): boolean {
+    const producers = this.#producers.get(joint) ?? [];
+    const claim = this.#claims.get(joint);
+    if (producers.length !== 1 || isView(producers[0]!) || (claim && claim.kind !== "around")) return false;
+    const parts = this.#graph.nodes.filter((node) => node.inputs.includes(joint));
+    const out = this.#value(join.outputs[0]!);
+    const types = join.inputs.map((input) => this.#value(input));
+    const dense = { ...out, offset: 0, strides: contiguous(out.shape) };
+    const windows = parts.map((part) => {
+      const index = join.inputs.indexOf(part.outputs[0]!);
+      const op = opOf(part);
+      if (index < 0 || !op.around) return undefined;
+      const place = { ...types[index]!, ...opOf(join).joins!(join.params, types, index, dense) };
+      return op.around(part.params, this.#value(joint), place);
+    });
+    const elements = parts.reduce((sum, part) => sum + sizeOf(this.#value(part.outputs[0]!).shape), 0);
+    return (
+      elements === sizeOf(this.#value(joint).shape) &&
+      windows.every((w) => w && w.offset === windows[0]!.offset && w.strides.join() === windows[0]!.strides.join())
+    );
   }
 
   #resolve(id: ValueId): Storage | undefined {
@@ -78,10 +106,14 @@ export class StorageMap {
       const whole = this.of(out.id);
       if (!whole) return undefined;
       const types = node.inputs.map((input) => this.#value(input));
+      const op = opOf(node);
+      const place = { ...out, ...whole };
       const window =
         claim.kind === "joined"
-          ? opOf(node).joins!(node.params, types, claim.index, { ...out, ...whole })
-          : opOf(node).inverse!(node.params, value, { ...out, ...whole });
+          ? op.joins!(node.params, types, claim.index, place)
+          : claim.kind === "pulled"
+            ? op.inverse!(node.params, value, place)
+            : op.around!(node.params, value, place);
       return window && { root: whole.root, ...window };
     }
     for (const node of this.#producers.get(id) ?? []) {
@@ -102,25 +134,44 @@ export class StorageMap {
 export function resolveStorage(graph: Graph): ReadonlyMap<ValueId, Storage> {
   const map = new StorageMap(graph);
   invariant(map.unclaimed.length === 0, `graph ${graph.name} joins values that need a copy first; materialize it`);
-  return new Map(
+  const resolved = new Map(
     graph.values.map((value) => {
       const storage = map.of(value.id);
       invariant(storage, `${value.name} in ${graph.name} needs a copy; materialize it`);
       return [value.id, storage];
     }),
   );
+  for (const node of graph.nodes)
+    invariant(liesAsShown(graph, node, resolved), `${node.name} shows what lies elsewhere`);
+  return resolved;
+}
+
+/** Whether the outputs of a view lie where it shows them, whoever else produces them. */
+function liesAsShown(graph: Graph, node: Node, resolved: ReadonlyMap<ValueId, Storage>): boolean {
+  const op = opOf(node);
+  if (!op.window) return true;
+  const [input] = node.inputs as [ValueId];
+  const from = { ...graph.values[input]!, ...resolved.get(input)! };
+  return node.outputs.every((value, output) => {
+    const window = op.window!(node.params, from, output);
+    const own = resolved.get(value)!;
+    const { shape } = graph.values[value]!;
+    const alike = window && shape.every((dim, d) => dim === 1 || window.strides[d] === own.strides[d]);
+    return alike && own.root === from.root && own.offset === window.offset;
+  });
 }
 
 /**
  * The same graph with a `copy` where no window exists: a reshape across strides, a join of a value that already lies
- * elsewhere. Each round mends what the storage map names; the result resolves.
+ * elsewhere, an end that cannot be handed out as it lies. Each round mends what the storage map names; the result
+ * resolves.
  */
 export function materialize(graph: Graph): Graph {
   let current = graph;
   for (;;) {
     const map = new StorageMap(current);
     const target = map.unclaimed[0] ?? firstUnresolved(current, map);
-    if (!target) return current;
+    if (!target) return withCopiedEnds(current, map);
     current = withCopy(current, target.node, target.index);
   }
 }
@@ -163,26 +214,56 @@ function withCopy(graph: Graph, node: Node, index: number): Graph {
 }
 
 /**
- * Value → the values written by work nodes (or sources) that its content comes from, seen through views.
- * A joined value has several.
+ * Gives storage of their own to results that lie in a weight or constant, whose memory no run hands out, and to last
+ * versions of states that lie in another source or not densely: at the end of a run they are copied home as one block.
  */
-export function originsOf(graph: Graph): ReadonlyMap<ValueId, ReadonlySet<ValueId>> {
-  const origins = new Map<ValueId, ReadonlySet<ValueId>>();
-  for (const id of graph.sources.keys()) origins.set(id, new Set([id]));
-  for (const node of graph.nodes)
-    for (const output of node.outputs) {
-      if (origins.has(output) && !isView(node)) continue;
-      const through = isView(node) && !hasWorkProducer(graph, output);
-      origins.set(
-        output,
-        through ? new Set(node.inputs.flatMap((v) => [...(origins.get(v) ?? [])])) : new Set([output]),
-      );
-    }
-  return origins;
+function withCopiedEnds(graph: Graph, map: StorageMap): Graph {
+  const values = [...graph.values];
+  const copies: Omit<Node, "id">[] = [];
+  const copied = (value: ValueId): ValueId => {
+    const source = graph.values[value]!;
+    const made: Value = Object.freeze({ ...source, id: values.length, name: `${source.name}.copy` });
+    values.push(made);
+    copies.push({ op: copy.name, params: {}, inputs: [value], outputs: [made.id], name: copy.name });
+    return made.id;
+  };
+  const isLoaded = (value: ValueId): boolean =>
+    ["weight", "constant"].includes(graph.sources.get(map.of(value)!.root)?.kind ?? "");
+  const outputs = graph.outputs.map((end) => (isLoaded(end.value) ? { ...end, value: copied(end.value) } : end));
+  const states = graph.states.map((end) => {
+    const { root } = map.of(end.to)!;
+    const isBlock = isDense(graph, map.of(end.to)!, end.to);
+    const isHome = root === end.from && isBlock;
+    return isHome || (isBlock && !graph.sources.has(root)) ? end : { ...end, to: copied(end.to) };
+  });
+  if (copies.length === 0) return graph;
+  const nodes = [...graph.nodes, ...copies].map((node, id) => Object.freeze({ ...node, id }));
+  return Object.freeze({ ...graph, values, nodes, outputs, states });
 }
 
-const hasWorkProducer = (graph: Graph, value: ValueId): boolean =>
-  graph.nodes.some((node) => node.outputs.includes(value) && !isView(node));
+const isDense = (graph: Graph, { strides }: Storage, value: ValueId): boolean =>
+  isContiguous(graph.values[value]!.shape, strides);
+
+/**
+ * Value → the values written by work nodes (or sources) that its content comes from, seen through views.
+ * A joined value has several; a part of it those that the part shows.
+ */
+export function originsOf(graph: Graph): ReadonlyMap<ValueId, ReadonlySet<ValueId>> {
+  const views = new Map<ValueId, Node>();
+  for (const node of graph.nodes) if (isView(node)) for (const value of node.outputs) views.set(value, node);
+  for (const node of graph.nodes) if (!isView(node)) for (const value of node.outputs) views.delete(value);
+  const gather = (value: ValueId, box: Box, into: Set<ValueId>): Set<ValueId> => {
+    const view = graph.sources.has(value) ? undefined : views.get(value);
+    if (!view) return into.add(value);
+    const types = view.inputs.map((input) => graph.values[input]!);
+    const parts = opOf(view).shows?.(view.params, types, box) ?? types.map(wholeBox);
+    view.inputs.forEach((input, i) => parts[i] && gather(input, parts[i], into));
+    return into;
+  };
+  return new Map(graph.values.map((value) => [value.id, gather(value.id, wholeBox(value), new Set())]));
+}
+
+const wholeBox = ({ shape }: TensorType): Box => shape.map((dim) => [0, dim]);
 
 /** Bytes of the buffer a root owns. */
 export const rootBytes = (graph: Graph, root: ValueId): number => {

@@ -134,7 +134,10 @@ test("a version of a state is written once, from a state, and read before its wr
     /copy, which is no state/,
   );
   refused({ ...cached(), states: [] }, /state cache is written by node 0 .* not threaded out/);
-  refused({ ...cached(), states: [{ name: "cache", from: id, to: 1 }] }, /state cache never becomes %1 in place/);
+  refused(
+    { ...cached(), states: [{ name: "cache", from: id, to: 1 }] },
+    /state cache is f32\[2, 2, 1, 4\] but ends at value %1 x, which is f32\[1, 1, 1, 4\]/,
+  );
   refused(
     { ...cached(), outputs: [{ name: "o", value: id }] },
     /output o is %0, which node 0 page_append .* overwrites/,
@@ -164,4 +167,26 @@ test("a view of a state taken before the write must not be read after it", () =>
   );
   g.becomes(old, now);
   refused(g.finish({ o: g.add(first, g.slice(now, 0, 0, 1)) }), new RegExp(`\\(${add.name}\\) reads %0 after`));
+});
+
+test("a state may end at a value made elsewhere, but not at a version that is overwritten, or a view of one", () => {
+  const ends = (end: (g: Words, old: Value) => Value): Graph => {
+    const g = new Words("ends");
+    const old = g.state("cache", "f32", [2, 2, 1, 4]);
+    const other = g.state("other", "f32", [2, 2, 1, 4]);
+    const x = g.input("x", "f32", [1, 1, 1, 4]);
+    const [pages, lengths] = [g.input("pages", "i32", [1, 2]), g.input("lengths", "i32", [1])];
+    g.becomes(other, end(g, old));
+    g.becomes(old, g.pageAppend(old, x, pages, lengths));
+    return g.finish({});
+  };
+  verifyGraph(ends((g, old) => g.mul(old, 0.5)));
+  refused(
+    ends((_g, old) => old),
+    /state other ends at %0, which node 0 page_append/,
+  );
+  refused(
+    ends((g, old) => g.reshape(g.reshape(old, [16]), [2, 2, 1, 4])),
+    /state other ends at %6, which node 2 page_append/,
+  );
 });

@@ -121,7 +121,8 @@ function dependsOn(
 
 /**
  * A state is a chain of versions, each overwriting the one before in the same storage. Only states are written; each
- * version is written once; who reads a version, or a view of it, comes before its writer; the chain ends in `to`.
+ * version is written once; who reads a version, or a view of it, comes before its writer. A state ends at a value of its
+ * own type: the last version, or one made elsewhere, which is copied home at the end of a run.
  */
 function verifyStates(graph: Graph, values: Values, producers: Producers): void {
   const place = new Map(graph.nodes.map((node, i) => [node, i]));
@@ -144,9 +145,9 @@ function verifyStates(graph: Graph, values: Values, producers: Producers): void 
     const source = graph.sources.get(from);
     if (source?.kind !== "state" || source.name !== name) fail(graph, `state ${name} does not start at %${from}`);
     if (ends.has(from)) fail(graph, `state ${name} is threaded out twice`);
-    let last = from;
-    while (last !== to) last = next.get(last)?.to ?? fail(graph, `state ${name} never becomes %${to} in place`);
-    if (next.has(to)) fail(graph, `state ${name} ends at %${to}, which ${show(next.get(to)!.writer)} overwrites`);
+    const [first, last] = [values.get(from)!, values.get(to) ?? fail(graph, `state ${name} ends at %${to}, no value`)];
+    if (first.dtype !== last.dtype || !sameShape(first.shape, last.shape))
+      fail(graph, `state ${name} is ${showType(first)} but ends at ${label(last)}, which is ${showType(last)}`);
     ends.set(from, name);
   }
   for (const [id, source] of graph.sources)
@@ -154,7 +155,7 @@ function verifyStates(graph: Graph, values: Values, producers: Producers): void 
       fail(graph, `state ${source.name} is written by ${show(next.get(id)!.writer)} but not threaded out`);
 }
 
-/** No plain node after the writer, no alternative that needs the new version, and no output reads the old one. */
+/** No plain node after the writer, no alternative that needs the new version, no output and no state reads the old one. */
 function verifyReaders(
   graph: Graph,
   from: ValueId,
@@ -176,4 +177,6 @@ function verifyReaders(
   }
   for (const { name, value } of graph.outputs)
     if (old.has(value)) fail(graph, `output ${name} is %${value}, which ${show(writer)} overwrites`);
+  for (const { name, to: end } of graph.states)
+    if (old.has(end)) fail(graph, `state ${name} ends at %${end}, which ${show(writer)} overwrites`);
 }

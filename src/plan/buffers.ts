@@ -1,5 +1,6 @@
 // Which buffers a plan's steps touch, and where each value is found when a plan runs. A buffer is the storage of a root
-// value in one layout. Buffers that outlive a run stand outside the arena: sources, and roots that hold graph outputs.
+// value in one layout. Buffers that outlive the steps stand outside the arena: sources, and roots that hold graph outputs
+// or the last version of a state.
 import { dtypeBytes } from "../core/dtype.js";
 import { TroupeError } from "../core/error.js";
 import type { ValueId } from "../graph/node.js";
@@ -46,10 +47,11 @@ export const portsOf = (step: PlanStep): { readonly reads: readonly Port[]; read
         writes: [{ value: step.value, layout: step.to }],
       };
 
-/** Roots that the caller binds: sources, and what holds graph outputs. */
+/** Roots that the caller binds: sources, and what holds graph outputs or last versions of states. */
 export function boundRoots(regions: Regions): ReadonlySet<ValueId> {
   const { graph, storage } = regions;
-  return new Set([...graph.sources.keys(), ...graph.outputs.map(({ value }) => storage.get(value)!.root)]);
+  const ends = [...graph.outputs.map(({ value }) => value), ...graph.states.map(({ to }) => to)];
+  return new Set([...graph.sources.keys(), ...ends.map((value) => storage.get(value)!.root)]);
 }
 
 /** Where a port's first element lies: in the arena, or in the bound buffer of a root. Strides: see `Regions.storage`. */

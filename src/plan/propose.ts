@@ -35,18 +35,19 @@ type Patterns = Pick<Provider, "name" | "patterns">;
 export function propose(regions: Regions, providers: readonly Patterns[], options: ProposeOptions = {}): Proposals {
   const { mostNodes = 8 } = options;
   const all = new Map<string, Proposal>();
-  const offer = (ids: Iterable<NodeId>, from: string, whole = false): void => {
+  const everything = plainNodes(regions).join();
+  const offer = (ids: Iterable<NodeId>, from: string): void => {
     const work = [...new Set(ids)].sort((a, b) => a - b);
     const key = work.join();
     if (work.length === 0 || all.has(key)) return;
     const region = regions.cut(work);
-    if (!("cannot" in region)) all.set(key, Object.freeze({ region, work, whole, from }));
+    if (!("cannot" in region)) all.set(key, Object.freeze({ region, work, whole: key === everything, from }));
   };
   for (const node of regions.work) offer([node.id], "single");
   for (const node of regions.work) for (const ids of chainsFrom(regions, node, mostNodes)) offer(ids, "chain");
   for (const ids of siblings(regions)) offer(ids, "siblings");
   for (const provider of providers) for (const ids of provider.patterns(regions)) offer(ids, provider.name);
-  offer(plainNodes(regions), "whole", true);
+  offer(plainNodes(regions), "whole");
 
   const bySignature = new Map<string, Proposal[]>();
   for (const proposal of all.values()) {

@@ -78,7 +78,7 @@ export async function selectComponent(
   provider: string,
   options: SelectOptions,
 ): Promise<Selection | undefined> {
-  const whole = proposals.all.find((proposal) => proposal.whole) ?? proposals.all.find(isEverything(proposals));
+  const whole = proposals.all.find((proposal) => proposal.whole);
   const record = whole && options.recordOf(whole.region.signature);
   const isAble = record?.measurements.some(
     ({ candidate, verdict, us }) => candidate.provider === provider && verdict.kind === "accepted" && us,
@@ -88,12 +88,6 @@ export async function selectComponent(
     ...options,
     admit: (proposal, candidate) => proposal === whole && candidate.provider === provider,
   });
-}
-
-/** In a graph of one chain the whole may have been proposed under another name. */
-function isEverything(proposals: Proposals): (proposal: Proposal) => boolean {
-  const all = plainNodes(proposals.regions).join();
-  return ({ work }) => work.join() === all;
 }
 
 /**

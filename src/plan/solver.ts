@@ -24,8 +24,18 @@ const load = (): Promise<Highs> =>
     },
   ));
 
-/** Gaps of zero: an answer is optimal, not nearly so. One thread and one seed: equal text, equal answer. */
-const OPTIONS = { output_flag: false, mip_rel_gap: 0, mip_abs_gap: 1e-9, random_seed: 0, threads: 1 } as const;
+/**
+ * Gaps of zero: an answer is optimal, not nearly so. One thread and one seed: equal text, equal answer. The limit of
+ * seconds turns a program that would never end into an error.
+ */
+const OPTIONS = {
+  output_flag: false,
+  mip_rel_gap: 0,
+  mip_abs_gap: 1e-9,
+  random_seed: 0,
+  threads: 1,
+  time_limit: 300,
+} as const;
 
 /** Solves a minimisation over binary variables; throws TroupeError("internal") when the solver fails. */
 export async function solveBinary(program: string): Promise<Optimum | Infeasible> {

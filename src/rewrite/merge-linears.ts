@@ -3,12 +3,12 @@
 // is read once. The plain linears stay; the plan chooses. Their results lie in the joint value either way.
 import type { Graph, Node, Source, ValueId } from "../graph/node.js";
 import { linear } from "../graph/op/contraction.js";
-import { slice } from "../graph/op/view.js";
+import { concat, slice } from "../graph/op/view.js";
 import { producersOf } from "../graph/node.js";
 import { resolveStorage } from "../graph/storage.js";
 import { GraphEdit } from "./edit.js";
 
-/** Joint products with more parts than query, key, value and gate are not made: their slices would lie far apart. */
+/** More than query, key, value and gate, apart from each other, are no block's projections: they stay apart. */
 const MOST_PARTS = 4;
 
 interface Group {
@@ -52,29 +52,68 @@ function join(graph: Graph, edit: GraphEdit, { nodes, tensors }: Group): void {
   });
 }
 
-/** Linears of one input with weights of the checkpoint, alike in dtype and bias, whose results lie nowhere else. */
+interface Part {
+  readonly node: Node;
+  readonly tensors: readonly (readonly string[])[];
+}
+
+/** What may be one product: results side by side in a join, and results that lie nowhere else. */
 function groupsOf(graph: Graph): readonly Group[] {
-  const storage = resolveStorage(graph);
   const producers = producersOf(graph);
-  const wanted = new Set(graph.outputs.map(({ value }) => storage.get(value)!.root));
-  const groups = new Map<string, { node: Node; tensors: readonly (readonly string[])[] }[]>();
+  const storage = resolveStorage(graph);
+  const outputs = new Set(graph.outputs.map(({ value }) => value));
+  const parts = new Map<ValueId, Part>();
   for (const node of graph.nodes) {
     const [result] = node.outputs as [ValueId];
-    if (node.op !== linear.name || producers.get(result)!.length > 1) continue;
-    if (storage.get(result)!.root !== result || wanted.has(result)) continue;
+    if (node.op !== linear.name || producers.get(result)!.length > 1 || outputs.has(result)) continue;
     const tensors = node.inputs.slice(1).map((value) => tensorsOf(graph.sources.get(value)));
-    if (!tensors.every((names) => names !== undefined)) continue;
-    const dtypes = node.inputs.map((value) => graph.values[value]!.dtype).join();
-    const key = `${node.inputs[0]} ${dtypes}`;
-    groups.set(key, [...(groups.get(key) ?? []), { node, tensors }]);
+    if (tensors.every((names) => names !== undefined)) parts.set(result, { node, tensors });
   }
-  return [...groups.values()].flatMap((all) => {
-    const parts = all.filter(({ node }, i) => all.findIndex((other) => other.node.inputs[1] === node.inputs[1]) === i);
-    if (parts.length < 2 || parts.length > MOST_PARTS) return [];
-    const operands = parts[0]!.tensors.map((_, i) => parts.flatMap((part) => part.tensors[i]!));
-    return [{ nodes: parts.map(({ node }) => node), tensors: operands }];
-  });
+  return [...joinedRuns(graph, parts), ...freeSiblings(graph, parts, (value) => storage.get(value)!.root === value)];
 }
+
+/** Linears of one input, with weights of the checkpoint that are alike in dtype and number. */
+const kinship = (graph: Graph, { node }: Part): string =>
+  `${node.inputs[0]} ${node.inputs.map((value) => graph.values[value]!.dtype).join()}`;
+
+/** Neighbours in a concatenation of the last dim: they lie side by side already. */
+function* joinedRuns(graph: Graph, parts: ReadonlyMap<ValueId, Part>): Iterable<Group> {
+  for (const join of graph.nodes) {
+    if (join.op !== concat.name || join.params["axis"] !== graph.values[join.outputs[0]!]!.shape.length - 1) continue;
+    let run: Part[] = [];
+    for (const value of [...join.inputs, undefined]) {
+      const part = value === undefined ? undefined : parts.get(value);
+      const isFree = part && join.inputs.filter((input) => input === value).length === 1;
+      if (isFree && (run.length === 0 || kinship(graph, run[0]!) === kinship(graph, part))) {
+        run.push(part);
+        continue;
+      }
+      if (run.length > 1) yield grouped(run);
+      run = isFree ? [part] : [];
+    }
+  }
+}
+
+function* freeSiblings(
+  graph: Graph,
+  parts: ReadonlyMap<ValueId, Part>,
+  isFree: (value: ValueId) => boolean,
+): Iterable<Group> {
+  const families = new Map<string, Part[]>();
+  for (const [value, part] of parts) {
+    if (!isFree(value)) continue;
+    const key = kinship(graph, part);
+    const family = families.get(key) ?? [];
+    families.set(key, family);
+    if (family.every(({ node }) => node.inputs[1] !== part.node.inputs[1])) family.push(part);
+  }
+  for (const family of families.values()) if (family.length > 1 && family.length <= MOST_PARTS) yield grouped(family);
+}
+
+const grouped = (parts: readonly Part[]): Group => ({
+  nodes: parts.map(({ node }) => node),
+  tensors: parts[0]!.tensors.map((_, i) => parts.flatMap(({ tensors }) => tensors[i]!)),
+});
 
 const tensorsOf = (source: Source | undefined): readonly string[] | undefined =>
   source?.kind === "weight" ? source.tensors : undefined;

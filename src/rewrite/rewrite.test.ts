@@ -100,6 +100,50 @@ test("the joint product means what the plain ones mean", () => {
   }
 });
 
+/** Query, key and value side by side in rows of a joint sequence, as a block of two streams has them. */
+function joinedBlock(): Graph {
+  const g = new Words("joined");
+  const streams = [3, 5].map((tokens, s) => {
+    const x = g.layerNorm(g.input(`x${s}`, "f32", [1, tokens, 8]), undefined, 1e-6);
+    const names = ["q", "k", "v"].map((name) => `${name}${s}`);
+    return g.concat(names.map((name) => g.linear(x, g.weight(name, "f32", [8, 8]))), -1); // prettier-ignore
+  });
+  const heads = (y: Value): Value => g.reshape(y, [1, y.shape[1]!, 2, 4]);
+  const normed = (part: number): Value =>
+    g.concat(streams.map((qkv) => g.rmsNorm(heads(g.slice(qkv, -1, 8 * part, 8)), undefined, 1e-6)), 1); // prettier-ignore
+  const v = heads(g.slice(g.concat(streams, 1), -1, 16, 8));
+  return g.finish({ out: g.attention(normed(0), normed(1), v) });
+}
+
+test("linears that a model lays side by side are written there in one go", () => {
+  const graph = joinedBlock();
+  const merged = rewriteGraph(graph);
+  verifyGraph(merged);
+  const joints = merged.nodes.filter((node) => node.name.endsWith(".joint"));
+  assert.equal(joints.length, 2);
+  const copies = (g: Graph): number => g.nodes.filter((node) => node.op === "copy").length;
+  assert.equal(copies(merged), 0);
+  const storage = resolveStorage(merged);
+  const [rows] = graph.nodes.filter((node) => node.op === "concat" && graph.values[node.outputs[0]!]!.shape[2] === 24 && graph.values[node.outputs[0]!]!.shape[1] === 8); // prettier-ignore
+  assert.deepEqual(joints.map((node) => [storage.get(node.outputs[0]!)!.root, storage.get(node.outputs[0]!)!.offset]), [0, 72].map((at) => [rows!.outputs[0], at])); // prettier-ignore
+  const alternative = withAlternativesOnly(merged);
+  assert.equal(alternative.nodes.filter((node) => node.op === "linear").length, 2);
+  const [plain, joint] = [merged, alternative].map((each) =>
+    interpretGraph(each, bindingsOf(merged)).outputs.get("out")!,
+  );
+  assert.deepEqual([...joint!.data], [...plain!.data]);
+  // The values' part of the joint sequence comes from the value products alone.
+  const regions = new Regions(merged);
+  const attention = regions.work.find((node) => node.op === "attention")!;
+  const origins = [...regions.origins.get(attention.inputs[2]!)!].map(
+    (value) => merged.nodes.find((node) => node.outputs.includes(value))!.inputs[1]!,
+  );
+  assert.deepEqual(
+    origins.map((value) => merged.values[value]!.name),
+    ["v0", "v1"],
+  );
+});
+
 test("plain producers stay first and regions of either way exist", () => {
   const merged = rewriteGraph(attentionBlock());
   for (const [, nodes] of producersOf(merged))

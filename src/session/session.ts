@@ -2,14 +2,17 @@
 // value, and binds all steps into one program.
 import { dtypeBytes } from "../core/dtype.js";
 import { invariant, TroupeError } from "../core/error.js";
-import { sizeOf } from "../core/shape.js";
+import { coordinateOf, isContiguous, offsetOf, sizeOf, type Shape } from "../core/shape.js";
 import type { Address, Buffer, Device, Program, RunOptions, Step, StepTiming } from "../device/device.js";
 import { copyFunction } from "../device/native/memory.js";
 import type { Graph, TensorType, ValueId } from "../graph/node.js";
+import type { Window } from "../graph/op.js";
 import { Regions, type Region } from "../graph/region.js";
 import { rootBytes } from "../graph/storage.js";
+import { boundRoots } from "../plan/buffers.js";
 import { conversionGraph } from "../plan/conversion.js";
 import type { Plan, PlanStep } from "../plan/plan.js";
+import { planProblems } from "../plan/verify.js";
 import { isCannot, type Kernel, type Layout, type Provider } from "../provider/provider.js";
 import type { WeightStore } from "../weights/store.js";
 import { loadWeights, type LoadedWeights, type PackRequest } from "./weights.js";
@@ -67,6 +70,7 @@ export class Session implements Disposable {
     const owned: { dispose(): void }[] = [];
     try {
       const regions = new Regions(graph);
+      expectFit(plan, regions);
       const revived = await reviveAll(options, regions, owned);
       const weights = await loadWeightsFor(options, regions, revived);
       owned.push(weights);
@@ -119,9 +123,11 @@ export class Session implements Disposable {
   /** A copy of an output or a state, row-major bytes in its dtype. */
   read(name: string): Uint8Array {
     const { value, type } = this.#port(name, ["output", "state"]);
-    const { root, offset } = this.#regions.storage.get(value)!;
+    const { root, offset, strides } = this.#regions.storage.get(value)!;
     const size = dtypeBytes(type.dtype);
-    return this.#buffers.get(root)!.read(offset * size, sizeOf(type.shape) * size);
+    const buffer = this.#buffers.get(root)!;
+    if (isContiguous(type.shape, strides)) return buffer.read(offset * size, sizeOf(type.shape) * size);
+    return gathered(buffer.read(0, buffer.bytes), type.shape, { offset, strides }, size);
   }
 
   /** The type of an input, output or state. */
@@ -145,6 +151,16 @@ export class Session implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** The elements of a window, of `size` bytes each, row-major and dense. */
+function gathered(bytes: Uint8Array, shape: Shape, { offset, strides }: Window, size: number): Uint8Array {
+  const out = new Uint8Array(sizeOf(shape) * size);
+  for (let i = 0; i < sizeOf(shape); i++) {
+    const from = (offset + offsetOf(coordinateOf(i, shape), strides)) * size;
+    out.set(bytes.subarray(from, from + size), i * size);
+  }
+  return out;
 }
 
 /** Rebuilds the kernels of all steps, a few at a time. */
@@ -232,13 +248,21 @@ async function loadWeightsFor(
 const isLoaded = (graph: Graph, root: ValueId): boolean =>
   ["weight", "constant"].includes(graph.sources.get(root)?.kind ?? "");
 
-/** Buffers of inputs, states and the storage of outputs: what outlives the arena. */
+/** A plan that does not fit its graph would read and write memory that is not its own. */
+function expectFit(plan: Plan, regions: Regions): void {
+  const problems = planProblems(plan, regions);
+  if (problems.length === 0) return;
+  const shown = problems.slice(0, 3).join("; ");
+  throw new TroupeError("plan", `the plan does not fit the graph ${regions.graph.name}: ${shown}`, {
+    advice: "Compile again; the stored plan is of another version of the model or of troupe.",
+    details: { problems },
+  });
+}
+
+/** Buffers of inputs, states and the storage of results: what outlives the arena. Weights are elsewhere. */
 function allocateRoots(graph: Graph, regions: Regions, device: Device): Map<ValueId, Buffer> {
-  const roots = new Set<ValueId>();
-  for (const [id, source] of graph.sources) if (source.kind === "input" || source.kind === "state") roots.add(id);
-  for (const { value } of graph.outputs) roots.add(regions.storage.get(value)!.root);
   const buffers = new Map<ValueId, Buffer>();
-  for (const root of roots) {
+  for (const root of boundRoots(regions)) {
     if (isLoaded(graph, root)) continue;
     const buffer = device.allocate(rootBytes(graph, root));
     buffer.fill(0);

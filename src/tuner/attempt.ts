@@ -1,5 +1,6 @@
 // One region in the worker: providers are asked, what they offer is revived, built, checked, and the right ones timed.
 import { messageOf } from "../core/error.js";
+import { hashOf } from "../core/hash.js";
 import type { ProductEngine } from "../check/dense/product.js";
 import type { Device, Program } from "../device/device.js";
 import type { Region } from "../graph/region.js";
@@ -33,7 +34,7 @@ interface Built {
 
 export async function attempt(region: Region, request: TryRequest, tools: AttemptTools): Promise<void> {
   const candidates = ask(region, request, tools);
-  if (candidates.length === 0) return;
+  if (candidates.length === 0 || request.askOnly) return tools.journal.mark("idle", -1);
   const built = await build(region, candidates, request, tools);
   try {
     let right = built;
@@ -72,9 +73,13 @@ function ask(region: Region, request: TryRequest, { providers, journal, send }: 
 function revived(provider: Provider, region: Region, candidate: Candidate): Candidate {
   const { id, params } = candidate;
   const again = provider.revive(region, JSON.parse(JSON.stringify({ provider: provider.name, id, params })));
-  if (!isCannot(again)) return again;
-  const build = (): Promise<Kernel> => Promise.reject(new Error(`it cannot be revived: ${again.cannot}`));
-  return { ...candidate, build };
+  const why = isCannot(again)
+    ? `it cannot be revived: ${again.cannot}`
+    : hashOf(factsOf(again)) === hashOf(factsOf(candidate))
+      ? undefined
+      : "it is revived as something else than was offered";
+  if (why === undefined && !isCannot(again)) return again;
+  return { ...candidate, build: () => Promise.reject(new Error(why)) };
 }
 
 async function build(
@@ -131,7 +136,7 @@ async function checkAll(
   { device, engine, journal, send }: AttemptTools,
 ): Promise<readonly Built[]> {
   journal.mark("reference", -1);
-  let memory = new RegionMemory(region, request.seed, fill);
+  let memory = new RegionMemory(region, request.seed, fill, request.data);
   let expected = expectationOf(region, memory.values, request.seed, engine);
   if (!expected.finite && fill === "normal") {
     memory.dispose();

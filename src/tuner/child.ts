@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { TroupeError } from "../core/error.js";
 import { readMark, type Mark, type Phase } from "./journal.js";
-import type { GraphRequest, OpenRequest, Reply, TryRequest } from "./messages.js";
+import type { GraphRequest, OpenRequest, PatternsRequest, Reply, TryRequest } from "./messages.js";
 
 export interface Limits {
   /** A candidate may be silent this long while it is checked or timed. */
@@ -70,6 +70,10 @@ export class TunerChild {
     this.#process.send(request);
   }
 
+  patterns(request: PatternsRequest): Promise<Extract<Reply, { kind: "patterns" }> | Gone> {
+    return this.#exchange(request, (reply) => (reply.kind === "patterns" ? reply : undefined));
+  }
+
   /** Undefined when all is done. */
   try(request: TryRequest, onReply: (reply: Reply) => void): Promise<Gone | undefined> {
     return this.#exchange<Gone | undefined | "done">(request, (reply) => {
@@ -93,7 +97,7 @@ export class TunerChild {
 
   /** Sends and hands replies to `accept` until it returns something, the worker fails, or is gone. */
   #exchange<T>(
-    request: OpenRequest | TryRequest,
+    request: OpenRequest | TryRequest | PatternsRequest,
     accept: (reply: Reply) => T | undefined,
   ): Promise<Exclude<T, undefined> | Gone> {
     return new Promise((resolve, reject) => {

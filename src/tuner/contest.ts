@@ -1,4 +1,5 @@
 // All candidates of one region through a worker that may die of them: who offered what, each one's verdict, the times.
+import type { ValueId } from "../graph/node.js";
 import type { Region } from "../graph/region.js";
 import type { Fill } from "../check/region-inputs.js";
 import type { Effort } from "../provider/provider.js";
@@ -14,6 +15,10 @@ export interface ContestOptions {
   readonly effort: Effort;
   readonly seed: number;
   readonly fills: readonly Fill[];
+  /** Wants no more than the list of candidates. */
+  readonly askOnly?: boolean;
+  /** Values of inputs, by value id, instead of random ones. */
+  readonly data?: ReadonlyMap<ValueId, Float64Array>;
   readonly timing?: TryRequest["timing"];
   /** Candidates judged before, by key. */
   readonly judged?: ReadonlyMap<string, Verdict>;
@@ -45,6 +50,8 @@ export async function contest(
       oneByOne,
       fills: options.fills,
       seed: options.seed,
+      ...(options.data && { data: options.data }),
+      ...(options.askOnly && { askOnly: true }),
       ...(options.timing && { timing: options.timing }),
     }, board); // prettier-ignore
     if (!gone) return board.result();

@@ -1,6 +1,6 @@
 // What the tuner and its worker process say to each other.
 import type { Target } from "../device/device.js";
-import type { Json, NodeId } from "../graph/node.js";
+import type { Json, NodeId, ValueId } from "../graph/node.js";
 import type { Fill } from "../check/region-inputs.js";
 import type { ProviderSpec } from "../provider/open.js";
 import type { Effort } from "../provider/provider.js";
@@ -32,16 +32,26 @@ export interface TryRequest {
   readonly skip: readonly string[];
   /** Names of providers that did not survive being asked. */
   readonly mute: readonly string[];
+  /** Wants no more than the list of candidates. */
+  readonly askOnly?: boolean;
   /** Builds one candidate after the other, so that a crash has one culprit. */
   readonly oneByOne: boolean;
   /** Kinds of inputs to check on, one after the other. */
   readonly fills: readonly Fill[];
+  /** Values of inputs, by value id, instead of random ones. */
+  readonly data?: ReadonlyMap<ValueId, Float64Array>;
   readonly seed: number;
   /** Absent: only checked. */
   readonly timing?: { readonly candidateMs: number; readonly finalMs: number; readonly rotationBytes: number };
 }
 
-export type Request = OpenRequest | GraphRequest | TryRequest;
+/** Asks the providers which regions of a graph they would like as one. */
+export interface PatternsRequest {
+  readonly kind: "patterns";
+  readonly graph: string;
+}
+
+export type Request = OpenRequest | GraphRequest | TryRequest | PatternsRequest;
 
 export type Reply =
   | {
@@ -60,6 +70,7 @@ export type Reply =
   | { readonly kind: "passed"; readonly key: string; readonly reason: string }
   /** Run times of accepted candidates, in microseconds. */
   | { readonly kind: "timed"; readonly samples: readonly { readonly key: string; readonly us: readonly number[] }[] }
+  | { readonly kind: "patterns"; readonly sets: readonly (readonly NodeId[])[] }
   | { readonly kind: "done" }
   /** The request itself failed: a bug, not a candidate's fault. */
   | { readonly kind: "failed"; readonly message: string };

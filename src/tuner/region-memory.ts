@@ -3,6 +3,7 @@
 import { denseStrides, sizeOf, contiguous } from "../core/shape.js";
 import { dtypeBytes } from "../core/dtype.js";
 import type { Address } from "../device/device.js";
+import type { ValueId } from "../graph/node.js";
 import type { RefTensor } from "../graph/op.js";
 import type { Operand, Region } from "../graph/region.js";
 import { spanBytes, type HostWindow } from "../check/host-tensor.js";
@@ -31,9 +32,12 @@ export class RegionMemory implements Disposable {
   readonly #blocks = new Map<string, GuardedMemory>();
   readonly #originals = new Map<GuardedMemory, Buffer>();
 
-  constructor(region: Region, seed: number, fill: Fill) {
+  /** @param given values of inputs instead of random ones */
+  constructor(region: Region, seed: number, fill: Fill, given?: ReadonlyMap<ValueId, Float64Array>) {
     this.region = region;
-    const data = sampleInputs(region, seed, fill);
+    const data = sampleInputs(region, seed, fill).map(
+      (drawn, index) => given?.get(region.inputs[index]!.value) ?? drawn,
+    );
     const values = new Map<number, RefTensor>();
     this.#data = data.map((numbers, index) => {
       const operand = region.inputs[index]!;

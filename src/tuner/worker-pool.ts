@@ -3,7 +3,7 @@
 import { rmSync } from "node:fs";
 import { hashOf } from "../core/hash.js";
 import type { Target } from "../device/device.js";
-import { graphData, type Graph } from "../graph/node.js";
+import { graphData, type Graph, type NodeId } from "../graph/node.js";
 import type { Region } from "../graph/region.js";
 import type { ProviderSpec } from "../provider/open.js";
 import { TunerChild, type Gone, type Limits } from "./child.js";
@@ -62,6 +62,17 @@ export class Worker implements AsyncDisposable {
   /** Name of the provider with this number among those opened. */
   providerAt(index: number): string {
     return Object.keys(this.#opened?.versions ?? {})[index] ?? "unknown";
+  }
+
+  /** Node sets that the providers want as one; none where the process did not survive the question. */
+  async patterns(graph: Graph): Promise<readonly (readonly NodeId[])[]> {
+    if (!(await this.open()) || !this.#child) return [];
+    const { key, data } = this.#graph(graph);
+    this.#child.sendGraph({ kind: "graph", key, data });
+    const answer = await this.#child.patterns({ kind: "patterns", graph: key });
+    if (answer.kind === "patterns") return answer.sets;
+    this.#child = undefined;
+    return [];
   }
 
   /** Tries a region; what becomes known goes to the board. */

@@ -46,6 +46,16 @@ async function answer(request: Request): Promise<void> {
       await attempt(region, request, { ...tools, providers: opened.providers, send });
       return send({ kind: "done" });
     }
+    case "patterns": {
+      const regions = graphs.get(request.graph)!;
+      const { opened, journal } = session!;
+      const sets = opened.providers.flatMap((provider, index) => {
+        journal.mark("asking", index);
+        return [...provider.patterns(regions)].map((ids) => [...ids]);
+      });
+      journal.mark("idle", -1);
+      return send({ kind: "patterns", sets });
+    }
     default:
       return request satisfies never;
   }

@@ -57,6 +57,11 @@ export const transpose: Op<{ order: readonly number[] }> = {
     order.forEach((d, i) => (strides[d] = output.strides[i]!));
     return { offset: output.offset, strides };
   },
+  shows: ({ order }, _inputs, box) => {
+    const whole: (readonly [number, number])[] = [];
+    order.forEach((d, i) => (whole[d] = box[i]!));
+    return [whole];
+  },
   ...free,
 };
 
@@ -81,6 +86,11 @@ export const slice: Op<{ axis: number; start: number; length: number }> = {
     offset: input.offset + start * input.strides[axis]!,
     strides: input.strides,
   }),
+  around: ({ axis, start }, _input, output) => ({
+    offset: output.offset - start * output.strides[axis]!,
+    strides: output.strides,
+  }),
+  shows: ({ axis, start }, _inputs, box) => [box.map(([a, b], d) => (d === axis ? [a + start, b + start] : [a, b]))],
   ...free,
 };
 
@@ -118,6 +128,15 @@ export const concat: Op<{ axis: number }> = {
       start += own;
     }
     return [out];
+  },
+  shows: ({ axis }, inputs, box) => {
+    let start = 0;
+    return inputs.map((input) => {
+      const length = input.shape[axis]!;
+      const [from, to] = [Math.max(0, box[axis]![0] - start), Math.min(length, box[axis]![1] - start)];
+      start += length;
+      return from < to ? box.map((range, d) => (d === axis ? [from, to] : range)) : undefined;
+    });
   },
   joins: ({ axis }, inputs, input, output) => ({
     offset: output.offset + output.strides[axis]! * inputs.slice(0, input).reduce((sum, x) => sum + x.shape[axis]!, 0),

@@ -9,6 +9,7 @@ import { TroupeError } from "../../core/error.js";
 import type { NodeId, Params } from "../../graph/node.js";
 import type { Region, Regions } from "../../graph/region.js";
 import { chainPatterns } from "../native/chain.js";
+import { emptyOperand } from "../empty.js";
 import {
   isCannot, type Binding, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider, type ProviderFactory,
 } from "../provider.js"; // prettier-ignore
@@ -36,6 +37,8 @@ class BlasProvider implements Provider {
   }
 
   candidates(region: Region, effort: Effort): readonly Candidate[] | Cannot {
+    const empty = emptyOperand(region);
+    if (empty) return empty;
     const free = region.nodes[0]?.op === "conv2d" && !region.inputs[0]!.fixed && !region.outputs[0]!.fixed;
     const layouts = free ? ["given", "nhwc"] : ["given"];
     const all = this.libraries.flatMap(({ name }) =>

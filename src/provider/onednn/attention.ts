@@ -1,7 +1,7 @@
 // Attention as two batched products with a softmax between them; the scores lie in the workspace, in f32. Grouped key
 // heads repeat as a dim of 1; a causal mask is an added constant.
 import { dtypeBytes } from "../../core/dtype.js";
-import { contiguous, sizeOf } from "../../core/shape.js";
+import { contiguous, isContiguous, sizeOf } from "../../core/shape.js";
 import { NativeMemory } from "../../device/native/memory.js";
 import { NativeScope } from "../../device/native/scope.js";
 import type { Params } from "../../graph/node.js";
@@ -35,10 +35,26 @@ export function makeAttention(dnn: OneDnn, region: Region, params: Params): Form
   const scores = dense([B, G, H / G, Q, L], "f32");
   const postOps: PostOp[] = [];
   const extra: (readonly [number, Place])[] = [];
+  const stages: Stage[] = [];
+  const temporaryBytes: number[] = [bytesOf(scores)];
   if (bias) {
-    const view = { shape: [1, G, H / G, Q, L], strides: [0, bias.strides[0]! * (H / G), ...bias.strides] };
-    extra.push([postOpArg(postOps.length), { input: at[3]! }]);
-    postOps.push({ kind: "binary", function: "add", with: tensorOf(bias, tidy(reduced(view))) });
+    const table = dense([1, G, H / G, Q, L], bias.dtype as Tensor["dtype"]);
+    let place: Place = { input: at[3]! };
+    if (!isContiguous(bias.shape, bias.strides)) {
+      const straight = keep(dnn.reorder(tensorOf(bias, tidy(bias)), dense(bias.shape, table.dtype)));
+      if (isCannot(straight)) return refuse(straight);
+      place = { temporary: temporaryBytes.push(bytesOf(table)) - 1 };
+      stages.push({
+        name: "bias",
+        primitive: straight,
+        args: [
+          [ARG.src, { input: at[3]! }],
+          [ARG.dst, place],
+        ],
+      });
+    }
+    extra.push([postOpArg(postOps.length), place]);
+    postOps.push({ kind: "binary", function: "add", with: reducedTensor(table, G === H) });
   }
   if (causal) {
     extra.push([postOpArg(postOps.length), { constant: scope.own(causalMask(Q, L)) }]);
@@ -67,21 +83,29 @@ export function makeAttention(dnn: OneDnn, region: Region, params: Params): Form
     }),
   );
   if (isCannot(second)) return refuse(second);
-  const stages: Stage[] = [
+  stages.push(
     { name: "scores", primitive: first, args: [[ARG.src, { input: at[0]! }], [ARG.weights, { input: at[1]! }], [ARG.dst, { temporary: 0 }], ...extra] },
     { name: "softmax", primitive: soft, args: [[ARG.src, { temporary: 0 }], [ARG.dst, { temporary: 0 }]] },
-  ]; // prettier-ignore
+  ); // prettier-ignore
+  let from: Place = { temporary: 0 };
   if (weights !== scores) {
     const narrow = keep(dnn.reorder(matrix(scores), matrix(weights)));
     if (isCannot(narrow)) return refuse(narrow);
-    stages.push({ name: "narrow", primitive: narrow, args: [[ARG.src, { temporary: 0 }], [ARG.dst, { temporary: 1 }]] }); // prettier-ignore
+    from = { temporary: temporaryBytes.push(bytesOf(weights)) - 1 };
+    stages.push({
+      name: "narrow",
+      primitive: narrow,
+      args: [
+        [ARG.src, { temporary: 0 }],
+        [ARG.dst, from],
+      ],
+    });
   }
-  const from: Place = { temporary: weights === scores ? 0 : 1 };
   stages.push({ name: "values", primitive: second, args: [[ARG.src, from], [ARG.weights, { input: at[2]! }], [ARG.dst, { output: 0 }]] }); // prettier-ignore
   return {
     id: "attention in two products",
     params,
-    temporaryBytes: [bytesOf(scores), ...(weights === scores ? [] : [bytesOf(weights)])],
+    temporaryBytes,
     stages,
     scope,
   };

@@ -1,6 +1,6 @@
 // Pointwise ops on their own: a function of one tensor or an operation of two, with what follows as post-ops; copies
 // and casts as reorders.
-import { isContiguous, sameShape, sizeOf } from "../../core/shape.js";
+import { denseStrides, isContiguous, sameShape, sizeOf } from "../../core/shape.js";
 import type { Params } from "../../graph/node.js";
 import type { Operand, Region } from "../../graph/region.js";
 import { chainOf } from "../native/chain.js";
@@ -32,6 +32,22 @@ function viewsOf(region: Region): { readonly of: (operand: Operand) => Strided; 
 const inPlace = (x: Operand, y: Operand): boolean =>
   x.dtype === y.dtype && sameShape(x.shape, y.shape) && sameShape(x.strides, y.strides);
 
+const CHANNELS_LAST = [0, 2, 3, 1];
+
+/** Images whose layouts are free are taken channels last as well: the elements are the same in any order. */
+export function pointwiseVariants(region: Region): readonly Params[] {
+  const [out] = region.outputs as [Operand];
+  const free = [...region.inputs, out].every((o) => !o.fixed && sameShape(o.shape, out.shape));
+  return out.shape.length === 4 && free ? [{}, { layout: "nhwc" }] : [{}];
+}
+
+const layoutsOf = (region: Region, params: Params): Pick<Form, "inputLayouts" | "outputLayouts"> =>
+  params.layout === "nhwc"
+    ? { inputLayouts: region.inputs.map(() => CHANNELS_LAST), outputLayouts: [CHANNELS_LAST] }
+    : {};
+
+const withLayout = (id: string, params: Params): string => (params.layout ? `${id} ${String(params.layout)}` : id);
+
 /** A function of one tensor; post-ops would leave only the reference implementation. */
 export function makeEltwise(dnn: OneDnn, region: Region, params: Params): Form | Cannot {
   if (region.nodes.length > 1) return { cannot: "oneDNN applies a function alone, without what follows" };
@@ -43,8 +59,9 @@ export function makeEltwise(dnn: OneDnn, region: Region, params: Params): Form |
   const start = copyUnlessAlike(dnn, from, to, 0);
   if (isCannot(start)) return start;
   return {
-    id: "eltwise",
+    id: withLayout("eltwise", params),
     params,
+    ...layoutsOf(region, params),
     aliases: inPlace(x, y) ? [{ output: 0, input: 0 }] : [],
     stages: [
       ...start.stages,
@@ -76,8 +93,9 @@ export function makeBinary(dnn: OneDnn, region: Region, params: Params): Form | 
   });
   if (isCannot(primitive)) return primitive;
   return {
-    id: "binary",
+    id: withLayout("binary", params),
     params,
+    ...layoutsOf(region, params),
     aliases: inPlace(region.inputs[a]!, y) && a !== b ? [{ output: 0, input: a }] : [],
     stages: [
       { name: chain.head.op, primitive, args: [[ARG.src, { input: a }], [ARG.src1, { input: b }], [ARG.dst, { output: 0 }], ...post.args] },
@@ -98,14 +116,23 @@ export function makeReorder(dnn: OneDnn, region: Region, params: Params): Form |
   };
 }
 
+export function upsampleVariants(region: Region): readonly Params[] {
+  return region.inputs[0]!.fixed || region.outputs[0]!.fixed ? [{}] : [{}, { layout: "nhwc" }];
+}
+
 export function makeUpsample(dnn: OneDnn, region: Region, params: Params): Form | Cannot {
   if (region.nodes.length > 1) return { cannot: "oneDNN upsamples alone, without what follows" };
+  const lying = (operand: Operand): Strided =>
+    params.layout === "nhwc"
+      ? { shape: operand.shape, strides: denseStrides(operand.shape, CHANNELS_LAST) }
+      : tidy(operand);
   const [x, y] = [region.inputs[0]!, region.outputs[0]!];
-  const primitive = dnn.upsampleNearest({ src: tensorOf(x, tidy(x)), dst: tensorOf(y, tidy(y)) });
+  const primitive = dnn.upsampleNearest({ src: tensorOf(x, lying(x)), dst: tensorOf(y, lying(y)) });
   if (isCannot(primitive)) return primitive;
   return {
-    id: "resampling",
+    id: withLayout("resampling", params),
     params,
+    ...layoutsOf(region, params),
     stages: [{ name: "upsample", primitive, args: [[ARG.src, { input: 0 }], [ARG.dst, { output: 0 }]] }], // prettier-ignore
   };
 }

@@ -82,6 +82,20 @@ describe("oneDNN provider", { skip }, () => {
           return g.attention(x([1, 5, 2, 16]), x([1, 7, 2, 16]), x([1, 7, 2, 16]), { bias: x([2, 5, 7]) });
         });
         await tryRegion(provider, made);
+        const turned = region(dtype, (g, x) => {
+          const bias = g.transpose(x([5, 7, 2]), [2, 0, 1]);
+          return g.attention(x([1, 5, 2, 16]), x([1, 7, 2, 16]), x([1, 7, 2, 16]), { bias });
+        });
+        await tryRegion(provider, turned);
+      });
+
+      it("functions, sums and upsampling of free images are offered channels last", async () => {
+        const image = (g: Words, x: (shape: readonly number[]) => Value): Value => g.add(x([1, 5, 4, 3]), x([1, 5, 4, 3])); // prettier-ignore
+        assert.deepEqual(await tryRegion(provider, freeRegion(dtype, image)), ["binary", "binary nhwc"]);
+        const silu = freeRegion(dtype, (g, x) => g.silu(x([1, 5, 4, 3])));
+        assert.deepEqual(await tryRegion(provider, silu), ["eltwise", "eltwise nhwc"]);
+        const up = freeRegion(dtype, (g, x) => g.upsampleNearest(x([1, 16, 4, 3]), 2));
+        assert.deepEqual(await tryRegion(provider, up), ["resampling", "resampling nhwc"]);
       });
 
       it("convolutions offer every layout where operands are free, a residual in place too", async () => {

@@ -11,7 +11,14 @@ import { makeAttention } from "./attention.js";
 import { OneDnn } from "./binding.js";
 import { convVariants, makeConv } from "./conv.js";
 import { candidateOf, unsupportedDType, type Maker } from "./form.js";
-import { makeBinary, makeEltwise, makeReorder, makeUpsample } from "./pointwise.js";
+import {
+  makeBinary,
+  makeEltwise,
+  makeReorder,
+  makeUpsample,
+  pointwiseVariants,
+  upsampleVariants,
+} from "./pointwise.js";
 import { binaryOf, eltwiseOf, isLinkable, tooRough } from "./postop.js";
 import { makeProduct, productVariants } from "./product.js";
 import { makeGroupNorm, makeLayerNorm, makeSoftmax } from "./rows.js";
@@ -34,7 +41,7 @@ const FAMILIES: Readonly<Record<string, Family>> = {
   layer_norm: once(makeLayerNorm),
   softmax: once(makeSoftmax),
   attention: once(makeAttention),
-  upsample_nearest: once(makeUpsample),
+  upsample_nearest: { make: makeUpsample, variants: upsampleVariants, takesLinks: false },
   copy: once(makeReorder),
   cast: once(makeReorder),
 };
@@ -42,8 +49,8 @@ const FAMILIES: Readonly<Record<string, Family>> = {
 function familyOf(node: Node): Family | undefined {
   const known = FAMILIES[node.op];
   if (known) return known;
-  if (eltwiseOf(node)) return once(makeEltwise);
-  return binaryOf(node, 0) ? once(makeBinary, true) : undefined;
+  if (eltwiseOf(node)) return { make: makeEltwise, variants: pointwiseVariants, takesLinks: false };
+  return binaryOf(node, 0) ? { make: makeBinary, variants: pointwiseVariants, takesLinks: true } : undefined;
 }
 
 class OneDnnProvider implements Provider {

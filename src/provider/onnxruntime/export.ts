@@ -1,11 +1,12 @@
 // A region as an ONNX model. Weights are external initializers by name; what lies transposed in memory is declared as it
-// lies and turned inside the model; other windows of larger tensors ONNX Runtime cannot read.
+// lies and turned inside the model; windows of larger tensors are copied to and from dense ones.
 import { isContiguous, sizeOf, type Shape } from "../../core/shape.js";
 import type { Operand, Region } from "../../graph/region.js";
 import type { Cannot } from "../provider.js";
 import { Emitter, isOnnxDType } from "./emit.js";
 import { LOWERINGS } from "./lowering.js";
 import { encodeModel, type OnnxDType, type OnnxGraph, type OnnxInitializer, type OnnxValue } from "./onnx.js";
+import { runsOf, type Runs } from "./runs.js";
 
 /** A tensor at the model's border: which operand of the region it is, and its shape as declared. */
 export interface Port {
@@ -13,6 +14,8 @@ export interface Port {
   readonly name: string;
   readonly dtype: OnnxDType;
   readonly shape: Shape;
+  /** Set where the operand is a window, which a dense copy stands for. */
+  readonly runs?: Runs;
 }
 
 export interface Exported {
@@ -33,10 +36,9 @@ export function exportRegion(region: Region, options: Readonly<Record<string, un
   const [inputs, weights]: [Port[], Port[]] = [[], []];
   const initializers: OnnxInitializer[] = [];
   for (const [index, operand] of region.inputs.entries()) {
-    const order = memoryOrder(operand);
-    if (!order)
-      return { cannot: `ONNX Runtime reads dense tensors; ${showOperand(operand)} is a window of a larger one` };
-    const port = declare(emit, operand, order, index);
+    const port = declare(emit, operand, index);
+    if (!port)
+      return { cannot: `ONNX Runtime reads dense tensors; ${showOperand(operand)} lies too scattered to copy` };
     if (operand.kind === "weight") {
       weights.push(port);
       initializers.push({ ...port, data: "external" });
@@ -49,10 +51,12 @@ export function exportRegion(region: Region, options: Readonly<Record<string, un
   }
   const outputs: Port[] = [];
   for (const [index, operand] of region.outputs.entries()) {
-    if (!isContiguous(operand.shape, operand.strides)) {
-      return { cannot: `ONNX Runtime writes dense tensors; ${showOperand(operand)} is a window of a larger one` };
+    const dense = isContiguous(operand.shape, operand.strides);
+    const runs = dense ? undefined : runsOf(operand.shape, operand.strides);
+    if (!dense && !runs) {
+      return { cannot: `ONNX Runtime writes dense tensors; ${showOperand(operand)} lies too scattered to copy` };
     }
-    outputs.push({ index, ...emit.value(operand.value) });
+    outputs.push({ index, ...emit.value(operand.value), ...(runs && { runs }) });
   }
   const plain = ({ name, dtype, shape }: Port): OnnxValue => ({ name, dtype, shape });
   const graph: OnnxGraph = {
@@ -67,9 +71,14 @@ export function exportRegion(region: Region, options: Readonly<Record<string, un
 
 export const encodeExported = ({ graph }: Exported): Uint8Array => encodeModel(graph);
 
-/** Declares an operand as it lies in memory; a transposed one is turned into its own shape first thing. */
-function declare(emit: Emitter, operand: Operand, order: readonly number[], index: number): Port {
+/** Declares an operand as it lies in memory: turned into its own shape first thing if transposed, a copy if a window. */
+function declare(emit: Emitter, operand: Operand, index: number): Port | undefined {
   const { name, dtype, shape } = emit.value(operand.value);
+  const order = memoryOrder(operand);
+  if (!order) {
+    const runs = operand.kind === "weight" ? undefined : runsOf(shape, operand.strides);
+    return runs && { index, name, dtype, shape, runs };
+  }
   if (order.every((dim, d) => dim === d)) return { index, name, dtype, shape };
   const lying = `${name}_lying`;
   emit.transpose(lying, shape.map((_, d) => order.indexOf(d)), name); // prettier-ignore

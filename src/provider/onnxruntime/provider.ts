@@ -3,10 +3,12 @@
 import { dtypeBytes } from "../../core/dtype.js";
 import { TroupeError } from "../../core/error.js";
 import { sizeOf } from "../../core/shape.js";
-import type { Step, Target } from "../../device/device.js";
+import type { Address, Step, Target } from "../../device/device.js";
+import { copyFunction } from "../../device/native/memory.js";
 import { NativeScope } from "../../device/native/scope.js";
 import type { NodeId, Params } from "../../graph/node.js";
 import type { Region, Regions } from "../../graph/region.js";
+import { emptyOperand } from "../empty.js";
 import {
   isCannot, type Binding, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider, type ProviderFactory,
 } from "../provider.js"; // prettier-ignore
@@ -27,6 +29,8 @@ class OnnxRuntimeProvider implements Provider {
   }
 
   candidates(region: Region, effort: Effort): readonly Candidate[] | Cannot {
+    const empty = emptyOperand(region);
+    if (empty) return empty;
     const attends = region.nodes.some(({ op }) => op === "attention");
     const variants: readonly Params[] = attends ? [{ attention: "fused" }, { attention: "products" }] : [{}];
     const all = (effort === "none" ? variants.slice(0, 1) : variants).map((params) => this.#candidate(region, params));
@@ -52,12 +56,31 @@ class OnnxRuntimeProvider implements Provider {
       layouts: { inputs: region.inputs.map(() => undefined), outputs: region.outputs.map(() => undefined) },
       aliases: [],
       packs: [],
-      workspaceBytes: 0,
+      workspaceBytes: copiesOf(exported).workspaceBytes,
       accumulation: "f32",
       capturable: false,
       build: async () => new SessionKernel(this.ort, region, exported),
     };
   }
+}
+
+const ALIGNMENT_BYTES = 64;
+
+const bytesOf = (port: Port): number => sizeOf(port.shape) * dtypeBytes(port.dtype);
+
+/** Where the dense copies of windows lie in the workspace. */
+function copiesOf({ inputs, outputs }: Exported): {
+  readonly workspaceBytes: number;
+  readonly offsets: ReadonlyMap<Port, number>;
+} {
+  const offsets = new Map<Port, number>();
+  let at = 0;
+  for (const port of [...inputs, ...outputs]) {
+    if (!port.runs) continue;
+    offsets.set(port, at);
+    at += Math.ceil(bytesOf(port) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+  }
+  return { workspaceBytes: at, offsets };
 }
 
 class SessionKernel implements Kernel {
@@ -82,22 +105,43 @@ class SessionKernel implements Kernel {
   /** @throws TroupeError "provider" with ONNX Runtime's sentence when it refuses the model. */
   bind(binding: Binding): readonly Step[] {
     const { inputs, weights, outputs } = this.exported;
-    const at = (addresses: readonly bigint[]) => (port: Port): OrtTensor => ({
-      ...port,
-      address: addresses[port.index]!,
-      bytes: sizeOf(port.shape) * dtypeBytes(port.dtype),
-    }); // prettier-ignore
+    const { offsets } = copiesOf(this.exported);
+    const at =
+      (addresses: readonly Address[]) =>
+      (port: Port): OrtTensor => {
+        const copy = offsets.get(port);
+        const address = copy === undefined ? addresses[port.index]! : binding.workspace + BigInt(copy);
+        return { ...port, address, bytes: bytesOf(port) };
+      };
     const session = this.ort.session(this.#model, weights.map(at(binding.inputs)));
     if (isCannot(session)) throw new TroupeError("provider", session.cannot, { details: { step: this.#name } });
     this.#scope.own(session);
-    const words = session.words(this.#scope, inputs.map(at(binding.inputs)), outputs.map(at(binding.outputs)));
+    const [from, to] = [inputs.map(at(binding.inputs)), outputs.map(at(binding.outputs))];
+    const words = session.words(this.#scope, from, to);
     const explain = (status: bigint): string => this.ort.message(BigInt.asUintN(64, status));
-    return [{ kind: "native", name: this.#name, fn: this.ort.runFunction, words, status: "null", explain }];
+    return [
+      ...inputs.flatMap((port, i) => moves(port, binding.inputs[port.index]!, from[i]!.address, "in")),
+      { kind: "native", name: this.#name, fn: this.ort.runFunction, words, status: "null", explain },
+      ...outputs.flatMap((port, i) => moves(port, binding.outputs[port.index]!, to[i]!.address, "out")),
+    ];
   }
 
   dispose(): void {
     this.#scope.dispose();
   }
+}
+
+/** The steps that copy a window into its dense copy, or back. */
+function moves({ runs, dtype }: Port, window: Address, copy: Address, direction: "in" | "out"): readonly Step[] {
+  if (!runs) return [];
+  const fn = copyFunction();
+  const element = dtypeBytes(dtype);
+  const bytes = runs.length * element;
+  return runs.offsets.map((offset, i): Step => {
+    const [there, here] = [window + BigInt(offset * element), copy + BigInt(i * bytes)];
+    const words = direction === "in" ? [here, there, bytes] : [there, here, bytes];
+    return { kind: "native", name: `copy window ${direction}`, fn, words, status: "ignored" };
+  });
 }
 
 export const factory: ProviderFactory = {

@@ -8,6 +8,7 @@ import type { Node } from "../../graph/node.js";
 import { hasTrait } from "../../graph/op.js";
 import { opOf } from "../../graph/ops.js";
 import type { Operand, Region } from "../../graph/region.js";
+import { emptyOperand } from "../empty.js";
 import type { Binding, Candidate, Cannot, Choice, Kernel, Provider, ProviderFactory } from "../provider.js";
 import { isCannot } from "../provider.js";
 
@@ -38,8 +39,8 @@ function offer(region: Region, choice?: Choice): Candidate | Cannot {
   if (choice && choice.id !== ID) return { cannot: `it has no ${choice.id}` };
   const [node, ...others] = region.nodes;
   if (!node || others.length > 0) return { cannot: "it computes one op at a time" };
-  const empty = [...region.inputs, ...region.outputs].find((operand) => operand.shape.includes(0));
-  if (empty) return { cannot: `an operand of shape [${empty.shape.join(", ")}] has no elements` };
+  const empty = emptyOperand(region);
+  if (empty) return empty;
   return {
     provider: NAME,
     id: ID,

@@ -1,0 +1,78 @@
+// Two plans against each other, end to end: loaded side by side, run in turn on the same inputs, compared by value and
+// by the median of paired ratios. What per-region times miss (caches, layouts, thread hand-over) shows here.
+import { rowError } from "../check/row-error.js";
+import { readElement } from "../core/dtype.js";
+import { sizeOf } from "../core/shape.js";
+import { median, pairedSpeedup, type Interval } from "../core/statistics.js";
+import type { Graph } from "../graph/node.js";
+import type { Session } from "../session/session.js";
+
+/** How a plan did against the champion of its component. */
+export interface Standing {
+  readonly label: string;
+  /** Median wall time of one run. */
+  readonly us: number;
+  /** How many times as fast the champion is, in pairs. */
+  readonly champion: Interval;
+  /** Largest row error of its outputs against the champion's. */
+  readonly difference: number;
+}
+
+export interface DuelOptions {
+  /** Time for all runs of both sides. */
+  readonly budgetMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const FEWEST_ROUNDS = 5;
+const MOST_ROUNDS = 50;
+
+/** Runs `champion` and `rival` in turn; both have been given the same inputs. */
+export function duel(
+  graph: Graph,
+  champion: Session,
+  rival: Session,
+  { budgetMs, signal }: DuelOptions,
+): Omit<Standing, "label"> {
+  const warmUp = { mine: champion.time(), theirs: rival.time() }; // first runs touch memory and start threads
+  const difference = largestDifference(graph, champion, rival);
+  if (warmUp.theirs > CLEARLY * champion.time()) return beaten(warmUp.mine, warmUp.theirs, difference);
+  const [mine, theirs]: [number[], number[]] = [[], []];
+  const end = performance.now() + budgetMs;
+  for (let round = 0; round < MOST_ROUNDS; round++) {
+    if (signal?.aborted || (round >= FEWEST_ROUNDS && performance.now() > end)) break;
+    // Who goes first changes, so that neither side always finds the other's data in the cache.
+    const first = round % 2 === 0;
+    if (first) mine.push(champion.time());
+    theirs.push(rival.time());
+    if (!first) mine.push(champion.time());
+  }
+  return { us: median(theirs), champion: pairedSpeedup(mine, theirs), difference };
+}
+
+/** A rival this many times slower in its first run is not worth another. */
+const CLEARLY = 8;
+
+const beaten = (mine: number, theirs: number, difference: number): Omit<Standing, "label"> => ({
+  us: theirs,
+  champion: pairedSpeedup([mine], [theirs]),
+  difference,
+});
+
+/** The largest row error of any output. */
+export function largestDifference(graph: Graph, a: Session, b: Session): number {
+  return Math.max(
+    0,
+    ...graph.outputs.map(({ name }) => {
+      const { shape } = a.type(name);
+      return rowError(numbersOf(a, name), numbersOf(b, name), shape).error;
+    }),
+  );
+}
+
+function numbersOf(session: Session, name: string): Float64Array {
+  const { dtype, shape } = session.type(name);
+  const bytes = session.read(name);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Float64Array.from({ length: sizeOf(shape) }, (_, i) => readElement(view, dtype, i));
+}
