@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { debugLevel } from "../core/debug.js";
 import { EXIT, messageOf, TroupeError } from "../core/error.js";
 import { compileCommand } from "./compile.js";
+import { conformCommand } from "./conform.js";
 import { demoCommand } from "./demo.js";
 import { doctorCommand } from "./doctor.js";
 import { explainCommand } from "./explain.js";
@@ -14,7 +15,7 @@ import { clearLine } from "./ui.js";
 import { verifyCommand } from "./verify.js";
 
 const COMMANDS = [
-  doctorCommand, runCommand, compileCommand, explainCommand, verifyCommand, followCommand, demoCommand,
+  doctorCommand, runCommand, compileCommand, explainCommand, verifyCommand, conformCommand, followCommand, demoCommand,
 ] as const; // prettier-ignore
 
 /** What a command gets besides its arguments. */

@@ -60,7 +60,7 @@ export async function drawTo(ui: Ui, draw: Draw, prompt: string, file: string, o
     ...options,
     onStage: (stage) => {
       if (stage.kind === "encoded") for (const text of stage.warnings) ui.warn(text);
-      if (stage.kind === "stepped") ui.progress("drawing", stage.step, stage.steps + 1, prompt, false);
+      if (stage.kind === "stepped") ui.progress("drawing", stage.step, stage.steps + 1, prompt);
     },
   });
   await image.save(file);

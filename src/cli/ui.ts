@@ -56,22 +56,33 @@ export class Ui {
     else process.stderr.write(`warning: ${text}\n`);
   }
 
-  /** How far a piece of work is; `force` prints a plain line even if one was printed just now. */
-  progress(title: string, done: number, total: number, detail = "", force = done === total): void {
+  /** How far a piece of work is. */
+  progress(title: string, done: number, total: number, detail = ""): void {
     if (this.json) return this.data("progress", { title, done, total, detail });
+    const filled = total > 0 ? Math.round((BAR_CELLS * done) / total) : 0;
+    const bar = `${"█".repeat(filled)}${"░".repeat(BAR_CELLS - filled)}`;
+    this.#line(`${title} ${bar} ${done}/${total} ${detail}`, `${title} ${done}/${total} ${detail}`);
+  }
+
+  /** How far work of unknown length is. */
+  count(title: string, done: number, detail = ""): void {
+    if (this.json) return;
+    this.#line(`${title} ${done} ${detail}`, `${title} ${done} ${detail}`);
+  }
+
+  /** A moving line on a terminal; elsewhere a line now and then. */
+  #line(moving: string, plain: string): void {
     if (this.#quiet) return;
     if (this.#moving) {
-      const filled = total > 0 ? Math.round((BAR_CELLS * done) / total) : 0;
-      const bar = `${"█".repeat(filled)}${"░".repeat(BAR_CELLS - filled)}`;
       const width = process.stderr.columns || 80;
-      process.stderr.write(`\r\u001b[K${`${title} ${bar} ${done}/${total} ${detail}`.slice(0, width - 1)}`);
+      process.stderr.write(`\r\u001b[K${moving.trimEnd().slice(0, width - 1)}`);
       isLineShown = true;
       return;
     }
     const now = Date.now();
-    if (!force && now - this.#lastLine < LINE_EVERY_MS) return;
+    if (now - this.#lastLine < LINE_EVERY_MS) return;
     this.#lastLine = now;
-    process.stderr.write(`${title} ${done}/${total} ${detail}\n`);
+    process.stderr.write(`${plain.trimEnd()}\n`);
   }
 }
 
