@@ -8,7 +8,7 @@ export interface ExplainTextOptions {
 }
 
 export function explainText(explanation: Explanation, { only }: ExplainTextOptions = {}): string {
-  const { component, label, expectedUs, regions, usByProvider } = explanation;
+  const { component, label, expectedUs, regions, usByProvider, sureWins } = explanation;
   const shown = regions.filter(
     ({ ops, names }) =>
       only === undefined || ops.split("+").includes(only) || names.some((name) => name.includes(only)),
@@ -17,7 +17,10 @@ export function explainText(explanation: Explanation, { only }: ExplainTextOptio
   const shares = Object.entries(usByProvider)
     .sort(([, a], [, b]) => b - a)
     .map(([provider, us]) => `${provider} ${expectedUs ? `${Math.round((100 * us) / expectedUs)} %` : ""}`.trim());
-  const head = `${component}: plan "${label}", ${total}; ${shares.join(", ")}`;
+  const sure = Object.entries(sureWins).map(([provider, wins]) => `${provider} ${wins}`);
+  const head = `${component}: plan "${label}", ${total}; ${shares.join(", ")}${
+    sure.length > 0 ? `\nregions won beyond the 95 % interval: ${sure.join(", ")}` : ""
+  }`;
   if (shown.length === 0) return `${head}\nno region computes ${only ?? "anything"}\n`;
   return `${[head, ...shown.map(regionText)].join("\n\n")}\n`;
 }

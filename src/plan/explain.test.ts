@@ -125,6 +125,21 @@ test("a plan is printed with its operands and places", async () => {
   );
 });
 
+test("regions won beyond the interval are counted by provider", async () => {
+  const { plan, regions, recordOf } = await explained();
+  assert.deepEqual(explain(plan, regions, recordOf).sureWins, {});
+  const calm = (signature: string): RegionRecord | undefined => {
+    const record = recordOf(signature);
+    const measurements = record?.measurements.map((m) =>
+      m.us ? { ...m, us: { ...m.us, p20: m.us.p50, p80: m.us.p50 } } : m,
+    );
+    return record && { ...record, measurements: measurements! };
+  };
+  const explanation = explain(plan, regions, calm);
+  assert.deepEqual(explanation.sureWins, { tile: 1 });
+  assert.match(explainText(explanation), /won beyond the 95 % interval: tile 1/);
+});
+
 test("a winner is sure only where the spread and the runs allow it", () => {
   const times = (p50: number, spread: number, runs: number) => ({ p20: p50 - spread, p50, p80: p50 + spread, runs });
   assert.ok(isFasterBeyond95(times(10, 0.1, 50), times(11, 0.1, 50)));

@@ -1,6 +1,7 @@
 // Why a plan is as it is: for every region all candidates that were tried, how the winner compares with its rivals,
 // and who offered nothing for what reason. Plain data; explain-text.ts shows it on a terminal.
 import type { Regions } from "../graph/region.js";
+import { candidateKey } from "../tuner/candidate-key.js";
 import type { Measurement, RegionRecord } from "../tuner/measurement.js";
 import { isFasterBeyond95, type Times } from "./interval.js";
 import { layoutKey } from "./layout.js";
@@ -60,6 +61,8 @@ export interface Explanation {
   readonly regions: readonly ExplainedRegion[];
   /** Microseconds of the expected time by provider. */
   readonly usByProvider: Readonly<Record<string, number>>;
+  /** Distinct regions that a provider wins beyond the 95 % interval against the best other provider. */
+  readonly sureWins: Readonly<Record<string, number>>;
 }
 
 export function explain(
@@ -70,7 +73,7 @@ export function explain(
   const groups = new Map<string, { signature: string; steps: PlanStep[] }>();
   for (const step of plan.steps) {
     const signature = signatureOf(step, regions);
-    const key = `${signature} ${step.choice.provider} ${step.choice.id}`;
+    const key = `${signature} ${candidateKey(step.choice)}`;
     const group = groups.get(key) ?? { signature, steps: [] };
     groups.set(key, group);
     group.steps.push(step);
@@ -87,7 +90,15 @@ export function explain(
     ...(plan.expectedUs === undefined ? {} : { expectedUs: plan.expectedUs }),
     regions: explained.sort((a, b) => (b.us ?? 0) * b.uses - (a.us ?? 0) * a.uses || b.uses - a.uses),
     usByProvider,
+    sureWins: sureWinsOf(explained),
   };
+}
+
+function sureWinsOf(regions: readonly ExplainedRegion[]): Readonly<Record<string, number>> {
+  const wins: Record<string, number> = {};
+  for (const { chosen, bestOtherProvider } of regions)
+    if (bestOtherProvider?.beyond95) wins[chosen.provider] = (wins[chosen.provider] ?? 0) + 1;
+  return wins;
 }
 
 const signatureOf = (step: PlanStep, regions: Regions): string =>
@@ -107,8 +118,8 @@ function explainSteps(
     (step) => (step.kind === "region" ? graph.nodes[step.nodes[0]!]! : graph.values[step.value]!).name,
   );
   const measurements = (record?.measurements ?? []).toSorted(bySpeed);
-  const isChosen = (m: Measurement): boolean =>
-    m.candidate.provider === first.choice.provider && m.candidate.id === first.choice.id;
+  const chosenKey = candidateKey(first.choice);
+  const isChosen = (m: Measurement): boolean => candidateKey(m.candidate) === chosenKey;
   const winner = measurements.find((m) => isChosen(m) && m.us);
   const rivals = measurements.filter((m) => m.us && !isChosen(m));
   const compared = (rival: Measurement | undefined): Comparison | undefined =>

@@ -2,6 +2,7 @@
 // provider wherever it can, one provider for the whole component; and the one that runs before anything is measured.
 import { TroupeError } from "../core/error.js";
 import { isCannot, type Provider } from "../provider/provider.js";
+import { candidateKey } from "../tuner/candidate-key.js";
 import type { CandidateFacts, RegionRecord } from "../tuner/measurement.js";
 import { layoutKey } from "./layout.js";
 import { plainNodes, type Proposal, type Proposals } from "./propose.js";
@@ -25,6 +26,9 @@ function plainOf(record: RegionRecord | undefined): CandidateFacts | undefined {
   return usable[0]?.candidate;
 }
 
+const isSame = (a: CandidateFacts, b: CandidateFacts | undefined): boolean =>
+  b !== undefined && candidateKey(a) === candidateKey(b);
+
 const hasDefaultLayouts = ({ layouts }: Pick<CandidateFacts, "layouts">): boolean =>
   [...layouts.inputs, ...layouts.outputs].every((layout) => layoutKey(layout) === "");
 
@@ -40,7 +44,7 @@ export function selectPlain(proposals: Proposals, options: SelectOptions): Promi
   return select(proposals, {
     ...options,
     admit: (proposal, candidate) =>
-      isSingle(proposal) && candidate === plainOf(options.recordOf(proposal.region.signature)),
+      isSingle(proposal) && isSame(candidate, plainOf(options.recordOf(proposal.region.signature))),
   });
 }
 
@@ -64,7 +68,7 @@ export function selectSingle(proposals: Proposals, provider: string, options: Se
     ...options,
     admit: (proposal, candidate) => {
       if (candidate.provider === provider) return !(proposal.whole && proposal.work.length > 1);
-      return isSingle(proposal) && candidate === plainOf(recordOf(proposal.region.signature));
+      return isSingle(proposal) && isSame(candidate, plainOf(recordOf(proposal.region.signature)));
     },
     // Dearer than any detour by way of the provider, so plain ones stand in only where it cannot.
     handicapUs: (proposal, candidate) =>

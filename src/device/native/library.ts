@@ -2,6 +2,7 @@
 // names the library, never an exception. Functions come with their types; plans need only addresses.
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
+import "./stacks.js";
 import koffi, { type LibraryHandle } from "koffi";
 import { debug, libraryFolders } from "../../core/debug.js";
 import { messageOf } from "../../core/error.js";

@@ -1,4 +1,5 @@
 // Native memory: aligned blocks that JavaScript sees through ArrayBuffers and C through addresses.
+import "./stacks.js";
 import koffi from "koffi";
 import { TroupeError } from "../../core/error.js";
 import { functionAt } from "./library.js";

@@ -9,6 +9,7 @@ import { bindFunctions, fileOf, openLibrary, stringAt } from "./library.js";
 import { NativeMemory } from "./memory.js";
 import { probe } from "./probe.js";
 import { NativeScope } from "./scope.js";
+import { hasAsyncStacks, STACK_BYTES } from "./stacks.js";
 import { wordFunction } from "./words.js";
 
 const libm = openLibrary({ name: "libm", files: ["libm.so.6"], requires: ["cos"], advice: "It is part of glibc." });
@@ -155,6 +156,13 @@ describe("steps", () => {
     const words = [-5n, ...Array.from({ length: 15 }, () => 0n)];
     assert.equal(labs(...words), 5n);
     assert.equal(await labs.async(...words), 5n);
+  });
+});
+
+describe("stacks", () => {
+  it("calls off the JavaScript thread have the room of a main thread", () => {
+    assert.equal(hasAsyncStacks(), true);
+    assert.equal(koffi.config().sync_stack_size, STACK_BYTES);
   });
 });
 

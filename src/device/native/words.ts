@@ -2,6 +2,7 @@
 // a function ignores words beyond its own arguments, so one prototype serves all; floats must go by pointer.
 import koffi, { type KoffiFunc, type TypeObject } from "koffi";
 import { TroupeError } from "../../core/error.js";
+import { hasAsyncStacks } from "./stacks.js";
 
 /** Most words a step may have. */
 export const MAX_WORDS = 16;
@@ -24,7 +25,7 @@ function prototype(words: number): TypeObject {
 export interface WordFunction {
   /** Calls and returns rax, as a signed 64-bit integer. Blocks JavaScript. */
   (...words: readonly bigint[]): bigint;
-  /** The same on a thread of libuv's pool. */
+  /** The same on a thread of libuv's pool; on this one where stacks there are too small. */
   readonly async: (...words: readonly bigint[]) => Promise<bigint>;
 }
 
@@ -36,6 +37,7 @@ export function wordFunction(address: bigint, count: number): WordFunction {
   const sync = (...words: readonly bigint[]): bigint => BigInt(call(...checkWords(words, count)));
   const async = (...words: readonly bigint[]): Promise<bigint> =>
     new Promise((resolve, reject) => {
+      if (!hasAsyncStacks()) return resolve(sync(...words));
       call.async(...checkWords(words, count), (error: unknown, result: number | bigint) =>
         error ? reject(error as Error) : resolve(BigInt(result)),
       );

@@ -8,7 +8,7 @@ import type { Params } from "../../graph/node.js";
 import type { Operand, Region } from "../../graph/region.js";
 import { tidy, type Strided } from "../native/strided.js";
 import { isCannot, type Cannot } from "../provider.js";
-import type { OneDnn, PostOp, Primitive, Tensor } from "./binding.js";
+import type { OneDnn, PostOp, Tensor } from "./binding.js";
 import { ARG, postOpArg } from "./constants.js";
 import { tensorOf, type Form, type Place, type Stage } from "./form.js";
 
@@ -21,17 +21,6 @@ export function makeAttention(dnn: OneDnn, region: Region, params: Params): Form
   const [L, G] = [k.shape[1]!, k.shape[2]!];
   const { scale, causal } = node.params as { scale: number; causal: boolean };
   const scope = new NativeScope();
-  const made: Primitive[] = [];
-  const keep = <T extends Primitive | Cannot>(primitive: T): T => {
-    if (!isCannot(primitive)) made.push(primitive);
-    return primitive;
-  };
-  const refuse = (answer: Cannot): Cannot => {
-    for (const primitive of made) primitive[Symbol.dispose]();
-    scope.dispose();
-    return answer;
-  };
-
   const scores = dense([B, G, H / G, Q, L], "f32");
   const postOps: PostOp[] = [];
   const extra: (readonly [number, Place])[] = [];
@@ -41,8 +30,8 @@ export function makeAttention(dnn: OneDnn, region: Region, params: Params): Form
     const table = dense([1, G, H / G, Q, L], bias.dtype as Tensor["dtype"]);
     let place: Place = { input: at[3]! };
     if (!isContiguous(bias.shape, bias.strides)) {
-      const straight = keep(dnn.reorder(tensorOf(bias, tidy(bias)), dense(bias.shape, table.dtype)));
-      if (isCannot(straight)) return refuse(straight);
+      const straight = dnn.reorder(tensorOf(bias, tidy(bias)), dense(bias.shape, table.dtype));
+      if (isCannot(straight)) return straight;
       place = { temporary: temporaryBytes.push(bytesOf(table)) - 1 };
       stages.push({
         name: "bias",
@@ -62,46 +51,30 @@ export function makeAttention(dnn: OneDnn, region: Region, params: Params): Form
   }
   const single = G === H;
   const heads = (operand: Operand, order: "rows" | "columns"): Tensor => headView(operand, G, order, single);
-  const first = keep(
-    dnn.matmul({
-      src: heads(q, "rows"),
-      weights: heads(k, "columns"),
-      dst: reducedTensor(scores, single),
-      scale,
-      postOps,
-    }),
-  );
-  if (isCannot(first)) return refuse(first);
+  const first = dnn.matmul({
+    src: heads(q, "rows"),
+    weights: heads(k, "columns"),
+    dst: reducedTensor(scores, single),
+    scale,
+    postOps,
+  });
+  if (isCannot(first)) return first;
   const weights = q.dtype === "f32" ? scores : dense(scores.dims, q.dtype as Tensor["dtype"]);
-  const soft = keep(dnn.softmax({ src: matrix(scores), dst: matrix(scores), axis: 1 }));
-  if (isCannot(soft)) return refuse(soft);
-  const second = keep(
-    dnn.matmul({
-      src: reducedTensor(weights, single),
-      weights: heads(v, "rows"),
-      dst: heads(region.outputs[0]!, "rows"),
-    }),
-  );
-  if (isCannot(second)) return refuse(second);
+  const soft = dnn.softmax({ src: matrix(scores), dst: matrix(weights), axis: 1 });
+  if (isCannot(soft)) return soft;
+  const second = dnn.matmul({
+    src: reducedTensor(weights, single),
+    weights: heads(v, "rows"),
+    dst: heads(region.outputs[0]!, "rows"),
+  });
+  if (isCannot(second)) return second;
+  const sums: Place = { temporary: 0 };
+  const shares: Place = weights === scores ? sums : { temporary: temporaryBytes.push(bytesOf(weights)) - 1 };
   stages.push(
-    { name: "scores", primitive: first, args: [[ARG.src, { input: at[0]! }], [ARG.weights, { input: at[1]! }], [ARG.dst, { temporary: 0 }], ...extra] },
-    { name: "softmax", primitive: soft, args: [[ARG.src, { temporary: 0 }], [ARG.dst, { temporary: 0 }]] },
+    { name: "scores", primitive: first, args: [[ARG.src, { input: at[0]! }], [ARG.weights, { input: at[1]! }], [ARG.dst, sums], ...extra] },
+    { name: "softmax", primitive: soft, args: [[ARG.src, sums], [ARG.dst, shares]] },
+    { name: "values", primitive: second, args: [[ARG.src, shares], [ARG.weights, { input: at[2]! }], [ARG.dst, { output: 0 }]] },
   ); // prettier-ignore
-  let from: Place = { temporary: 0 };
-  if (weights !== scores) {
-    const narrow = keep(dnn.reorder(matrix(scores), matrix(weights)));
-    if (isCannot(narrow)) return refuse(narrow);
-    from = { temporary: temporaryBytes.push(bytesOf(weights)) - 1 };
-    stages.push({
-      name: "narrow",
-      primitive: narrow,
-      args: [
-        [ARG.src, { temporary: 0 }],
-        [ARG.dst, from],
-      ],
-    });
-  }
-  stages.push({ name: "values", primitive: second, args: [[ARG.src, from], [ARG.weights, { input: at[2]! }], [ARG.dst, { output: 0 }]] }); // prettier-ignore
   return {
     id: "attention in two products",
     params,

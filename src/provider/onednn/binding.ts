@@ -59,6 +59,8 @@ interface Made {
 
 export class OneDnn implements Disposable {
   readonly #scope = new NativeScope();
+  /** Primitives made within `attempt`. */
+  #made: Primitive[] | undefined;
   readonly #engine: bigint;
   readonly #stream: bigint;
 
@@ -94,6 +96,19 @@ export class OneDnn implements Disposable {
 
   [Symbol.dispose](): void {
     this.#scope.dispose();
+  }
+
+  /** What `make` makes; when it gives up, the primitives that it had made by then are destroyed. */
+  attempt<T extends object>(make: () => T | Cannot): T | Cannot {
+    const made: Primitive[] = [];
+    this.#made = made;
+    try {
+      const answer = make();
+      if (isCannot(answer)) for (const primitive of made) primitive[Symbol.dispose]();
+      return answer;
+    } finally {
+      this.#made = undefined;
+    }
   }
 
   /** dst[…, m, n] = src[…, m, k] · weights[…, k, n] (+ bias[…, 1, n]), then the post-ops. */
@@ -328,7 +343,7 @@ export class OneDnn implements Disposable {
       scope.defer(() => call.dnnl_primitive_destroy(created.get()));
       return (primitive = created.get());
     };
-    return {
+    const result: Primitive = {
       implementation,
       scratchpadBytes,
       packed: (which) => {
@@ -340,6 +355,8 @@ export class OneDnn implements Disposable {
       words: (where, memories) => this.#words(where, name, create(), chosen, memories),
       [Symbol.dispose]: () => scope.dispose(),
     };
+    this.#made?.push(result);
+    return result;
   }
 
   #words(

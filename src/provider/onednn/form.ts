@@ -93,7 +93,7 @@ export function disposeForm(form: Form): void {
 
 /** The candidate of a form; the form is disposed of and made again by `build`. */
 export function candidateOf(dnn: OneDnn, region: Region, maker: Maker, params: Params): Candidate | Cannot {
-  const form = maker(dnn, region, params);
+  const form = dnn.attempt(() => maker(dnn, region, params));
   if (isCannot(form)) return form;
   const slow = form.stages.find((stage) => stage.primitive.implementation.startsWith("ref"));
   const packs: Pack[] = (form.packings ?? []).map(({ input, recipe, bytes }) => ({ input, recipe, bytes }));
@@ -114,7 +114,7 @@ export function candidateOf(dnn: OneDnn, region: Region, maker: Maker, params: P
     accumulation: "f32",
     capturable: false,
     build: async () => {
-      const made = maker(dnn, region, params);
+      const made = dnn.attempt(() => maker(dnn, region, params));
       if (isCannot(made)) throw new TroupeError("provider", made.cannot);
       for (const { primitive } of made.stages) primitive.create();
       return new FormKernel(dnn, region, made);

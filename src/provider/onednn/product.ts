@@ -1,14 +1,15 @@
 // Linear layers and matrix products: weights packed as the primitive likes them or read as they lie; pointwise ops that
 // follow become post-ops, a final residual either a sum in place or an operand.
-import { sizeOf } from "../../core/shape.js";
+import { dtypeBytes } from "../../core/dtype.js";
+import { contiguous, isContiguous, sizeOf } from "../../core/shape.js";
 import type { Params } from "../../graph/node.js";
 import type { Operand, Region } from "../../graph/region.js";
 import { chainOf, type Chain } from "../native/chain.js";
 import { asBroadcastMatrix, asMatrix, padded, permuted, tidy, type Strided } from "../native/strided.js";
 import { isCannot, type Cannot } from "../provider.js";
-import type { OneDnn } from "./binding.js";
+import type { OneDnn, Tensor } from "./binding.js";
 import { ARG } from "./constants.js";
-import { packWeights, tensorOf, type Form, type Place } from "./form.js";
+import { packWeights, tensorOf, type Form, type Place, type Stage } from "./form.js";
 import { endsInSum, postOpsOf, type Spread } from "./postop.js";
 
 /** The operands of the product as views whose last two dims are the matrices'. */
@@ -25,7 +26,11 @@ export function productVariants(region: Region): readonly Params[] {
   const packable = isPackable(region.inputs[chain.operands[1]!]!);
   const weights = packable ? ["packed", "plain"] : ["plain"];
   const residuals = endsInSum(region, chain.links) ? ["sum", "operand"] : ["operand"];
-  return weights.flatMap((w) => residuals.map((residual) => ({ weights: w, residual })));
+  const plain = weights.flatMap((w) => residuals.map((residual) => ({ weights: w, residual })));
+  const out = asMatrix(region.outputs[0]!);
+  const strided = out && !isContiguous(out.shape, out.strides);
+  // The faster code writes dense results only; a copy into the window may cost less than the slower code.
+  return strided ? [...plain, { weights: weights[0]!, residual: "operand", copied: true }] : plain;
 }
 
 const isPackable = ({ kind, shape, strides }: Operand): boolean =>
@@ -52,25 +57,39 @@ function formOf(dnn: OneDnn, region: Region, chain: Chain, views: Views, params:
   const packed = params.weights === "packed";
   const weights = tensorOf(w, views.weights);
   const bias = b && biasView(b, views.dst.shape.length);
+  const out = tensorOf(region.outputs[0]!, views.dst);
+  const copied = params.copied === true;
+  const dst = copied ? { ...out, strides: contiguous(out.dims) } : out;
   const primitive = dnn.matmul({
     src: tensorOf(x, views.src),
     weights: packed ? { ...weights, strides: "any" } : weights,
     ...(b && bias ? { bias: tensorOf(b, bias) } : {}),
-    dst: tensorOf(region.outputs[0]!, views.dst),
+    dst,
     postOps: post.list,
   });
   if (isCannot(primitive)) return primitive;
+  const target: Place = copied ? { temporary: 0 } : { output: 0 };
+  const copy = copied ? copyOut(dnn, dst, out) : [];
+  if (isCannot(copy)) return copy;
   const args: (readonly [number, Place])[] = [
-    [ARG.src, { input: xAt }], [ARG.weights, { input: wAt }], [ARG.dst, { output: 0 }], ...post.args,
+    [ARG.src, { input: xAt }], [ARG.weights, { input: wAt }], [ARG.dst, target], ...post.args,
   ]; // prettier-ignore
   if (bAt !== undefined) args.push([ARG.bias, { input: bAt }]);
   return {
-    id: `matmul ${packed ? "packed" : "plain"}${sum ? " sum" : ""}`,
+    id: `matmul ${packed ? "packed" : "plain"}${sum ? " sum" : ""}${copied ? " copied" : ""}`,
     params,
     packings: packed ? [packWeights(wAt, weights, primitive)] : [],
     ...(post.startsAs === undefined ? {} : { startsAs: post.startsAs, aliases: [{ output: 0, input: post.startsAs }] }),
-    stages: [{ name: chain.head.op, primitive, args }],
+    temporaryBytes: copied ? [sizeOf(dst.dims) * dtypeBytes(region.outputs[0]!.dtype)] : [],
+    stages: [{ name: chain.head.op, primitive, args }, ...copy],
   };
+}
+
+/** The stage that brings a dense temporary into the result's window. */
+function copyOut(dnn: OneDnn, from: Tensor, to: Tensor): readonly Stage[] | Cannot {
+  const primitive = dnn.reorder(from, to);
+  if (isCannot(primitive)) return primitive;
+  return [{ name: "copy", primitive, args: [[ARG.src, { temporary: 0 }], [ARG.dst, { output: 0 }]] }]; // prettier-ignore
 }
 
 /** All leading dims as one, else each for itself with the weights repeated. */

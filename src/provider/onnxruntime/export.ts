@@ -39,7 +39,9 @@ export function exportRegion(region: Region, options: Readonly<Record<string, un
     const port = declare(emit, operand, index);
     if (!port)
       return { cannot: `ONNX Runtime reads dense tensors; ${showOperand(operand)} lies too scattered to copy` };
-    if (operand.kind === "weight") {
+    const data = port.runs ? undefined : constantOf(region, operand, port);
+    if (data) initializers.push(data);
+    else if (operand.kind === "weight") {
       weights.push(port);
       initializers.push({ ...port, data: "external" });
     } else inputs.push(port);
@@ -70,6 +72,14 @@ export function exportRegion(region: Region, options: Readonly<Record<string, un
 }
 
 export const encodeExported = ({ graph }: Exported): Uint8Array => encodeModel(graph);
+
+/** A constant of the graph itself, which a model may hold and fold. */
+function constantOf({ graph }: Region, { value }: Operand, { name, dtype, shape }: Port): OnnxInitializer | undefined {
+  const source = graph.sources.get(value);
+  if (source?.kind !== "constant" || (dtype !== "f32" && dtype !== "i32")) return undefined;
+  const numbers = dtype === "f32" ? Float32Array.from(source.data) : Int32Array.from(source.data);
+  return { name, dtype, shape, data: new Uint8Array(numbers.buffer) };
+}
 
 /** Declares an operand as it lies in memory: turned into its own shape first thing if transposed, a copy if a window. */
 function declare(emit: Emitter, operand: Operand, index: number): Port | undefined {

@@ -67,6 +67,7 @@ describe("ONNX Runtime provider", { skip }, () => {
       const h = x([1, 8, 6, 5]);
       return g.add(h, g.conv2d(g.silu(g.groupNorm(h, w([8]), w([8]), 4, 1e-6)), w([8, 8, 3, 3]), w([8]), { padding: 1 }));
     },
+    "constants of the graph": (g, x) => g.mul(g.add(x([2, 3]), g.constant([1, 2, 3], "f32", [3])), g.constant([2], "f32", [1, 1])),
     "a feed-forward pair": (g, x, w) => g.linear(g.geluTanh(g.linear(x([1, 7, 8]), w([32, 8]), w([32]))), w([8, 32]), w([8])),
     "attention with grouped heads, mask and bias": (g, x) =>
       g.attention(x([1, 5, 4, 8]), x([1, 7, 2, 8]), x([1, 7, 2, 8]), { causal: true, bias: x([4, 5, 7]) }),
