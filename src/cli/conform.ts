@@ -24,7 +24,12 @@ export const conformCommand = ({ signal, exit }: CommandContext): Command =>
     .description("check every provider's kernels against the reference on this machine")
     .option("--provider <name>", "only this one", oneOf(...PROVIDERS.map(({ name }) => name)))
     .option("--dtype <dtype>", "auto, f32 or bf16; auto checks both", oneOf("auto", "f32", "bf16"), "auto")
-    .option("--effort <effort>", "candidates a region: none (one), quick, full (all)", oneOf("none", "quick", "full"), "quick") // prettier-ignore
+    .option(
+      "--effort <effort>",
+      "candidates a region: none (one), quick, full (all)",
+      oneOf("none", "quick", "full"),
+      "quick",
+    ) // prettier-ignore
     .option("--threads <count>", "CPU threads", whole(1))
     .option("--json", "print JSON lines")
     .option("--quiet", "print results only")
@@ -65,7 +70,7 @@ function reportTable(reports: readonly ConformanceReport[]): string {
   const rows = reports.map(({ provider, version, reason, passed, failed, cannot, lines }) => {
     if (version === undefined) return [provider, "", "", "", "", `not available: ${reason}`];
     const errors = lines.flatMap(({ outcome, error }) => (outcome === "passed" && error !== undefined ? [error] : []));
-    const worst = errors.reduce((a, b) => Math.max(a, b), 0).toExponential(1);
+    const worst = errors.length > 0 ? Math.max(...errors).toExponential(1) : "";
     return [provider, String(passed), String(failed), String(cannot), worst, failed > 0 ? "FAILED" : "ok"];
   });
   return table([["provider", "passed", "failed", "cannot", "worst error", "verdict"], ...rows]);

@@ -41,7 +41,8 @@ export const followCommand = ({ signal, exit }: CommandContext): Command =>
       const { prompts, objects, rightObjects, rightGrounds } = await promptFollowing(
         flags,
         async (text, seed) => (await draw(text, { seed, signal })).pixels,
-        (sofar) => ui.progress(dtype, sofar.prompts, flags.prompts, `${sofar.rightObjects} of ${sofar.objects} objects`),
+        (sofar) =>
+          ui.progress(dtype, sofar.prompts, flags.prompts, `${sofar.rightObjects} of ${sofar.objects} objects`),
       );
       const right = rightObjects / objects;
       const seconds = (performance.now() - start) / 1e3;

@@ -58,7 +58,8 @@ function programOf(context: CommandContext): Command {
     .version(version);
   for (const make of COMMANDS) program.addCommand(make(context));
   // Usage errors are reported like all others.
-  for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ outputError: () => {} });
+  for (const command of [program, ...program.commands])
+    command.exitOverride().configureOutput({ outputError: () => {} });
   return program;
 }
 

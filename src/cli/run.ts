@@ -37,7 +37,7 @@ export const runCommand = ({ signal }: CommandContext): Command =>
     if (flags.prompt.some((prompt) => prompt.trim() === ""))
       throw new TroupeError("usage", "the prompt is empty", { advice: "Say what to draw." });
     await checkOutput(flags.output);
-    const noise = flags.latents === undefined ? undefined : await readNoise(flags.latents);
+    const noise = flags.latents === undefined ? undefined : await readNoise(flags.latents, flags.prompt.length);
     await using draw = await textToImage(folder, {
       ...libraryOptions(flags, ui, signal),
       ...(flags.steps !== undefined && { steps: flags.steps }),
@@ -47,7 +47,7 @@ export const runCommand = ({ signal }: CommandContext): Command =>
       await drawTo(ui, draw, prompt, file, {
         seed: flags.seed + index,
         ...(flags.guidance !== undefined && { guidance: flags.guidance }),
-        ...(noise && { latents: noise(index) }),
+        ...(noise && { latents: noise[index]! }),
         signal,
       });
     }
@@ -88,21 +88,19 @@ async function checkOutput(file: string): Promise<void> {
   }
 }
 
-/** The noise of image `index` out of a file. */
-async function readNoise(path: string): Promise<(index: number) => Float32Array> {
+/** The noise of the first `count` pictures in a file. */
+async function readNoise(path: string, count: number): Promise<readonly Float32Array[]> {
   const store = await SafetensorsFile.open(path);
   try {
     const { shape } = store.get("noise");
-    const all = await readNumbers(store, "noise");
     const [batch = 1] = shape.length === 3 ? shape : [1];
+    if (count > batch)
+      throw new TroupeError("usage", `${path} holds noise for ${batch} pictures; there are ${count} prompts`, {
+        advice: "Give as many prompts as the file has noise for.",
+      });
+    const all = await readNumbers(store, "noise");
     const size = all.length / batch;
-    return (index) => {
-      if (index >= batch)
-        throw new TroupeError("usage", `${path} holds noise for ${batch} pictures; there are more prompts`, {
-          advice: "Give as many prompts as the file has noise for.",
-        });
-      return all.slice(index * size, (index + 1) * size);
-    };
+    return Array.from({ length: count }, (_, i) => all.slice(i * size, (i + 1) * size));
   } finally {
     await store.close();
   }

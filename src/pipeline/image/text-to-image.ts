@@ -87,6 +87,7 @@ const GUIDANCE = 3.5;
  * Throws TroupeError: "io" | "model" | "weights" for the folder, "memory", "plan", "cancelled".
  */
 export async function textToImage(folder: string, options: TextToImageOptions = {}): Promise<Draw> {
+  throwIfCancelled(options.signal);
   const model = await openImageModel(folder);
   let machine: Machine | undefined;
   try {
@@ -109,6 +110,7 @@ class Artist {
   #last: ImageEngine | undefined;
   /** Draws wait for each other: an engine's buffers belong to one run at a time. */
   #turn: Promise<unknown> = Promise.resolve();
+  #disposed = false;
 
   constructor(model: ImageModel, machine: Machine, options: TextToImageOptions) {
     this.#model = model;
@@ -157,6 +159,7 @@ class Artist {
 
   draw(prompt: string, options: DrawOptions): Promise<Image> {
     return this.#inTurn(async () => {
+      throwIfCancelled(options.signal);
       if (prompt.trim() === "") throw new TroupeError("usage", "the prompt is empty", { advice: "Say what to draw." });
       const engine = await this.ready(this.shape(options), {
         ...this.#options,
@@ -171,13 +174,17 @@ class Artist {
   }
 
   asFunction(): Draw {
-    const dispose = (): Promise<void> =>
-      this.#inTurn(async () => {
+    const dispose = async (): Promise<void> => {
+      if (this.#disposed) return;
+      const last = this.#inTurn(async () => {
         for (const engine of this.#engines.values()) engine.dispose();
         this.#engines.clear();
         this.#machine[Symbol.dispose]();
         await this.#model.close();
       });
+      this.#disposed = true; // what is asked for from now on is refused, what was asked for before is done
+      await last;
+    };
     return Object.defineProperties((prompt: string, options: DrawOptions = {}) => this.draw(prompt, options), {
       tune: {
         value: (options: TuneOptions = {}) =>
@@ -193,8 +200,18 @@ class Artist {
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#disposed)
+      return Promise.reject(
+        new TroupeError("usage", "it has been disposed", {
+          advice: "Call textToImage again; dispose when all is drawn.",
+        }),
+      );
     const result = this.#turn.then(work);
     this.#turn = result.catch(() => {});
     return result;
   }
+}
+
+function throwIfCancelled(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new TroupeError("cancelled", "it was cancelled before it began", { cause: signal.reason });
 }
