@@ -35,11 +35,11 @@ export function winnersTable(compiled: readonly CompiledComponent[]): string {
 }
 
 function standingsTable({ component, standings }: CompiledComponent): string {
-  const rows = standings.map(({ label, us, champion }) => [
+  const rows = standings.map(({ label, us, champion, difference }) => [
     label,
     `${(us / 1e3).toFixed(2)} ms`,
     champion.median.toFixed(3),
-    `${champion.low.toFixed(3)} … ${champion.high.toFixed(3)}`,
+    difference === undefined ? "not run: expected" : `${champion.low.toFixed(3)} … ${champion.high.toFixed(3)}`,
   ]);
   return `\n${component.name}, end to end\n${table([["rival", "median", "champion is × as fast", "95 % interval"], ...rows])}`;
 }

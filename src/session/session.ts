@@ -10,7 +10,7 @@ import type { Window } from "../graph/op.js";
 import { Regions, type Region } from "../graph/region.js";
 import { rootBytes } from "../graph/storage.js";
 import { boundRoots } from "../plan/buffers.js";
-import { conversionGraph } from "../plan/conversion.js";
+import { conversionRegion } from "../plan/conversion.js";
 import type { Plan, PlanStep } from "../plan/plan.js";
 import { planProblems } from "../plan/verify.js";
 import { isCannot, type Kernel, type Layout, type Provider } from "../provider/provider.js";
@@ -211,11 +211,8 @@ async function reviveAll(
   return revived;
 }
 
-function regionOf(step: PlanStep, graph: Graph, regions: Regions): Region {
-  if (step.kind === "region") return regions.region(step.nodes);
-  const conversion = new Regions(conversionGraph(graph.values[step.value]!, step.from, step.to));
-  return conversion.region(conversion.work.map((node) => node.id));
-}
+const regionOf = (step: PlanStep, graph: Graph, regions: Regions): Region =>
+  step.kind === "region" ? regions.region(step.nodes) : conversionRegion(graph.values[step.value]!, step.from, step.to);
 
 const packKey = (provider: string, recipe: string): string => `${provider}:${recipe}`;
 

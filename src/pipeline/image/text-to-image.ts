@@ -92,6 +92,7 @@ export async function textToImage(folder: string, options: TextToImageOptions = 
   let machine: Machine | undefined;
   try {
     machine = await openMachine({ threads: options.threads, specs: options.providers });
+    for (const text of machine.notes) options.onEvent?.({ kind: "note", text });
     const artist = new Artist(model, machine, options);
     await artist.ready(artist.shape({}), options, options.again);
     return artist.asFunction();
