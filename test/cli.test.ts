@@ -44,9 +44,10 @@ interface Mistake {
   readonly says: RegExp;
 }
 
+/** A later -o wins. */
 const run =
   (...args: readonly string[]) =>
-  (): readonly string[] => ["run", MODEL, ...PROMPT, ...args];
+  (): readonly string[] => ["run", MODEL, ...PROMPT, "-o", join(folder, "never.png"), ...args];
 
 const MISTAKES: readonly Mistake[] = [
   { what: "no command", args: () => [], status: 2, says: /Usage: troupe/ },
