@@ -1,21 +1,13 @@
-// Where the values of a plan lie once it is loaded, its steps bound to those places, and the way home of states.
+// Where the values of a plan lie: in the arena, among the weights, or in buffers that outlive a run.
 import { dtypeBytes } from "../core/dtype.js";
 import { invariant } from "../core/error.js";
-import type { Address, Buffer, Step } from "../device/device.js";
-import { copyFunction } from "../device/native/memory.js";
+import type { Address, Buffer } from "../device/device.js";
 import type { Graph, ValueId } from "../graph/node.js";
 import type { Regions } from "../graph/region.js";
-import { rootBytes } from "../graph/storage.js";
-import type { Plan, PlanStep } from "../plan/plan.js";
-import type { Kernel, Layout } from "../provider/provider.js";
-import type { LoadedWeights } from "./weights.js";
-
-/** Names a packed form: equal ones are shared. */
-export const packKey = (provider: string, recipe: string): string => `${provider}:${recipe}`;
-
-/** Whether a root's memory is that of the weights. */
-export const isLoaded = (graph: Graph, root: ValueId): boolean =>
-  ["weight", "constant"].includes(graph.sources.get(root)?.kind ?? "");
+import { layoutKey } from "../plan/layout.js";
+import type { Plan } from "../plan/plan.js";
+import type { Layout } from "../provider/provider.js";
+import { isLoaded, type LoadedWeights } from "./weights.js";
 
 /** Where a value lies in a layout. */
 export class Addresses {
@@ -62,36 +54,4 @@ export class Addresses {
   }
 }
 
-const placeKey = (root: ValueId, layout: Layout): string => `${root}:${layout?.join("") ?? ""}`;
-
-/** The native or host steps of one step of a plan. */
-export function bindStep(step: PlanStep, kernel: Kernel, where: Addresses, workspace: Address): readonly Step[] {
-  if (step.kind === "convert")
-    return kernel.bind({
-      inputs: [where.of(step.value, step.from)],
-      outputs: [where.of(step.value, step.to)],
-      workspace,
-    });
-  const packs = new Map(step.packs.map((pack) => [pack.input, packKey(step.choice.provider, pack.recipe)]));
-  return kernel.bind({
-    inputs: step.inputs.map(({ value, layout }, index) => {
-      const key = packs.get(index);
-      return key === undefined ? where.of(value, layout) : where.packed(value, key);
-    }),
-    outputs: step.outputs.map(({ value, layout }) => where.of(value, layout)),
-    workspace,
-  });
-}
-
-/** Copies of states whose last version lies elsewhere than the first: they must be home when the run ends. */
-export function homeward(graph: Graph, regions: Regions, where: Addresses): readonly Step[] {
-  return graph.states
-    .filter(({ from, to }) => regions.storage.get(to)!.root !== from)
-    .map(({ name, from, to }) => ({
-      kind: "native" as const,
-      name: `keep ${name}`,
-      fn: copyFunction(),
-      words: [where.of(from, undefined), where.of(to, undefined), BigInt(rootBytes(graph, from))],
-      status: "ignored" as const,
-    }));
-}
+const placeKey = (root: ValueId, layout: Layout): string => `${root}:${layoutKey(layout)}`;

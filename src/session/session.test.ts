@@ -10,7 +10,7 @@ import { Words } from "../graph/words.js";
 import { assemble } from "../plan/assemble.js";
 import { propose } from "../plan/propose.js";
 import { selectFirst } from "../plan/rivals.js";
-import { isCannot, type Provider } from "../provider/provider.js";
+import { isCannot, type Candidate, type Provider } from "../provider/provider.js";
 import { factory } from "../provider/reference/provider.js";
 import { memoryStore, tensorOf } from "../weights/memory.js";
 import { Session } from "./session.js";
@@ -21,11 +21,11 @@ const reference = opened as Provider;
 assert.ok(!isCannot(opened));
 const device = openCpu(target);
 
-/** Loaded with the reference for every op. */
-function load(graph: Graph, weights = memoryStore({})): Promise<Session> {
+/** Loaded with the reference for every op, unless another provider goes by its name. */
+function load(graph: Graph, weights = memoryStore({}), provider = reference): Promise<Session> {
   const selection = selectFirst(propose(new Regions(graph), [reference]), [reference]);
   const plan = assemble(selection, { target, versions: { reference: reference.version }, label: "first" });
-  return Session.load({ graph, plan, providers: new Map([["reference", reference]]), device, weights });
+  return Session.load({ graph, plan, providers: new Map([["reference", provider]]), device, weights });
 }
 
 const floats = (...data: number[]): Uint8Array => new Uint8Array(Float32Array.from(data).buffer);
@@ -115,4 +115,19 @@ test("a cancelled run says so, and the session runs again", async () => {
   session.write("x", floats(1, 1, 1, 1));
   await session.run();
   assert.deepEqual(numbers(session.read("y")), [2, 2, 2, 2]);
+});
+
+test("a candidate that comes back from a plan with other needs is refused before it writes anywhere", async () => {
+  const changed = (changes: Partial<Candidate>): Provider => ({
+    ...reference,
+    revive: (region, choice) => ({ ...(reference.revive(region, choice) as Candidate), ...changes }),
+  });
+  const refused = async (changes: Partial<Candidate>, why: RegExp): Promise<void> => {
+    await assert.rejects(load(doubling(), memoryStore({}), changed(changes)), (error: Error) =>
+      why.test(error.message),
+    );
+  };
+  await refused({ workspaceBytes: 64 }, /float64 came back changed: it needs 64 bytes of workspace, the plan has 0/);
+  await refused({ packs: [{ input: 0, recipe: "panel", bytes: 4 }] }, /it packs its weights in another way/);
+  await refused({ layouts: { inputs: [[1, 0]], outputs: [undefined] } }, /it has other layouts/);
 });

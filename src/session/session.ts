@@ -3,19 +3,20 @@
 import { dtypeBytes } from "../core/dtype.js";
 import { TroupeError } from "../core/error.js";
 import { coordinateOf, isContiguous, offsetOf, sizeOf, type Shape } from "../core/shape.js";
-import type { Buffer, Device, Program, RunOptions, StepTiming } from "../device/device.js";
+import type { Address, Buffer, Device, Program, RunOptions, Step, StepTiming } from "../device/device.js";
+import { copyFunction } from "../device/native/memory.js";
 import type { Graph, TensorType, ValueId } from "../graph/node.js";
 import type { Window } from "../graph/op.js";
-import { Regions, type Region } from "../graph/region.js";
+import { Regions } from "../graph/region.js";
 import { rootBytes } from "../graph/storage.js";
 import { boundRoots } from "../plan/buffers.js";
-import { conversionRegion } from "../plan/conversion.js";
-import type { Plan, PlanStep } from "../plan/plan.js";
+import type { Plan } from "../plan/plan.js";
 import { planProblems } from "../plan/verify.js";
-import { isCannot, type Kernel, type Provider } from "../provider/provider.js";
+import type { Provider } from "../provider/provider.js";
 import type { WeightStore } from "../weights/store.js";
-import { Addresses, bindStep, homeward, isLoaded, packKey } from "./addresses.js";
-import { loadWeights, type LoadedWeights, type PackRequest } from "./weights.js";
+import { Addresses } from "./addresses.js";
+import { reviveAll, type Revived } from "./revive.js";
+import { isLoaded, loadWeights, type LoadedWeights, type PackRequest } from "./weights.js";
 
 export interface LoadOptions {
   /** The graph the plan was made for, after the passes. */
@@ -27,15 +28,6 @@ export interface LoadOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (built: number, total: number) => void;
 }
-
-/** A step of the plan with its kernel. */
-interface Revived {
-  readonly step: PlanStep;
-  readonly region: Region;
-  readonly kernel: Kernel;
-}
-
-const BUILDS_AT_ONCE = 4;
 
 export class Session implements Disposable {
   readonly plan: Plan;
@@ -82,7 +74,7 @@ export class Session implements Disposable {
       owned.push(...buffers.values(), arena, workspace);
       const where = new Addresses(graph, regions, plan, buffers, arena, weights);
       const steps = [
-        ...revived.flatMap(({ step, kernel }) => bindStep(step, kernel, where, workspace.address)),
+        ...revived.flatMap((item) => bindStep(item, where, workspace.address)),
         ...homeward(graph, regions, where),
       ];
       const program = device.program(steps);
@@ -192,56 +184,18 @@ function gathered(bytes: Uint8Array, shape: Shape, { offset, strides }: Window, 
   return out;
 }
 
-/** Rebuilds the kernels of all steps, a few at a time. */
-async function reviveAll(
-  { graph, plan, providers, signal, onProgress }: LoadOptions,
-  regions: Regions,
-  owned: { dispose(): void }[],
-): Promise<readonly Revived[]> {
-  const shared = new Map<string, Promise<Kernel>>(); // the same work with the same choice is built once
-  let built = 0;
-  const queue = plan.steps.map((step, index) => ({ step, index }));
-  const revived = Array.from<Revived>({ length: plan.steps.length });
-  const build = async (step: PlanStep): Promise<Revived> => {
-    const region = regionOf(step, graph, regions);
-    const provider = providers.get(step.choice.provider);
-    if (!provider)
-      throw new TroupeError(
-        "plan",
-        `the plan of ${graph.name} needs provider ${step.choice.provider}, which is not here`,
-        {
-          advice: "Compile again on this machine, or install what `troupe doctor` names.",
-        },
-      );
-    const candidate = provider.revive(region, step.choice);
-    if (isCannot(candidate))
-      throw new TroupeError("plan", `${step.choice.provider} cannot revive ${step.choice.id}: ${candidate.cannot}`, {
-        advice: "Compile again on this machine.",
-      });
-    const key = JSON.stringify([region.signature, step.choice]);
-    let kernel = shared.get(key);
-    if (!kernel) {
-      kernel = candidate.build(signal).then((made) => {
-        owned.push(made);
-        return made;
-      });
-      shared.set(key, kernel);
-    }
-    return { step, region, kernel: await kernel };
-  };
-  const worker = async (): Promise<void> => {
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      revived[next.index] = await build(next.step);
-      onProgress?.(++built, plan.steps.length);
-    }
-  };
-  const results = await Promise.allSettled(Array.from({ length: BUILDS_AT_ONCE }, worker));
-  for (const result of results) if (result.status === "rejected") throw result.reason;
-  return revived;
-}
+const packKey = (provider: string, recipe: string): string => `${provider}:${recipe}`;
 
-const regionOf = (step: PlanStep, graph: Graph, regions: Regions): Region =>
-  step.kind === "region" ? regions.region(step.nodes) : conversionRegion(graph.values[step.value]!, step.from, step.to);
+/** A plan that does not fit its graph would read and write memory that is not its own. */
+function expectFit(plan: Plan, regions: Regions): void {
+  const problems = planProblems(plan, regions);
+  if (problems.length === 0) return;
+  const shown = problems.slice(0, 3).join("; ");
+  throw new TroupeError("plan", `the plan does not fit the graph ${regions.graph.name}: ${shown}`, {
+    advice: "Compile again; the stored plan is of another version of the model or of troupe.",
+    details: { problems },
+  });
+}
 
 async function loadWeightsFor(
   { graph, weights, device, signal }: LoadOptions,
@@ -269,17 +223,6 @@ async function loadWeightsFor(
   return loadWeights(graph, weights, device, raw, packs, signal);
 }
 
-/** A plan that does not fit its graph would read and write memory that is not its own. */
-function expectFit(plan: Plan, regions: Regions): void {
-  const problems = planProblems(plan, regions);
-  if (problems.length === 0) return;
-  const shown = problems.slice(0, 3).join("; ");
-  throw new TroupeError("plan", `the plan does not fit the graph ${regions.graph.name}: ${shown}`, {
-    advice: "Compile again; the stored plan is of another version of the model or of troupe.",
-    details: { problems },
-  });
-}
-
 /** Buffers of inputs, states and the storage of results: what outlives the arena. Weights are elsewhere. */
 function allocateRoots(graph: Graph, regions: Regions, device: Device): Map<ValueId, Buffer> {
   const buffers = new Map<ValueId, Buffer>();
@@ -290,4 +233,35 @@ function allocateRoots(graph: Graph, regions: Regions, device: Device): Map<Valu
     buffers.set(root, buffer);
   }
   return buffers;
+}
+
+function bindStep({ step, kernel }: Revived, where: Addresses, workspace: Address): readonly Step[] {
+  if (step.kind === "convert")
+    return kernel.bind({
+      inputs: [where.of(step.value, step.from)],
+      outputs: [where.of(step.value, step.to)],
+      workspace,
+    });
+  const packs = new Map(step.packs.map((pack) => [pack.input, packKey(step.choice.provider, pack.recipe)]));
+  return kernel.bind({
+    inputs: step.inputs.map(({ value, layout }, index) => {
+      const key = packs.get(index);
+      return key === undefined ? where.of(value, layout) : where.packed(value, key);
+    }),
+    outputs: step.outputs.map(({ value, layout }) => where.of(value, layout)),
+    workspace,
+  });
+}
+
+/** Copies of states whose last version lies elsewhere than the first: they must be home when the run ends. */
+function homeward(graph: Graph, regions: Regions, where: Addresses): readonly Step[] {
+  return graph.states
+    .filter(({ from, to }) => regions.storage.get(to)!.root !== from)
+    .map(({ name, from, to }) => ({
+      kind: "native" as const,
+      name: `keep ${name}`,
+      fn: copyFunction(),
+      words: [where.of(from, undefined), where.of(to, undefined), BigInt(rootBytes(graph, from))],
+      status: "ignored" as const,
+    }));
 }
