@@ -9,14 +9,12 @@ import { whyNoCuda } from "../../device/cuda/driver.js";
 import { LoadedKernel, type DeviceTensor } from "../../device/cuda/launch.js";
 import { CudaStream } from "../../device/cuda/stream.js";
 import { isCannot } from "../../lower/cuda/form.js";
-import { matchCanonical } from "../../lower/cuda/match.js";
 import type { AttentionSchedule, MatmulSchedule } from "../../lower/cuda/schedule.js";
 import { input, interpret, kernel, output, trace, type AnyKernel, type TileTensor } from "../../tile/index.js";
 import { attention } from "../../tile/suite/attention.js";
 import { random } from "../../tile/suite/harness.js";
 import { linear } from "../../tile/suite/matmul.js";
-import { renderAttention } from "./attention.js";
-import { renderMatmul } from "./matmul.js";
+import { renderCuda } from "./canonical.js";
 
 const why =
   whyNoCuda() ?? (new CudaDevice().facts.capability === 90 ? undefined : "the device is not of capability 9.0");
@@ -24,7 +22,7 @@ const matmulSchedule = (change: Partial<MatmulSchedule> = {}): MatmulSchedule =>
   kind: "matmul", blockM: 128, blockN: 128, stages: 3, consumers: 2, cluster: 1, groupM: 4, ...change,
 }); // prettier-ignore
 const attentionSchedule = (change: Partial<AttentionSchedule> = {}): AttentionSchedule => ({
-  kind: "attention", consumers: 2, blockKeys: 64, stages: 2, pingPong: true, ...change,
+  kind: "attention", consumers: 2, blockKeys: 64, stages: 2, pingPong: true, splitTail: true, ...change,
 }); // prettier-ignore
 
 /** Largest relative error of a row (last dim) between the device's and the interpreter's output. */
@@ -36,15 +34,8 @@ function rowError(
   strides: Readonly<Record<string, readonly number[]>> = {},
 ): number {
   const program = trace(text);
-  const form = matchCanonical(program);
-  assert.ok(!isCannot(form), JSON.stringify(form));
-  const depth = shapes["q"]?.at(-1) ?? 0;
-  const made =
-    form.kind === "matmul" && schedule.kind === "matmul"
-      ? renderMatmul(form, schedule)
-      : form.kind === "attention" && schedule.kind === "attention"
-        ? renderAttention(form, schedule, { depth, valueDepth: depth })
-        : assert.fail("the schedule is for another loop");
+  const made = renderCuda(program, schedule, { D: shapes["q"]?.at(-1) ?? 0 });
+  assert.ok(!isCannot(made), JSON.stringify(made));
   const tensors: Record<string, TileTensor> = Object.fromEntries(
     program.params.map(({ name, dtype }, i) => [name, random(dtype, shapes[name]!, 11 + i)]),
   );
@@ -147,7 +138,13 @@ for (const causal of [false, true])
       () => {
         const text = attention("bf16", { scale: 0.125, causal });
         const shapes = { q: [2, queries, 64], k: [2, keys, 64], v: [2, keys, 64], o: [2, queries, 64] };
-        for (const change of [{}, { pingPong: false }, { consumers: 1, pingPong: false }, { blockKeys: 48 }] as const)
+        for (const change of [
+          {},
+          { pingPong: false },
+          { splitTail: false },
+          { consumers: 1, pingPong: false, splitTail: false },
+          { blockKeys: 48 },
+        ] as const)
           assert.ok(rowError(text, shapes, { Q: 64, L: 64 }, attentionSchedule(change)) < 1e-2, JSON.stringify(change));
       },
     );
