@@ -16,8 +16,8 @@ const projectionFlops = (engine: ProductEngine): number => (engine === scalarEng
 export interface Expectation {
   /** The error of output `output`, dense row-major. */
   error(output: number, data: Float64Array): RowError;
-  /** Largest error of the region computed op by op with plain rounding; 0 for a single op. */
-  readonly plainError: number;
+  /** Largest error of the region computed op by op with plain rounding; absent for very large regions. */
+  readonly plainError: number | undefined;
   /** Whether the reference has only finite numbers. */
   readonly finite: boolean;
 }
