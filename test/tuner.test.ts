@@ -74,7 +74,19 @@ describe("the tuner among misbehaving providers", () => {
     }
   });
 
-  it("measures nothing again that is recorded, and only voids what a new version made", async () => {
+  it("ends a candidate that takes too much memory", async () => {
+    const memoryBytes = 700 * 2 ** 20;
+    const specs = [fixture("hog"), reference];
+    const [region] = regionsOf();
+    const result = await tune([region!], target, { specs, records: false, memoryBytes });
+    const [record] = result.records;
+    const hog = verdictOf(record!, "hog");
+    assert.equal(hog?.kind, "crashed");
+    assert.match(hog && "reason" in hog ? hog.reason : "", /while checking it took \d+ MiB of memory; 700 MiB are/);
+    assert.equal(verdictOf(record!, "reference")?.kind, "accepted");
+  });
+
+  it("measures nothing again that is recorded", async () => {
     const specs = [fixture("wrong"), reference];
     const store = new RecordStore(target, folder);
     const before = Date.now();
@@ -86,6 +98,23 @@ describe("the tuner among misbehaving providers", () => {
         record.measurements.map(({ candidate }) => candidate.provider),
         ["wrong", "reference"],
       );
+  });
+
+  it("voids what another version of a provider made, and only that", async () => {
+    const [region] = regionsOf();
+    const store = new RecordStore(target, folder);
+    const known = store.get(region!.signature, target.threads)!;
+    store.add({ ...known, versions: { ...known.versions, reference: "0" } });
+    const before = Date.now();
+    const specs = [fixture("hang"), reference];
+    const { records } = await tune([region!], target, { specs, records: store, hangMs: 20_000 });
+    assert.ok(Date.now() - before < 15_000, "the hanging candidate is not tried again");
+    assert.equal(verdictOf(records[0]!, "hang")?.kind, "hung");
+    const measured = records[0]!.measurements.find(({ candidate }) => candidate.provider === "reference");
+    assert.equal(measured?.verdict.kind, "accepted");
+    assert.equal(new RecordStore(target, folder).get(region!.signature, 1)?.versions["reference"], "1");
+    const earlier = known.measurements.find(({ candidate }) => candidate.provider === "reference");
+    assert.notDeepEqual(measured?.us, earlier?.us);
   });
 });
 

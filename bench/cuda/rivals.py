@@ -46,6 +46,7 @@ def attention(h, s, d, backend, causal):
 def linear(m, n, k, kind):
     def make():
         a, w, bias, gate, x = random(m, k), random(n, k), random(n), random(n), random(m, n)
+        if kind == "plain": return lambda: F.linear(a, w, bias)
         if kind == "gelu": return lambda: F.gelu(F.linear(a, w, bias), approximate="tanh")
         return lambda: torch.addcmul(x, F.linear(a, w, bias), gate)
     return make
@@ -55,6 +56,10 @@ report("torch.matmul 4096", 2 * 4096**3, matmul(4096, 4096, 4096))
 if "quick" not in sys.argv:
     report("torch.matmul 8192", 2 * 8192**3, matmul(8192, 8192, 8192))
     report("torch linear+gate+residual 4352x3072x3072", 2 * 4352 * 3072 * 3072, linear(4352, 3072, 3072, "gate"))
+    report("torch linear+gate+residual 4352x3072x12288", 2 * 4352 * 3072 * 12288, linear(4352, 3072, 12288, "gate"))
+    report("torch linear alone 4352x3072x3072", 2 * 4352 * 3072 * 3072, linear(4352, 3072, 3072, "plain"))
+    report("torch linear alone 4352x3072x12288", 2 * 4352 * 3072 * 12288, linear(4352, 3072, 12288, "plain"))
+    report("torch linear alone 4352x12288x3072", 2 * 4352 * 12288 * 3072, linear(4352, 12288, 3072, "plain"))
     report("torch linear+gelu 4352x12288x3072", 2 * 4352 * 12288 * 3072, linear(4352, 12288, 3072, "gelu"))
 flops = 4 * 24 * 4352 * 4352 * 128
 report("sdpa cudnn 24x4352x128", flops, attention(24, 4352, 128, SDPBackend.CUDNN_ATTENTION, False))

@@ -15,6 +15,8 @@ export interface Result {
   readonly registers: number;
   readonly localBytes: number;
   readonly blocks: number;
+  /** Whether the last of the timed launches gave the first one's bits. */
+  readonly repeatable: boolean;
   readonly error: ErrorReport;
 }
 
@@ -100,9 +102,11 @@ export function runOne(variant: Variant, kernel: CudaKernel, cubin: Uint8Array):
   }
   times.sort((x, y) => x - y);
   const us = times[times.length >> 1]!;
+  const again = sets[0]![output]!.download(new Uint16Array(count(output)));
+  const repeatable = Buffer.from(out.buffer).equals(Buffer.from(again.buffer));
   const result: Result = {
     id: variant.id, us, usSpread: [times[0]!, times.at(-1)!], tflops: flops / us / 1e6,
-    registers: loaded.fn.registers, localBytes: loaded.fn.localBytes, blocks: launches[0]!.shape.blocks, error,
+    registers: loaded.fn.registers, localBytes: loaded.fn.localBytes, blocks: launches[0]!.shape.blocks, repeatable, error,
   }; // prettier-ignore
   for (const buffers of sets) for (const buffer of Object.values(buffers)) buffer[Symbol.dispose]();
   return result;

@@ -1,14 +1,6 @@
 // The spike's candidates: the project's tile texts under several schedules and shapes.
-import { isCannot } from "../../src/lower/cuda/form.js";
-import { matchCanonical } from "../../src/lower/cuda/match.js";
-import {
-  checkAttention,
-  checkMatmul,
-  type AttentionSchedule,
-  type MatmulSchedule,
-} from "../../src/lower/cuda/schedule.js";
-import { renderAttention } from "../../src/render/cuda/attention.js";
-import { renderMatmul } from "../../src/render/cuda/matmul.js";
+import type { AttentionSchedule, MatmulSchedule } from "../../src/lower/cuda/schedule.js";
+import { renderCuda } from "../../src/render/cuda/canonical.js";
 import type { CudaKernel } from "../../src/device/cuda/kernel.js";
 import type { Cannot } from "../../src/lower/cuda/form.js";
 import { attention } from "../../src/tile/suite/attention.js";
@@ -47,11 +39,11 @@ const mm = (m: number, n: number, k: number, epilogue: Epilogue | null = null): 
 const at = (heads: number, queries: number, keys: number, depth: number, causal = false): AttentionCase => ({
   kind: "attention", heads, queries, keys, depth, causal,
 }); // prettier-ignore
-const ms = (blockM: number, blockN: number, stages: number, consumers: 1 | 2, cluster: 1 | 2, groupM: number): MatmulSchedule => ({
+const ms = (blockM: number, blockN: number, stages: number, consumers: 1 | 2 | 3, cluster: 1 | 2, groupM: number): MatmulSchedule => ({
   kind: "matmul", blockM, blockN, stages, consumers, cluster, groupM,
 }); // prettier-ignore
-const as = (consumers: 1 | 2 | 3, blockKeys: number, stages: number, pingPong: boolean): AttentionSchedule => ({
-  kind: "attention", consumers, blockKeys, stages, pingPong,
+const as = (consumers: 1 | 2 | 3, blockKeys: number, stages: number, pingPong: boolean, splitTail = consumers === 2): AttentionSchedule => ({
+  kind: "attention", consumers, blockKeys, stages, pingPong, splitTail,
 }); // prettier-ignore
 
 const named = (c: Case, s: MatmulSchedule | AttentionSchedule): Variant => {
@@ -68,7 +60,7 @@ const named = (c: Case, s: MatmulSchedule | AttentionSchedule): Variant => {
   const how =
     s.kind === "matmul"
       ? `${s.blockM}x${s.blockN}s${s.stages}w${s.consumers}c${s.cluster}g${s.groupM}`
-      : `w${s.consumers}k${s.blockKeys}s${s.stages}${s.pingPong ? "p" : ""}`;
+      : `w${s.consumers}k${s.blockKeys}s${s.stages}${s.pingPong ? "p" : ""}${s.splitTail ? "t" : ""}`;
   return { id: `${size}.${how}`, case: c, schedule: s };
 };
 
@@ -78,38 +70,28 @@ const causal = at(24, 4352, 4352, 128, true);
 const gated: Epilogue = { bias: true, gatedResidual: true };
 const gelu: Epilogue = { bias: true, activation: "gelu-tanh" };
 
+const narrow = mm(4352, 3072, 3072, gated);
+const deep = mm(4352, 3072, 12288, gated);
+const wide = mm(4352, 12288, 3072, gelu);
+
 export const VARIANTS: readonly Variant[] = [
-  ...[ms(128, 256, 3, 2, 1, 8), ms(128, 256, 4, 2, 1, 8), ms(128, 256, 4, 2, 2, 8), ms(256, 128, 4, 2, 1, 8)].map((s) =>
-    named(square, s),
-  ),
-  ...[as(2, 128, 2, true), as(2, 144, 2, true), as(2, 176, 2, true), as(2, 176, 2, false), as(3, 80, 2, true)].map(
-    (s) => named(flux, s),
-  ),
-  ...[as(2, 128, 2, true), as(2, 128, 2, false), as(2, 176, 2, true)].map((s) => named(causal, s)),
-  ...[ms(128, 256, 4, 2, 1, 8), ms(128, 192, 4, 2, 1, 8), ms(256, 128, 4, 2, 1, 8)].map((s) =>
-    named(mm(4352, 3072, 3072, gated), s),
-  ),
-  ...[ms(128, 256, 4, 2, 1, 8), ms(256, 128, 4, 2, 1, 8)].map((s) => named(mm(4352, 12288, 3072, gelu), s)),
-  named(mm(8192, 8192, 8192), ms(128, 256, 4, 2, 1, 8)),
-];
+  ...[ms(128, 256, 3, 2, 1, 8), ms(128, 256, 4, 2, 1, 8), ms(128, 256, 4, 2, 2, 4)].map((s) => named(square, s)),
+  ...[as(2, 176, 2, true, false), as(2, 176, 2, true), as(2, 128, 2, true), as(2, 176, 2, false)].map((s) => named(flux, s)),
+  ...[as(2, 128, 2, true), as(2, 128, 2, false)].map((s) => named(causal, s)),
+  ...[as(2, 128, 2, true, false), as(2, 128, 2, true)].map((s) => named(at(8, 512, 512, 128), s)),
+  ...[ms(128, 256, 3, 2, 1, 8), ms(192, 192, 3, 3, 1, 8), ms(192, 192, 3, 3, 2, 4)].map((s) => named(narrow, s)),
+  ...[ms(128, 256, 3, 2, 1, 8), ms(192, 192, 3, 3, 1, 8), ms(128, 192, 4, 2, 1, 8)].map((s) => named(deep, s)),
+  ...[ms(128, 256, 4, 2, 1, 8), ms(128, 256, 4, 2, 2, 4)].map((s) => named(wide, s)),
+  ...[ms(128, 256, 4, 2, 1, 8), ms(128, 256, 4, 2, 2, 4)].map((s) => named(mm(8192, 8192, 8192), s)),
+]; // prettier-ignore
 
 /** The kernel of a variant, from the project's text for it. */
-export function renderVariant({ case: c, schedule: s }: Variant): CudaKernel | Cannot {
+export function renderVariant({ case: c, schedule }: Variant): CudaKernel | Cannot {
   const text =
     c.kind === "matmul"
       ? c.epilogue
         ? linear("bf16", c.epilogue)
         : matmul("bf16")
       : attention("bf16", { scale: c.depth ** -0.5, causal: c.causal });
-  const form = matchCanonical(trace(text));
-  if (isCannot(form)) return form;
-  if (form.kind === "matmul" && s.kind === "matmul") {
-    const checked = checkMatmul(s);
-    return isCannot(checked) ? checked : renderMatmul(form, checked);
-  }
-  if (form.kind === "attention" && s.kind === "attention" && c.kind === "attention") {
-    const checked = checkAttention(s, c.depth, c.depth);
-    return isCannot(checked) ? checked : renderAttention(form, checked, { depth: c.depth, valueDepth: c.depth });
-  }
-  return { cannot: "the schedule is for another loop" };
+  return renderCuda(trace(text), schedule, c.kind === "attention" ? { D: c.depth } : {});
 }

@@ -9,7 +9,7 @@ import type { CommandContext } from "./main.js";
 import { libraryOptions, type ModelFlags } from "./options.js";
 import { drawTo } from "./run.js";
 import { Ui } from "./ui.js";
-import { winnersTable } from "./winners.js";
+import { showWinners } from "./winners.js";
 
 const MODEL = fileURLToPath(new URL("../../../models/flux-shapes", import.meta.url));
 const PROMPTS = [
@@ -42,7 +42,7 @@ export const demoCommand = ({ signal }: CommandContext): Command =>
       }
       for (const [index, prompt] of PROMPTS.entries())
         await drawTo(ui, draw, prompt, file(`${index + 1}.png`), { seed: index + 1, signal });
-      ui.result(`\n${winnersTable(Object.values(draw.compiled))}`);
+      showWinners(ui, Object.values(draw.compiled));
       ui.result(`\nnpx troupe explain ${relative(process.cwd(), MODEL)} tells why.`);
     });
 

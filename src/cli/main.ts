@@ -4,41 +4,19 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { debugLevel } from "../core/debug.js";
 import { EXIT, messageOf, TroupeError } from "../core/error.js";
+import { compileCommand } from "./compile.js";
+import { conformCommand } from "./conform.js";
 import { demoCommand } from "./demo.js";
 import { doctorCommand } from "./doctor.js";
+import { explainCommand } from "./explain.js";
+import { followCommand } from "./follow.js";
 import { runCommand } from "./run.js";
+import { clearLine } from "./ui.js";
 import { verifyCommand } from "./verify.js";
 
-/** Runs one command; resolves to the exit status. */
-export async function main(args: readonly string[]): Promise<number> {
-  const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
-    version: string;
-  };
-  const interrupted = new AbortController();
-  const onInterrupt = (): void => {
-    if (interrupted.signal.aborted) process.exit(EXIT.cancelled);
-    process.stderr.write("\nstopping; press Ctrl-C again to stop at once\n");
-    interrupted.abort(new TroupeError("cancelled", "interrupted"));
-  };
-  process.on("SIGINT", onInterrupt).on("SIGTERM", onInterrupt);
-  const status = { code: 0 };
-  const context = { signal: interrupted.signal, exit: (code: number): void => void (status.code = code) };
-  const program = new Command("troupe")
-    .description("Compiles generative models for this machine from every kernel provider on it, and runs them.")
-    .version(version)
-    .exitOverride();
-  for (const add of [demoCommand, doctorCommand, runCommand, verifyCommand])
-    program.addCommand(add(context).exitOverride());
-  try {
-    await program.parseAsync([...args], { from: "user" });
-    return status.code;
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage;
-    return report(error, args.includes("--json"));
-  } finally {
-    process.off("SIGINT", onInterrupt).off("SIGTERM", onInterrupt);
-  }
-}
+const COMMANDS = [
+  doctorCommand, runCommand, compileCommand, explainCommand, verifyCommand, conformCommand, followCommand, demoCommand,
+] as const; // prettier-ignore
 
 /** What a command gets besides its arguments. */
 export interface CommandContext {
@@ -47,9 +25,56 @@ export interface CommandContext {
   readonly exit: (code: number) => void;
 }
 
+/** Runs one command; resolves to the exit status. */
+export async function main(args: readonly string[]): Promise<number> {
+  const interrupted = new AbortController();
+  const onInterrupt = (): void => {
+    clearLine();
+    if (interrupted.signal.aborted) process.exit(EXIT.cancelled);
+    process.stderr.write("stopping; press Ctrl-C again to stop at once\n");
+    interrupted.abort(new TroupeError("cancelled", "interrupted"));
+  };
+  process.on("SIGINT", onInterrupt).on("SIGTERM", onInterrupt);
+  const status = { code: 0 };
+  const program = programOf({ signal: interrupted.signal, exit: (code) => void (status.code = code) });
+  try {
+    await program.parseAsync([...args], { from: "user" });
+    return status.code;
+  } catch (error) {
+    if (error instanceof CommanderError && (error.exitCode === 0 || error.code === "commander.help"))
+      return error.exitCode === 0 ? 0 : EXIT.usage;
+    return report(error instanceof CommanderError ? usageError(error, args) : error, args.includes("--json"));
+  } finally {
+    process.off("SIGINT", onInterrupt).off("SIGTERM", onInterrupt);
+  }
+}
+
+function programOf(context: CommandContext): Command {
+  const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
+  const program = new Command("troupe")
+    .description("Compiles generative models for this machine from every kernel provider on it, and runs them.")
+    .version(version);
+  for (const make of COMMANDS) program.addCommand(make(context));
+  // Usage errors are reported like all others.
+  for (const command of [program, ...program.commands])
+    command.exitOverride().configureOutput({ outputError: () => {} });
+  return program;
+}
+
+function usageError({ message, code }: CommanderError, args: readonly string[]): TroupeError {
+  const command = args.find((arg) => !arg.startsWith("-"));
+  const isKnown = code !== "commander.unknownCommand" && command !== undefined;
+  return new TroupeError("usage", message.replace(/^error: /, ""), {
+    advice: `\`troupe ${isKnown ? `${command} ` : ""}--help\` shows what can be said.`,
+  });
+}
+
 function report(error: unknown, json: boolean): number {
   const known = error instanceof TroupeError ? error : undefined;
   const code = known?.code ?? "internal";
+  clearLine();
   if (json)
     process.stdout.write(
       `${JSON.stringify({ kind: "error", code, message: messageOf(error), advice: known?.advice })}\n`,

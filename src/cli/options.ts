@@ -31,6 +31,23 @@ export const oneOf =
     return text as T;
   };
 
+/** A whole number of denoise steps. */
+export const steps = whole(1);
+
+/** A number, not NaN or infinite. */
+export function finite(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("a number is needed.");
+  return value;
+}
+
+/** "97", "97%" as 0.97. */
+export function share(text: string): number {
+  const percent = finite(text.replace(/\s*%$/, ""));
+  if (percent < 0 || percent > 100) throw new InvalidArgumentError("give percent, from 0 to 100.");
+  return percent / 100;
+}
+
 /** "1024x768" in pixels. */
 export function pixels(text: string): { width: number; height: number } {
   const match = /^(\d+)x(\d+)$/.exec(text);

@@ -1,12 +1,14 @@
 // troupe run: prompts in, PNG files out.
-import { extname } from "node:path";
+import { constants } from "node:fs";
+import { access, stat } from "node:fs/promises";
+import { dirname, extname } from "node:path";
 import { Command } from "commander";
-import { TroupeError } from "../core/error.js";
+import { messageOf, TroupeError } from "../core/error.js";
 import { readNumbers } from "../weights/store.js";
 import { SafetensorsFile } from "../weights/safetensors.js";
 import { textToImage, type Draw, type DrawOptions } from "../pipeline/image/text-to-image.js";
 import type { CommandContext } from "./main.js";
-import { libraryOptions, modelFlags, whole, type ModelFlags } from "./options.js";
+import { finite, libraryOptions, modelFlags, steps, whole, type ModelFlags } from "./options.js";
 import { Ui } from "./ui.js";
 
 interface RunFlags extends ModelFlags {
@@ -25,21 +27,27 @@ export const runCommand = ({ signal }: CommandContext): Command =>
       .argument("<model>", "folder of a FLUX.1 model in the Hugging Face layout")
       .requiredOption("--prompt <text...>", "what to draw; several prompts make several pictures")
       .option("-o, --output <file>", "PNG to write; several prompts are numbered", "out.png")
-      .option("--steps <count>", "denoise steps", whole(1))
+      .option("--steps <count>", "denoise steps", steps)
       .option("--seed <number>", "of the noise; each further prompt takes the next", whole(0), 0)
-      .option("--guidance <strength>", "for guided models", Number)
+      .option("--guidance <strength>", "for guided models", finite)
       .option("--latents <file>", "safetensors file with packed noise [batch, tokens, channels]"),
   ).action(async (folder: string, flags: RunFlags) => {
     const ui = new Ui(flags);
-    const noise = flags.latents === undefined ? undefined : await readNoise(flags.latents);
-    await using draw = await textToImage(folder, libraryOptions(flags, ui, signal));
+    // What would fail after minutes of tuning fails now.
+    if (flags.prompt.some((prompt) => prompt.trim() === ""))
+      throw new TroupeError("usage", "the prompt is empty", { advice: "Say what to draw." });
+    await checkOutput(flags.output);
+    const noise = flags.latents === undefined ? undefined : await readNoise(flags.latents, flags.prompt.length);
+    await using draw = await textToImage(folder, {
+      ...libraryOptions(flags, ui, signal),
+      ...(flags.steps !== undefined && { steps: flags.steps }),
+    });
     for (const [index, prompt] of flags.prompt.entries()) {
       const file = flags.prompt.length === 1 ? flags.output : numbered(flags.output, index + 1);
       await drawTo(ui, draw, prompt, file, {
         seed: flags.seed + index,
-        ...(flags.steps !== undefined && { steps: flags.steps }),
         ...(flags.guidance !== undefined && { guidance: flags.guidance }),
-        ...(noise && { latents: noise(index) }),
+        ...(noise && { latents: noise[index]! }),
         signal,
       });
     }
@@ -67,21 +75,32 @@ const numbered = (file: string, number: number): string => {
   return `${file.slice(0, file.length - extension.length)}-${number}${extension}`;
 };
 
-/** The noise of image `index` out of a file. */
-async function readNoise(path: string): Promise<(index: number) => Float32Array> {
+/** Throws TroupeError("io") where a picture could not be written. */
+async function checkOutput(file: string): Promise<void> {
+  const advice = "Name a file in a folder that exists and may be written to.";
+  if ((await stat(file).catch(() => undefined))?.isDirectory())
+    throw new TroupeError("io", `cannot write ${file}: it is a folder`, { advice });
+  try {
+    await access(dirname(file), constants.W_OK);
+    if (!(await stat(dirname(file))).isDirectory()) throw new Error(`${dirname(file)} is no folder`);
+  } catch (cause) {
+    throw new TroupeError("io", `cannot write ${file}: ${messageOf(cause)}`, { advice, cause });
+  }
+}
+
+/** The noise of the first `count` pictures in a file. */
+async function readNoise(path: string, count: number): Promise<readonly Float32Array[]> {
   const store = await SafetensorsFile.open(path);
   try {
     const { shape } = store.get("noise");
-    const all = await readNumbers(store, "noise");
     const [batch = 1] = shape.length === 3 ? shape : [1];
+    if (count > batch)
+      throw new TroupeError("usage", `${path} holds noise for ${batch} pictures; there are ${count} prompts`, {
+        advice: "Give as many prompts as the file has noise for.",
+      });
+    const all = await readNumbers(store, "noise");
     const size = all.length / batch;
-    return (index) => {
-      if (index >= batch)
-        throw new TroupeError("usage", `${path} holds noise for ${batch} pictures; there are more prompts`, {
-          advice: "Give as many prompts as the file has noise for.",
-        });
-      return all.slice(index * size, (index + 1) * size);
-    };
+    return Array.from({ length: count }, (_, i) => all.slice(i * size, (i + 1) * size));
   } finally {
     await store.close();
   }

@@ -11,11 +11,19 @@ const BAR_CELLS = 24;
 /** Plain progress lines come at most this often. */
 const LINE_EVERY_MS = 2000;
 
+/** Whether a moving line stands on the terminal; there is one terminal, however many commands write to it. */
+let isLineShown = false;
+
+/** Takes a moving line away. */
+export function clearLine(): void {
+  if (isLineShown) process.stderr.write("\r\u001b[K");
+  isLineShown = false;
+}
+
 export class Ui {
   readonly json: boolean;
   readonly #quiet: boolean;
   readonly #moving: boolean;
-  #shown = false;
   #lastLine = 0;
 
   constructor({ json = false, quiet = false }: UiOptions) {
@@ -26,7 +34,7 @@ export class Ui {
 
   /** A result, for people; with --json use `data`. */
   result(text: string): void {
-    this.clear();
+    clearLine();
     if (!this.json) process.stdout.write(`${text}\n`);
   }
 
@@ -38,38 +46,43 @@ export class Ui {
   /** Something worth knowing on the way. */
   note(text: string): void {
     if (this.#quiet || this.json) return;
-    this.clear();
+    clearLine();
     process.stderr.write(`${text}\n`);
   }
 
   warn(text: string): void {
-    this.clear();
+    clearLine();
     if (this.json) this.data("warning", { text });
     else process.stderr.write(`warning: ${text}\n`);
   }
 
-  /** How far a piece of work is; `force` prints a plain line even if one was printed just now. */
-  progress(title: string, done: number, total: number, detail = "", force = done === total): void {
+  /** How far a piece of work is. */
+  progress(title: string, done: number, total: number, detail = ""): void {
     if (this.json) return this.data("progress", { title, done, total, detail });
+    const filled = total > 0 ? Math.round((BAR_CELLS * done) / total) : 0;
+    const bar = `${"█".repeat(filled)}${"░".repeat(BAR_CELLS - filled)}`;
+    this.#line(`${title} ${bar} ${done}/${total} ${detail}`, `${title} ${done}/${total} ${detail}`);
+  }
+
+  /** How far work of unknown length is. */
+  count(title: string, done: number, detail = ""): void {
+    if (this.json) return;
+    this.#line(`${title} ${done} ${detail}`, `${title} ${done} ${detail}`);
+  }
+
+  /** A moving line on a terminal; elsewhere a line now and then. */
+  #line(moving: string, plain: string): void {
     if (this.#quiet) return;
     if (this.#moving) {
-      const filled = total > 0 ? Math.round((BAR_CELLS * done) / total) : 0;
-      const bar = `${"█".repeat(filled)}${"░".repeat(BAR_CELLS - filled)}`;
       const width = process.stderr.columns || 80;
-      process.stderr.write(`\r\u001b[K${`${title} ${bar} ${done}/${total} ${detail}`.slice(0, width - 1)}`);
-      this.#shown = true;
+      process.stderr.write(`\r\u001b[K${moving.trimEnd().slice(0, width - 1)}`);
+      isLineShown = true;
       return;
     }
     const now = Date.now();
-    if (!force && now - this.#lastLine < LINE_EVERY_MS) return;
+    if (now - this.#lastLine < LINE_EVERY_MS) return;
     this.#lastLine = now;
-    process.stderr.write(`${title} ${done}/${total} ${detail}\n`);
-  }
-
-  /** Takes a moving line away. */
-  clear(): void {
-    if (this.#shown) process.stderr.write("\r\u001b[K");
-    this.#shown = false;
+    process.stderr.write(`${plain.trimEnd()}\n`);
   }
 }
 

@@ -1,14 +1,27 @@
 // The table of winners: per component what each provider does of it, and the chosen plan against its rivals.
 import type { CompiledComponent } from "../compile/component.js";
-import { table } from "./ui.js";
+import { table, type Ui } from "./ui.js";
+
+/** Shows the winners: the table for people, a line a component for programs. */
+export function showWinners(ui: Ui, compiled: readonly CompiledComponent[]): void {
+  for (const { component, plan, origin, standings } of compiled) {
+    const { label, expectedUs, steps } = plan;
+    const regions = Object.fromEntries(wins(steps));
+    ui.data("winners", { component: component.name, origin, label, expectedUs, regions, standings });
+  }
+  ui.result(`\n${winnersTable(compiled)}`);
+}
+
+/** Steps by provider. */
+function wins(steps: CompiledComponent["plan"]["steps"]): ReadonlyMap<string, number> {
+  const won = new Map<string, number>();
+  for (const { choice } of steps) won.set(choice.provider, (won.get(choice.provider) ?? 0) + 1);
+  return won;
+}
 
 /** One row a component, one column a provider: regions won. Then the standings end to end. */
 export function winnersTable(compiled: readonly CompiledComponent[]): string {
-  const counts = compiled.map(({ plan }) => {
-    const won = new Map<string, number>();
-    for (const { choice } of plan.steps) won.set(choice.provider, (won.get(choice.provider) ?? 0) + 1);
-    return won;
-  });
+  const counts = compiled.map(({ plan }) => wins(plan.steps));
   const providers = [...new Set(counts.flatMap((won) => [...won.keys()]))].sort();
   const rows = compiled.map(({ component, plan }, i) => [
     component.name,
@@ -22,11 +35,11 @@ export function winnersTable(compiled: readonly CompiledComponent[]): string {
 }
 
 function standingsTable({ component, standings }: CompiledComponent): string {
-  const rows = standings.map(({ label, us, champion }) => [
+  const rows = standings.map(({ label, us, champion, difference }) => [
     label,
     `${(us / 1e3).toFixed(2)} ms`,
     champion.median.toFixed(3),
-    `${champion.low.toFixed(3)} … ${champion.high.toFixed(3)}`,
+    difference === undefined ? "not run: expected" : `${champion.low.toFixed(3)} … ${champion.high.toFixed(3)}`,
   ]);
   return `\n${component.name}, end to end\n${table([["rival", "median", "champion is × as fast", "95 % interval"], ...rows])}`;
 }

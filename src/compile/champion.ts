@@ -29,6 +29,15 @@ interface ProofOptions {
 /** Largest row error between two right plans of a whole component, by the dtype it computes in. */
 const AGREEMENT = { f32: 1e-4, bf16: 8e-2 } as const;
 
+/** A rival whose regions were measured to take this many times as long is not run. */
+const HOPELESS = 4;
+
+function expectedToLose({ expectedUs: theirs }: Plan, { expectedUs: mine }: Plan): Omit<Standing, "label"> | undefined {
+  if (mine === undefined || theirs === undefined || theirs < HOPELESS * mine) return undefined;
+  const ratio = theirs / mine;
+  return { us: theirs, champion: { median: ratio, low: ratio, high: ratio } };
+}
+
 export async function championOf(
   machine: Machine,
   { component, graph }: { readonly component: Component; readonly graph: Graph },
@@ -49,6 +58,11 @@ export async function championOf(
   const standings: Standing[] = [];
   try {
     for (const rival of rivals) {
+      const hopeless = expectedToLose(rival.plan, best.plan);
+      if (hopeless) {
+        standings.push({ label: rival.label, ...hopeless });
+        continue;
+      }
       const session = await load(rival.plan);
       try {
         const result = duel(graph, champion, session, { budgetMs: proofMs / rivals.length, signal });

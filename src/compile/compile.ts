@@ -6,6 +6,7 @@ import type { Graph } from "../graph/node.js";
 import { Regions, type Region } from "../graph/region.js";
 import { assemble, graphHash } from "../plan/assemble.js";
 import type { Plan } from "../plan/plan.js";
+import { conversionsNeeded, conversionsOf } from "../plan/conversion.js";
 import { propose, type Proposals } from "../plan/propose.js";
 import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
@@ -14,10 +15,11 @@ import type { Effort } from "../provider/provider.js";
 import { rewriteGraph } from "../rewrite/passes.js";
 import type { RegionRecord } from "../tuner/measurement.js";
 import { RecordStore } from "../tuner/records.js";
-import { tune } from "../tuner/tune.js";
+import { tune, type TuneResult } from "../tuner/tune.js";
 import type { CompiledComponent, CompileEvent, Component } from "./component.js";
 import { conversionsBy } from "./conversions.js";
 import { championOf, type Contender } from "./champion.js";
+import { byImportance } from "./importance.js";
 import type { Machine } from "./machine.js";
 import { ruleRecords } from "./rules.js";
 
@@ -42,7 +44,11 @@ interface Prepared {
 
 /** Stored plans are found under this name, whichever contender they were. */
 const STORED_AS = "best";
-/** Share of the tuning budget that the proof end to end may take. */
+/** No rival: it is there so that every op has a kernel. */
+const REFERENCE = "reference";
+/** Shares of the tuning budget: regions, conversions between layouts, the proof end to end. */
+const REGIONS_SHARE = 0.75;
+const CONVERSIONS_SHARE = 0.05;
 const PROOF_SHARE = 0.2;
 const MOST_PROOF_MS = 1500;
 
@@ -111,22 +117,19 @@ async function byRules(machine: Machine, prepared: readonly Prepared[]): Promise
 async function byTuning(machine: Machine, prepared: readonly Prepared[], options: CompileOptions): Promise<Made> {
   const made: Made = new Map();
   if (prepared.length === 0) return made;
-  const { signal, onEvent, budgetMs, effort } = options;
-  const result = await tune(regionsOf(prepared), machine.device.target, {
-    effort,
-    specs: machine.specs,
-    ...(budgetMs !== undefined && { budgetMs: budgetMs * (1 - PROOF_SHARE) }),
-    ...(signal && { signal }),
-    onProgress: ({ done, total, title, best, secondsLeft }) =>
-      onEvent?.({ kind: "tune", done, total, title: best ? `${title}: ${best}` : title, secondsLeft }),
-  });
+  const { signal, onEvent, budgetMs = Number.POSITIVE_INFINITY } = options;
+  const regions = await measure(machine, byImportance(prepared), budgetMs * REGIONS_SHARE, options);
+  const measured = new Map(regions.records.map((record) => [record.signature, record]));
+  const asked = (signature: string): RegionRecord | undefined => measured.get(signature);
+  const conversions = prepared.flatMap(({ proposals }) => conversionsNeeded(proposals, asked));
+  const converted = await measure(machine, conversions, budgetMs * CONVERSIONS_SHARE, options);
+  for (const record of converted.records) measured.set(record.signature, record);
   if (signal?.aborted)
     throw new TroupeError("cancelled", "tuning was interrupted; what was measured is kept", { cause: signal.reason });
-  const measured = new Map(result.records.map((record) => [record.signature, record]));
-  const proofMs = Math.min(MOST_PROOF_MS, ((budgetMs ?? Number.POSITIVE_INFINITY) * PROOF_SHARE) / prepared.length);
+  const proofMs = Math.min(MOST_PROOF_MS, (budgetMs * PROOF_SHARE) / prepared.length);
   for (const item of prepared) {
     const { component, graph, proposals, file } = item;
-    const rules = result.complete
+    const rules = regions.complete
       ? undefined
       : ruleRecords(proposals, machine.opened.providers, machine.device.target.threads);
     const recordOf = (signature: string): RegionRecord | undefined => measured.get(signature) ?? rules?.get(signature);
@@ -140,9 +143,22 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
   return made;
 }
 
-/** One region for each distinct signature, of all components. */
-const regionsOf = (prepared: readonly Prepared[]): readonly Region[] =>
-  prepared.flatMap(({ proposals }) => [...proposals.bySignature.values()].map(([first]) => first!.region));
+/** Tries regions within a budget and tells how far it is. */
+function measure(
+  machine: Machine,
+  regions: readonly Region[],
+  budgetMs: number,
+  { effort, signal, onEvent }: CompileOptions,
+): Promise<TuneResult> {
+  return tune(regions, machine.device.target, {
+    effort,
+    specs: machine.specs,
+    budgetMs,
+    ...(signal && { signal }),
+    onProgress: ({ done, total, title, best, secondsLeft }) =>
+      onEvent?.({ kind: "tune", done, total, title: best ? `${title}: ${best}` : title, secondsLeft }),
+  });
+}
 
 /** The chosen plan first, then those it has to beat; plans equal to an earlier one are left out. */
 async function contendersOf(
@@ -152,15 +168,18 @@ async function contendersOf(
   onEvent: CompileOptions["onEvent"],
 ): Promise<readonly Contender[]> {
   const { providers } = machine.opened;
-  const options = { recordOf, conversionOf: conversionsBy(providers) };
+  const natives = providers.filter(({ name }) => name !== REFERENCE);
+  const [measured, estimated] = [conversionsOf(recordOf), conversionsBy(providers)];
+  const conversionOf: SelectOptions["conversionOf"] = (...which) => measured(...which) ?? estimated(...which);
+  const options = { recordOf, conversionOf };
   const selections: readonly [string, () => Promise<Selection | undefined>][] = [
     ["chosen", () => select(proposals, options)],
     ["plain", () => selectPlain(proposals, options)],
-    ...providers.map(({ name }): [string, () => Promise<Selection>] => [
+    ...natives.map(({ name }): [string, () => Promise<Selection>] => [
       `single(${name})`,
       () => selectSingle(proposals, name, options),
     ]),
-    ...providers.map(({ name }): [string, () => Promise<Selection | undefined>] => [
+    ...natives.map(({ name }): [string, () => Promise<Selection | undefined>] => [
       `component(${name})`,
       () => selectComponent(proposals, name, options),
     ]),

@@ -2,8 +2,8 @@
 import { dtypeBytes } from "../core/dtype.js";
 import { sizeOf } from "../core/shape.js";
 import type { TensorType } from "../graph/node.js";
-import { Regions } from "../graph/region.js";
-import { conversionGraph } from "../plan/conversion.js";
+import type { Region } from "../graph/region.js";
+import { conversionRegion } from "../plan/conversion.js";
 import { layoutKey } from "../plan/layout.js";
 import type { ConversionChoice, SelectOptions } from "../plan/select.js";
 import { isCannot, type Provider } from "../provider/provider.js";
@@ -17,18 +17,12 @@ export function conversionsBy(providers: readonly Provider[]): NonNullable<Selec
   const known = new Map<string, ConversionChoice | undefined>();
   return (type, from, to) => {
     const key = `${type.dtype} ${type.shape.join()} ${layoutKey(from)} ${layoutKey(to)}`;
-    if (!known.has(key)) known.set(key, choose(type, providers, conversionGraph(type, from, to)));
+    if (!known.has(key)) known.set(key, choose(type, providers, conversionRegion(type, from, to)));
     return known.get(key);
   };
 }
 
-function choose(
-  type: TensorType,
-  providers: readonly Provider[],
-  graph: ReturnType<typeof conversionGraph>,
-): ConversionChoice | undefined {
-  const regions = new Regions(graph);
-  const region = regions.region(regions.work.map((node) => node.id));
+function choose(type: TensorType, providers: readonly Provider[], region: Region): ConversionChoice | undefined {
   for (const provider of providers) {
     const answer = provider.candidates(region, "none");
     if (isCannot(answer) || !answer[0]) continue;

@@ -14,9 +14,12 @@ export interface Standing {
   readonly us: number;
   /** How many times as fast the champion is, in pairs. */
   readonly champion: Interval;
-  /** Largest row error of its outputs against the champion's. */
-  readonly difference: number;
+  /** Largest row error of its outputs against the champion's; absent where it was not run. */
+  readonly difference?: number;
 }
+
+/** A duel that was fought. */
+export type Result = Required<Omit<Standing, "label">>;
 
 export interface DuelOptions {
   /** Time for all runs of both sides. */
@@ -28,12 +31,7 @@ const FEWEST_ROUNDS = 5;
 const MOST_ROUNDS = 50;
 
 /** Runs `champion` and `rival` in turn; both have been given the same inputs. */
-export function duel(
-  graph: Graph,
-  champion: Session,
-  rival: Session,
-  { budgetMs, signal }: DuelOptions,
-): Omit<Standing, "label"> {
+export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs, signal }: DuelOptions): Result {
   const warmUp = { mine: champion.time(), theirs: rival.time() }; // first runs touch memory and start threads
   const difference = largestDifference(graph, champion, rival);
   if (warmUp.theirs > CLEARLY * champion.time()) return beaten(warmUp.mine, warmUp.theirs, difference);
@@ -53,7 +51,7 @@ export function duel(
 /** A rival this many times slower in its first run is not worth another. */
 const CLEARLY = 8;
 
-const beaten = (mine: number, theirs: number, difference: number): Omit<Standing, "label"> => ({
+const beaten = (mine: number, theirs: number, difference: number): Result => ({
   us: theirs,
   champion: pairedSpeedup([mine], [theirs]),
   difference,

@@ -1,7 +1,9 @@
 // The machine a model is compiled for: an opened device and the providers found for it.
 import type { Device } from "../device/device.js";
+import { findCompiler } from "../device/cpu/compile.js";
 import { openCpuDevice } from "../device/cpu/open.js";
 import { cpuTarget } from "../device/cpu/target.js";
+import { isCannot } from "../device/native/found.js";
 import { openProviders, PROVIDERS, type Opened, type ProviderSpec } from "../provider/open.js";
 import type { Provider } from "../provider/provider.js";
 
@@ -12,6 +14,8 @@ export interface Machine extends Disposable {
   readonly providers: ReadonlyMap<string, Provider>;
   /** Provider name → version. */
   readonly versions: Readonly<Record<string, string>>;
+  /** What a user should know of this machine before long work; empty when nothing is missing. */
+  readonly notes: readonly string[];
 }
 
 export interface MachineOptions {
@@ -24,6 +28,7 @@ export interface MachineOptions {
 export async function openMachine({ threads, specs = PROVIDERS }: MachineOptions = {}): Promise<Machine> {
   const device = await openCpuDevice(cpuTarget(threads));
   const opened = await openProviders(device.target, specs);
+  const compiler = await findCompiler();
   const dispose = (): void => {
     opened.dispose();
     device.dispose();
@@ -34,6 +39,11 @@ export async function openMachine({ threads, specs = PROVIDERS }: MachineOptions
     opened,
     providers: new Map(opened.providers.map((provider) => [provider.name, provider])),
     versions: Object.fromEntries(opened.providers.map(({ name, version }) => [name, version])),
+    notes: isCannot(compiler)
+      ? [`${compiler.cannot}; without one, libraries and JavaScript compute everything, slower`]
+      : compiler.openmp
+        ? []
+        : [`${compiler.version} has no OpenMP: our own kernels run on one thread`],
     [Symbol.dispose]: dispose,
   };
 }

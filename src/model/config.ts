@@ -116,6 +116,9 @@ export const modelIndexSchema = z.object({
   transformer: component,
   vae: component,
 });
+/** What tells one pipeline's folder from another's, whatever else is in it. */
+export const pipelineSchema = modelIndexSchema.pick({ _class_name: true });
+
 export type ModelIndex = Readonly<z.infer<typeof modelIndexSchema>>;
 
 /** Checks parsed JSON against a schema. Errors: TroupeError("model") that names the file, the key and what is wrong. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { z } from "zod";
 import { messageOf, TroupeError } from "../core/error.js";
 import {
-  clipSchema, flowMatchSchema, fluxSchema, modelIndexSchema, parseConfig, t5Schema, vaeSchema,
+  clipSchema, flowMatchSchema, fluxSchema, modelIndexSchema, parseConfig, pipelineSchema, t5Schema, vaeSchema,
   type ClipConfig, type FlowMatchConfig, type FluxConfig, type ModelIndex, type T5Config, type VaeConfig,
 } from "./config.js"; // prettier-ignore
 
@@ -33,8 +33,9 @@ const CLASSES: Readonly<Record<Component, readonly string[]>> = {
 /** Reads and checks all configs. Errors: TroupeError("model") naming file, key or class; ("io") for unreadable files. */
 export async function readFluxFolder(folder: string): Promise<FluxFolder> {
   const indexFile = join(folder, "model_index.json");
+  const { _class_name: pipeline } = await readConfig(pipelineSchema, indexFile);
+  if (pipeline !== "FluxPipeline") throw unknownClass(indexFile, "pipeline", pipeline);
   const index = await readConfig(modelIndexSchema, indexFile);
-  if (index._class_name !== "FluxPipeline") throw unknownClass(indexFile, "pipeline", index._class_name);
   for (const [name, classes] of Object.entries(CLASSES)) {
     const [, found] = index[name as Component];
     if (found === null || !classes.includes(found)) throw unknownClass(indexFile, name, found);

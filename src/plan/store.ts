@@ -122,6 +122,19 @@ export async function openPlan(file: string, context: PlanContext): Promise<Plan
   });
 }
 
+/** The plan of a file as it is, wherever it was made; throws TroupeError("io" | "plan"). For looking, not for running. */
+export async function readPlan(file: string): Promise<Plan> {
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (cause) {
+    throw new TroupeError("io", `${file} cannot be read: ${messageOf(cause)}`, { cause });
+  }
+  const found = read(text);
+  if (!isUnusable(found)) return found;
+  throw new TroupeError("plan", `${file} is no plan: ${found.reasons.join("; ")}`, { details: { file } });
+}
+
 function read(text: string): Plan | Unusable {
   let data: unknown;
   try {

@@ -1,21 +1,22 @@
 // A session: a plan with memory, ready to run. Loading revives the chosen kernels, packs the weights, places every
 // value, and binds all steps into one program.
 import { dtypeBytes } from "../core/dtype.js";
-import { invariant, TroupeError } from "../core/error.js";
+import { TroupeError } from "../core/error.js";
 import { coordinateOf, isContiguous, offsetOf, sizeOf, type Shape } from "../core/shape.js";
 import type { Address, Buffer, Device, Program, RunOptions, Step, StepTiming } from "../device/device.js";
 import { copyFunction } from "../device/native/memory.js";
 import type { Graph, TensorType, ValueId } from "../graph/node.js";
 import type { Window } from "../graph/op.js";
-import { Regions, type Region } from "../graph/region.js";
+import { Regions } from "../graph/region.js";
 import { rootBytes } from "../graph/storage.js";
 import { boundRoots } from "../plan/buffers.js";
-import { conversionGraph } from "../plan/conversion.js";
-import type { Plan, PlanStep } from "../plan/plan.js";
+import type { Plan } from "../plan/plan.js";
 import { planProblems } from "../plan/verify.js";
-import { isCannot, type Kernel, type Layout, type Provider } from "../provider/provider.js";
+import type { Provider } from "../provider/provider.js";
 import type { WeightStore } from "../weights/store.js";
-import { loadWeights, type LoadedWeights, type PackRequest } from "./weights.js";
+import { Addresses } from "./addresses.js";
+import { reviveAll, type Revived } from "./revive.js";
+import { isLoaded, loadWeights, type LoadedWeights, type PackRequest } from "./weights.js";
 
 export interface LoadOptions {
   /** The graph the plan was made for, after the passes. */
@@ -28,15 +29,6 @@ export interface LoadOptions {
   readonly onProgress?: (built: number, total: number) => void;
 }
 
-/** A step of the plan with its kernel. */
-interface Revived {
-  readonly step: PlanStep;
-  readonly region: Region;
-  readonly kernel: Kernel;
-}
-
-const BUILDS_AT_ONCE = 4;
-
 export class Session implements Disposable {
   readonly plan: Plan;
   readonly #graph: Graph;
@@ -44,6 +36,8 @@ export class Session implements Disposable {
   readonly #buffers: ReadonlyMap<ValueId, Buffer>;
   readonly #regions: Regions;
   readonly #owned: readonly { dispose(): void }[];
+  #running: Promise<void> | undefined;
+  #isDisposed = false;
   /** Bytes of weights and packs, and of everything else, as placed. */
   readonly bytes: { readonly weights: number; readonly values: number };
 
@@ -93,17 +87,28 @@ export class Session implements Disposable {
     }
   }
 
-  /** Runs the plan once, off the JavaScript thread where the device can. */
-  run(options?: RunOptions): Promise<void> {
-    return this.#program.run(options);
+  /**
+   * Runs the plan once, off the JavaScript thread where the device can. Until it ends nothing else may touch the session.
+   * After a cancelled run the outputs mean nothing, and states written in place may hold some of the new version.
+   */
+  async run(options?: RunOptions): Promise<void> {
+    this.#expectIdle("run");
+    this.#running = this.#program.run(options);
+    try {
+      await this.#running;
+    } finally {
+      this.#running = undefined;
+    }
   }
 
   /** Runs the plan once on this thread; microseconds. */
   time(): number {
+    this.#expectIdle("time");
     return this.#program.time();
   }
 
   profile(): readonly StepTiming[] {
+    this.#expectIdle("profile");
     return this.#program.profile();
   }
 
@@ -113,6 +118,7 @@ export class Session implements Disposable {
 
   /** Writes an input or a state, row-major bytes in its dtype. */
   write(name: string, data: Uint8Array): void {
+    this.#expectIdle("write");
     const { value, type } = this.#port(name, ["input", "state"]);
     const bytes = sizeOf(type.shape) * dtypeBytes(type.dtype);
     if (data.byteLength !== bytes)
@@ -122,6 +128,7 @@ export class Session implements Disposable {
 
   /** A copy of an output or a state, row-major bytes in its dtype. */
   read(name: string): Uint8Array {
+    this.#expectIdle("read");
     const { value, type } = this.#port(name, ["output", "state"]);
     const { root, offset, strides } = this.#regions.storage.get(value)!;
     const size = dtypeBytes(type.dtype);
@@ -144,8 +151,22 @@ export class Session implements Disposable {
     throw new TroupeError("usage", `${this.#graph.name} has no ${kinds.join(" or ")} named ${name}`);
   }
 
+  /** Memory that a run is using or that is gone would end the process, not throw. */
+  #expectIdle(what: string): void {
+    if (!this.#isDisposed && !this.#running) return;
+    const why = this.#isDisposed ? "after it was disposed" : "while it runs";
+    throw new TroupeError("usage", `${what} of the session of ${this.#graph.name} was called ${why}`, {
+      advice: this.#isDisposed ? "Load the plan again." : "Wait for the promise of run, or load the plan once more.",
+    });
+  }
+
+  /** Frees everything; a run that is under way ends first. */
   dispose(): void {
-    for (const thing of this.#owned) thing.dispose();
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    const free = (): void => this.#owned.forEach((thing) => thing.dispose());
+    if (this.#running) this.#running.then(free, free);
+    else free();
   }
 
   [Symbol.dispose](): void {
@@ -163,61 +184,18 @@ function gathered(bytes: Uint8Array, shape: Shape, { offset, strides }: Window, 
   return out;
 }
 
-/** Rebuilds the kernels of all steps, a few at a time. */
-async function reviveAll(
-  { graph, plan, providers, signal, onProgress }: LoadOptions,
-  regions: Regions,
-  owned: { dispose(): void }[],
-): Promise<readonly Revived[]> {
-  const shared = new Map<string, Promise<Kernel>>(); // the same work with the same choice is built once
-  let built = 0;
-  const queue = plan.steps.map((step, index) => ({ step, index }));
-  const revived = Array.from<Revived>({ length: plan.steps.length });
-  const build = async (step: PlanStep): Promise<Revived> => {
-    const region = regionOf(step, graph, regions);
-    const provider = providers.get(step.choice.provider);
-    if (!provider)
-      throw new TroupeError(
-        "plan",
-        `the plan of ${graph.name} needs provider ${step.choice.provider}, which is not here`,
-        {
-          advice: "Compile again on this machine, or install what `troupe doctor` names.",
-        },
-      );
-    const candidate = provider.revive(region, step.choice);
-    if (isCannot(candidate))
-      throw new TroupeError("plan", `${step.choice.provider} cannot revive ${step.choice.id}: ${candidate.cannot}`, {
-        advice: "Compile again on this machine.",
-      });
-    const key = JSON.stringify([region.signature, step.choice]);
-    let kernel = shared.get(key);
-    if (!kernel) {
-      kernel = candidate.build(signal).then((made) => {
-        owned.push(made);
-        return made;
-      });
-      shared.set(key, kernel);
-    }
-    return { step, region, kernel: await kernel };
-  };
-  const worker = async (): Promise<void> => {
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      revived[next.index] = await build(next.step);
-      onProgress?.(++built, plan.steps.length);
-    }
-  };
-  const results = await Promise.allSettled(Array.from({ length: BUILDS_AT_ONCE }, worker));
-  for (const result of results) if (result.status === "rejected") throw result.reason;
-  return revived;
-}
-
-function regionOf(step: PlanStep, graph: Graph, regions: Regions): Region {
-  if (step.kind === "region") return regions.region(step.nodes);
-  const conversion = new Regions(conversionGraph(graph.values[step.value]!, step.from, step.to));
-  return conversion.region(conversion.work.map((node) => node.id));
-}
-
 const packKey = (provider: string, recipe: string): string => `${provider}:${recipe}`;
+
+/** A plan that does not fit its graph would read and write memory that is not its own. */
+function expectFit(plan: Plan, regions: Regions): void {
+  const problems = planProblems(plan, regions);
+  if (problems.length === 0) return;
+  const shown = problems.slice(0, 3).join("; ");
+  throw new TroupeError("plan", `the plan does not fit the graph ${regions.graph.name}: ${shown}`, {
+    advice: "Compile again; the stored plan is of another version of the model or of troupe.",
+    details: { problems },
+  });
+}
 
 async function loadWeightsFor(
   { graph, weights, device, signal }: LoadOptions,
@@ -245,20 +223,6 @@ async function loadWeightsFor(
   return loadWeights(graph, weights, device, raw, packs, signal);
 }
 
-const isLoaded = (graph: Graph, root: ValueId): boolean =>
-  ["weight", "constant"].includes(graph.sources.get(root)?.kind ?? "");
-
-/** A plan that does not fit its graph would read and write memory that is not its own. */
-function expectFit(plan: Plan, regions: Regions): void {
-  const problems = planProblems(plan, regions);
-  if (problems.length === 0) return;
-  const shown = problems.slice(0, 3).join("; ");
-  throw new TroupeError("plan", `the plan does not fit the graph ${regions.graph.name}: ${shown}`, {
-    advice: "Compile again; the stored plan is of another version of the model or of troupe.",
-    details: { problems },
-  });
-}
-
 /** Buffers of inputs, states and the storage of results: what outlives the arena. Weights are elsewhere. */
 function allocateRoots(graph: Graph, regions: Regions, device: Device): Map<ValueId, Buffer> {
   const buffers = new Map<ValueId, Buffer>();
@@ -270,53 +234,6 @@ function allocateRoots(graph: Graph, regions: Regions, device: Device): Map<Valu
   }
   return buffers;
 }
-
-/** Where a value lies in a layout. */
-class Addresses {
-  readonly #graph: Graph;
-  readonly #regions: Regions;
-  readonly #buffers: ReadonlyMap<ValueId, Buffer>;
-  readonly #weights: LoadedWeights;
-  readonly #placed = new Map<string, Address>();
-
-  constructor(
-    graph: Graph,
-    regions: Regions,
-    plan: Plan,
-    buffers: ReadonlyMap<ValueId, Buffer>,
-    arena: Buffer,
-    weights: LoadedWeights,
-  ) {
-    this.#graph = graph;
-    this.#regions = regions;
-    this.#buffers = buffers;
-    this.#weights = weights;
-    for (const { root, layout, offsetBytes } of plan.placements)
-      this.#placed.set(placeKey(root, layout), arena.address + BigInt(offsetBytes));
-  }
-
-  of(value: ValueId, layout: Layout): Address {
-    const { root, offset } = this.#regions.storage.get(value)!;
-    const bytes = BigInt(offset * dtypeBytes(this.#graph.values[value]!.dtype));
-    return this.#base(root, layout) + bytes;
-  }
-
-  packed(value: ValueId, key: string): Address {
-    return this.#weights.packed(value, key);
-  }
-
-  #base(root: ValueId, layout: Layout): Address {
-    const placed = this.#placed.get(placeKey(root, layout));
-    if (placed !== undefined) return placed;
-    invariant(layout === undefined, `value ${root} of ${this.#graph.name} is not placed in layout ${layout}`);
-    if (isLoaded(this.#graph, root)) return this.#weights.address(root);
-    const buffer = this.#buffers.get(root);
-    invariant(buffer, `value ${root} of ${this.#graph.name} has no place`);
-    return buffer.address;
-  }
-}
-
-const placeKey = (root: ValueId, layout: Layout): string => `${root}:${layout?.join("") ?? ""}`;
 
 function bindStep({ step, kernel }: Revived, where: Addresses, workspace: Address): readonly Step[] {
   if (step.kind === "convert")

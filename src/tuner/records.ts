@@ -1,6 +1,7 @@
 // What was measured on this machine, kept as JSON Lines: a line a region, the last one counts. A row is void when its
 // provider's version has changed; the others stay.
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { cacheFolder, debug } from "../core/debug.js";
@@ -71,14 +72,22 @@ export class RecordStore {
   readonly #folder: string;
   readonly #key: string;
   readonly #records = new Map<string, RegionRecord>();
-  #quarantined: readonly Quarantined[];
+  readonly #journals: string = "";
+  readonly #quarantined: readonly Quarantined[] = [];
 
-  /** Reads what is there; lines that cannot be read are passed over. */
+  /** Reads what is there; lines that cannot be read are passed over. A folder that cannot be used keeps nothing. */
   constructor(target: Target, folder = join(cacheFolder(), "records")) {
     const { device, hardware, isa } = target;
     this.#folder = folder;
+    this.#journals = folder;
     this.#key = hashOf({ device, hardware, isa });
-    mkdirSync(folder, { recursive: true });
+    try {
+      mkdirSync(folder, { recursive: true });
+    } catch (error) {
+      debug(1, () => `records: ${folder} cannot be made: ${messageOf(error)}`);
+      this.#journals = tmpdir();
+      return;
+    }
     for (const record of readLines(this.#path("jsonl"), recordSchema))
       this.#records.set(recordKey(record.signature, record.threads), record as RegionRecord);
     this.#collectJournals();
@@ -101,7 +110,7 @@ export class RecordStore {
 
   /** Where the journal of a tune by this process lies. */
   journalPath(): string {
-    return this.#path(`${process.pid}.journal`);
+    return join(this.#journals, `${this.#key}.${process.pid}.journal`);
   }
 
   /** What was being tried when a tuner died with its worker is not tried again. */

@@ -8,7 +8,6 @@ import { PROVIDERS, type ProviderSpec } from "../provider/open.js";
 import type { Effort } from "../provider/provider.js";
 import { candidateKey } from "./candidate-key.js";
 import { contest, type ContestResult } from "./contest.js";
-import { flopsOf, workOf } from "./expectation.js";
 import type { RegionRecord, Verdict } from "./measurement.js";
 import { RecordStore } from "./records.js";
 import { titleOf } from "./title.js";
@@ -59,7 +58,7 @@ const TIMING = {
 /** Memory for copies of the weights, so that each run finds them cold. */
 const ROTATION_BYTES = 256 * 2 ** 20;
 
-/** Tries every distinct region: single ops first, so that a plan exists early, then the dearest. */
+/** Tries every distinct region in the order given: what matters most comes first, for a budget may end it. */
 export async function tune(regions: readonly Region[], target: Target, options: TuneOptions = {}): Promise<TuneResult> {
   const { effort = "quick", signal, hangMs = 30_000, specs = PROVIDERS } = options;
   const started = Date.now();
@@ -70,7 +69,7 @@ export async function tune(regions: readonly Region[], target: Target, options: 
   await using worker = new Worker({ specs, target, journal, signal, hangMs, memoryBytes });
   const records: RegionRecord[] = [];
   const opened = await worker.open();
-  const distinct = inOrder(regions);
+  const distinct = [...new Map(regions.map((region) => [region.signature, region])).values()];
   const timing = { ...TIMING[effort], rotationBytes: ROTATION_BYTES };
   let measuredMs = 0;
   let measured = 0;
@@ -111,16 +110,6 @@ export async function tune(regions: readonly Region[], target: Target, options: 
     versions: opened?.versions ?? {},
     complete: records.length === distinct.length,
   };
-}
-
-function inOrder(regions: readonly Region[]): readonly Region[] {
-  const distinct = new Map(regions.toReversed().map((region) => [region.signature, region]));
-  const weighed = [...distinct.values()].toReversed().map((region) => ({
-    region,
-    single: workOf(region).length === 1,
-    flops: flopsOf(region),
-  }));
-  return weighed.sort((a, b) => Number(b.single) - Number(a.single) || b.flops - a.flops).map(({ region }) => region);
 }
 
 const EFFORTS: readonly Effort[] = ["none", "quick", "full"];

@@ -1,5 +1,13 @@
 // Draws a scene as the training pictures were drawn: one signed distance a shape, edges one pixel soft.
-import { COLORS, GROUNDS, SIZE, SIZES, centreOf, type Scene, type ShapeName } from "./scene.js";
+import {
+  COLORS,
+  GROUNDS,
+  SIZE,
+  SIZES,
+  centreOf,
+  type Scene,
+  type ShapeName,
+} from "../../src/report/following/scene.js";
 
 /** Signed distance to the shape's edge, negative inside; x right, y down, in units of the radius. */
 const DISTANCE: Readonly<Record<ShapeName, (x: number, y: number) => number>> = {

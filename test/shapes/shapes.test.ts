@@ -7,9 +7,20 @@ import { loadTokenizer } from "../../src/pipeline/image/tokenize.js";
 import { SafetensorsFile } from "../../src/weights/safetensors.js";
 import { readNumbers } from "../../src/weights/store.js";
 import { render } from "./render.js";
-import { caption, COLORS, GROUNDS, keysOf, PLACES, random, scene, SHAPES, SIZES, type Scene } from "./scene.js";
-import { planePixels, score } from "./score.js";
-import { promptFollowing } from "./following.js";
+import {
+  caption,
+  COLORS,
+  GROUNDS,
+  keysOf,
+  PLACES,
+  random,
+  scene,
+  SHAPES,
+  SIZES,
+  type Scene,
+} from "../../src/report/following/scene.js";
+import { planePixels, score } from "../../src/report/following/score.js";
+import { promptFollowing } from "../../src/report/following/following.js";
 import { toPicture } from "../../src/pipeline/image/png.js";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));

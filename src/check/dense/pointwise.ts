@@ -108,15 +108,25 @@ function settle(one: boolean, out: Float64Array, pool: Pool, ...read: readonly F
   return out.slice(0, 1);
 }
 
+/** The frequent functions have loops of their own: a call through a table costs several times the work. */
 function unaryLoop(fn: UnaryFn, x: Float64Array, out: Float64Array, count: number): void {
-  const f = unaryValue[fn];
-  for (let i = 0; i < count; i++) out[i] = f(x[i]!);
+  if (fn === "sigmoid") for (let i = 0; i < count; i++) out[i] = 1 / (1 + Math.exp(-x[i]!));
+  else if (fn === "exp") for (let i = 0; i < count; i++) out[i] = Math.exp(x[i]!);
+  else if (fn === "square") for (let i = 0; i < count; i++) out[i] = x[i]! * x[i]!;
+  else if (fn === "neg") for (let i = 0; i < count; i++) out[i] = -x[i]!;
+  else if (fn === "tanh") for (let i = 0; i < count; i++) out[i] = Math.tanh(x[i]!);
+  else {
+    const f = unaryValue[fn];
+    for (let i = 0; i < count; i++) out[i] = f(x[i]!);
+  }
 }
 
 function binaryLoop(fn: BinaryFn, x: Float64Array, y: Float64Array, out: Float64Array, count: number): void {
   const sx = x.length === 1 ? 0 : 1;
   const sy = y.length === 1 ? 0 : 1;
-  if (fn === "add") for (let i = 0; i < count; i++) out[i] = x[i * sx]! + y[i * sy]!;
+  if (fn === "mul" && sx === 1 && sy === 1) for (let i = 0; i < count; i++) out[i] = x[i]! * y[i]!;
+  else if (fn === "add" && sx === 1 && sy === 1) for (let i = 0; i < count; i++) out[i] = x[i]! + y[i]!;
+  else if (fn === "add") for (let i = 0; i < count; i++) out[i] = x[i * sx]! + y[i * sy]!;
   else if (fn === "sub") for (let i = 0; i < count; i++) out[i] = x[i * sx]! - y[i * sy]!;
   else if (fn === "mul") for (let i = 0; i < count; i++) out[i] = x[i * sx]! * y[i * sy]!;
   else if (fn === "div") for (let i = 0; i < count; i++) out[i] = x[i * sx]! / y[i * sy]!;

@@ -1,6 +1,6 @@
 // How a dot is laid onto register blocks: which operand runs along the vector lanes, which of its axes is the column,
 // the row, the contracted step. Depends on definitions and layouts only, so it can be asked before anything is emitted.
-import type { DotOp, LoadOp, ValueId } from "../../tile/program.js";
+import type { CastOp, DotOp, LoadOp, ValueId } from "../../tile/program.js";
 import { dotRoles } from "../../tile/query.js";
 import type { Term } from "../layout.js";
 import { defaultTile, lanesOf } from "../schedule.js";
@@ -24,13 +24,18 @@ export interface DotShape {
   readonly width: number;
 }
 
+/** A cast that changes no number: to the same type, or from bf16 to f32. */
+export function isWidening(context: Context, op: CastOp): boolean {
+  const from = context.value(op.x).dtype;
+  return from === op.dtype || (from === "bf16" && op.dtype === "f32");
+}
+
 /** The load behind a value that needs no work but a widening. */
 export function plainLoad(context: Context, id: ValueId): LoadOp | undefined {
   if (context.homes.has(id)) return undefined;
   const op = context.definitions.get(id);
   if (op?.kind === "load") return op;
-  if (op?.kind === "cast" && op.dtype === "f32" && context.value(op.x).dtype === "bf16")
-    return plainLoad(context, op.x);
+  if (op?.kind === "cast" && isWidening(context, op)) return plainLoad(context, op.x);
   return undefined;
 }
 

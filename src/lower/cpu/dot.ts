@@ -8,10 +8,11 @@ import { asIndex, at, constant, least, minus, most, plus, staticValue, times } f
 import { lanesOf } from "../schedule.js";
 import { scalarOf, type Expr, type Product } from "../thread.js";
 import type { Context, Extent, Home } from "./context.js";
-import { dotShape, panelWidth, plainLoad, resultTerms, termsAlong, type DotShape } from "./dot-shape.js";
+import { dotShape, isWidening, panelWidth, plainLoad, resultTerms, termsAlong, type DotShape } from "./dot-shape.js";
 import { address, dividedBy, evaluate, homeOffset } from "./evaluate.js";
 import { Nest } from "./nest.js";
 import { fill, writeTo } from "./roots.js";
+import { stepsOf } from "./vector.js";
 
 /** An operand as a product reads it. */
 interface Operand {
@@ -32,10 +33,7 @@ function inMemory(context: Context, id: ValueId): { load: LoadOp | null; home: H
   const home = context.homes.get(id);
   if (home) return { load: null, home, dtype: home.dtype };
   const op = context.definitions.get(id);
-  if (op?.kind === "cast" && op.dtype === "f32") {
-    const inner = context.homes.get(op.x);
-    if (inner?.dtype === "bf16") return { load: null, home: inner, dtype: "bf16" };
-  }
+  if (op?.kind === "cast" && isWidening(context, op) && context.homes.has(op.x)) return inMemory(context, op.x);
   const load = plainLoad(context, id);
   if (!load || context.stored.has(load.tensor)) return undefined;
   return { load, home: null, dtype: load.dtype };
@@ -65,7 +63,16 @@ function rowOperand(context: Context, shape: DotShape, mode: Product["mode"]): O
   const majorStride = shape.row === null ? 0 : along(shape.row);
   const stepStride = along(shape.step);
   if (majorStride === undefined || stepStride === undefined || (mode === "pair" && stepStride !== 1)) return undefined;
-  return { buffer: home?.buffer ?? load!.tensor, dtype: found.dtype, load, home, window, majorStride, stepStride };
+  const step = mode === "pair" ? 2 : stepStride;
+  return {
+    buffer: home?.buffer ?? load!.tensor,
+    dtype: found.dtype,
+    load,
+    home,
+    window,
+    majorStride,
+    stepStride: step,
+  };
 }
 
 function laneOperand(context: Context, shape: DotShape, mode: Product["mode"]): Operand | undefined {
@@ -145,12 +152,20 @@ export function stage(context: Context, shape: DotShape, side: "rows" | "lanes",
   const major = side === "rows" ? shape.row : shape.column;
   const others = value.axes.filter((axis) => axis !== major && axis !== shape.step);
   if (side === "rows") {
-    terms[shape.step] = [{ divide: 1, modulo: null, stride: 1 }];
-    stride = Math.ceil(steps / lanes) * lanes;
-    if (stride % 256 === 0) stride += lanes; // neighbouring rows must not fall into the same cache sets
-    if (major !== null) {
-      terms[major] = [{ divide: 1, modulo: null, stride }];
-      stride *= size(major);
+    if (major !== null && runsAlong(context, id, major, shape.step)) {
+      // The source has its rows side by side: so has the copy, and copying needs no transposition.
+      const rows = Math.ceil(size(major) / lanes) * lanes * group;
+      terms[major] = [{ divide: 1, modulo: null, stride: group }];
+      terms[shape.step] = group === 2 ? [{ divide: 2, modulo: null, stride: rows }, { divide: 1, modulo: 2, stride: 1 }] : [{ divide: 1, modulo: null, stride: rows }]; // prettier-ignore
+      stride = (rows * steps) / group;
+    } else {
+      terms[shape.step] = [{ divide: 1, modulo: null, stride: 1 }];
+      stride = Math.ceil(steps / lanes) * lanes;
+      if (stride % 256 === 0) stride += lanes; // neighbouring rows must not fall into the same cache sets
+      if (major !== null) {
+        terms[major] = [{ divide: 1, modulo: null, stride }];
+        stride *= size(major);
+      }
     }
   } else {
     terms[shape.step] = [{ divide: group, modulo: null, stride: shape.width * group }, ...(group === 2 ? [{ divide: 1, modulo: 2, stride: 1 }] : [])]; // prettier-ignore
@@ -166,6 +181,12 @@ export function stage(context: Context, shape: DotShape, side: "rows" | "lanes",
   writeTo(context, id, home);
   return home;
 }
+
+/** Whether computing a value walks memory along `axis` rather than along `other`. */
+const runsAlong = (context: Context, id: ValueId, axis: string, other: string): boolean => {
+  const units = (name: string): number => stepsOf(context, id, name).filter((step) => step === 1).length;
+  return units(axis) > units(other);
+};
 
 /** Before a loop: copies an operand of dots inside it that would otherwise be copied in every iteration. */
 export function stageAhead(context: Context, id: ValueId): void {
@@ -210,7 +231,7 @@ export function lowerDot(context: Context, op: DotOp): void {
     a = {
       ...fromHome(staged, staged.dtype),
       majorStride: shape.row === null ? 0 : staged.terms[shape.row]![0]!.stride,
-      stepStride: 1,
+      stepStride: mode === "pair" && staged.terms[shape.step]!.length === 1 ? 2 : staged.terms[shape.step]![0]!.stride,
     };
   }
   let b = right;
@@ -272,7 +293,7 @@ function emitProduct(
     remainders: remaindersOf(context, shape, rowExtent, a.window !== null),
     columns: extents.get(shape.column)!.live,
     steps: mode === "pair" ? halved(steps) : steps,
-    a: { buffer: a.buffer, base: left.base, rowStride: a.majorStride, stepStride: mode === "pair" ? 2 : a.stepStride },
+    a: { buffer: a.buffer, base: left.base, rowStride: a.majorStride, stepStride: a.stepStride },
     b: { buffer: b.buffer, base: right.base, panelStride: b.majorStride, stepStride: b.stepStride },
     c: { buffer: home.buffer, base: homeOffset(home, coordinates), rowStride: shape.row === null ? 0 : home.terms[shape.row]![0]!.stride }, // prettier-ignore
     accumulate: op.acc !== null || shape.otherSteps.length > 0 || a.window !== null || left.guard !== null || right.guard !== null, // prettier-ignore

@@ -47,10 +47,19 @@ export class Nest {
       const panels = Math.ceil(max / width);
       const outer = this.#variable("p", isConst(live) ? at(Math.ceil((live as { value: number }).value / width)) : ceiling(live, width), panels); // prettier-ignore
       const rest = minus(live, times(outer, width));
-      const inner = this.#variable("l", loop.whole ? at(width) : this.bind(least(at(width), rest)), width);
+      const even = live.kind === "const" && live.value % width === 0;
+      const inner = this.#variable("l", loop.whole || even ? at(width) : this.bind(least(at(width), rest)), width);
       return { expr: plus(times(outer, width), inner), split: { width, outer, inner } };
     }
     return { expr: this.#variable("i", live, max) };
+  }
+
+  /** Opens a loop over pairs; gives the coordinates of both halves. */
+  openPairs({ extent: { max, live } }: Loop): readonly [Coordinate, Coordinate] {
+    const count = isConst(live) ? at(Math.ceil((live as { value: number }).value / 2)) : ceiling(live, 2);
+    const outer = this.#variable("h", count, Math.ceil(max / 2));
+    const half = (inner: number): Coordinate => ({ expr: plus(times(outer, 2), inner), split: { width: 2, outer, inner: at(inner) } }); // prettier-ignore
+    return [half(0), half(1)];
   }
 
   #variable(stem: string, to: Expr, max: number): Expr {

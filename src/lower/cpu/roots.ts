@@ -27,14 +27,23 @@ function overAxes(
   const { context } = nest;
   const written = order.filter((axis) => isUnrolled(context, axis, axes.get(axis)!));
   const coordinates = new Map<string, Coordinate>();
-  for (const axis of order)
-    if (!written.includes(axis)) coordinates.set(axis, nest.open({ axis, extent: axes.get(axis)!, ...loop(axis) }));
+  const choices = new Map<string, readonly Coordinate[]>();
+  for (const axis of order) {
+    const one: Loop = { axis, extent: axes.get(axis)!, ...loop(axis) };
+    if (written.includes(axis))
+      choices.set(
+        axis,
+        Array.from({ length: one.extent.max }, (_, i) => ({ expr: at(i) })),
+      );
+    else if (one.split === 2) choices.set(axis, nest.openPairs(one));
+    else coordinates.set(axis, nest.open(one));
+  }
   const unroll = (rest: readonly string[], known: Map<string, Coordinate>): void => {
     const [axis, ...more] = rest;
     if (axis === undefined) return body(known);
-    for (let i = 0; i < axes.get(axis)!.max; i++) unroll(more, new Map(known).set(axis, { expr: at(i) }));
+    for (const choice of choices.get(axis)!) unroll(more, new Map(known).set(axis, choice));
   };
-  unroll(written, coordinates);
+  unroll([...choices.keys()], coordinates);
 }
 
 /** Row-major terms for a new buffer, the last axis padded to whole vectors. */
@@ -71,7 +80,7 @@ export function writeTo(context: Context, id: ValueId, home: Home): void {
   const value = context.value(id);
   const extents = context.extents(value);
   const toSplit = (axis: string): Partial<Loop> => {
-    const panel = home.terms[axis]?.find(({ modulo, divide }) => divide === 1 && modulo !== null && modulo > 2);
+    const panel = home.terms[axis]?.find(({ modulo, divide }) => divide === 1 && modulo !== null);
     return panel ? { split: panel.modulo! } : {};
   };
   const order = loopOrder(

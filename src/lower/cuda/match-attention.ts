@@ -83,6 +83,9 @@ export function matchAttention(program: TileProgram): AttentionForm | Cannot {
   for (const [i, arg] of loop.args.entries())
     if (i !== accumulatorCarry && (!rowOnly(arg.id) || arg.dtype !== "f32"))
       return cannot(`attention: carry ${i} is not an f32 value of a row`);
+  for (const [i, yielded] of loop.yields.entries())
+    if (loop.args.some((arg, j) => j !== i && arg.id === yielded))
+      return cannot("attention: two carries change places");
   const scaledFrom = chainRoot(rowWork, second.acc);
   if (scaledFrom !== loop.args[accumulatorCarry]!.id)
     return cannot("attention: the second dot adds onto something else than its own carry");

@@ -87,3 +87,14 @@ function rowIndex(program: TileProgram, load: LoadOp, loop: LoopOp): MatmulForm[
     return cannot(`matmul: ${load.tensor} is not read at the loop's block`);
   return index;
 }
+
+/** The epilogue's load of a 16-bit tensor over the whole tile, which is fetched while the products still run. */
+export const prefetchedLoad = ({ program, epilogue, store, m, n }: MatmulForm): LoadOp | undefined =>
+  paramOf(program, store.tensor).dtype === "f32"
+    ? undefined
+    : epilogue.find(
+        (op): op is LoadOp =>
+          op.kind === "load" &&
+          (op.dtype === "bf16" || op.dtype === "f16") &&
+          paramOf(program, op.tensor).axes.join() === `${m.axis},${n.axis}`,
+      );

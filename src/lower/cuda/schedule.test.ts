@@ -12,13 +12,19 @@ const matmul: MatmulSchedule = {
   cluster: 1,
   groupM: 8,
 };
-const attention: AttentionSchedule = { kind: "attention", consumers: 2, blockKeys: 128, stages: 2, pingPong: true };
+const attention: AttentionSchedule = {
+  kind: "attention",
+  consumers: 2,
+  blockKeys: 128,
+  stages: 2,
+  pingPong: true,
+  splitTail: true,
+};
 
 const refusal = (checked: object): string => (isCannot(checked) ? checked.cannot : "accepted");
 
 test("the two schedules that win are within every limit", () => {
   assert.equal(checkMatmul(matmul), matmul);
-  assert.equal(checkAttention({ ...attention, blockKeys: 176 }, 128, 128).toString(), "[object Object]");
   assert.equal(refusal(checkAttention({ ...attention, blockKeys: 176 }, 128, 128)), "accepted");
 });
 
@@ -40,4 +46,8 @@ test("tiles that the instructions cannot cover are refused", () => {
   assert.match(refusal(checkMatmul({ ...matmul, blockN: 160 })), /blockN 160/);
   assert.match(refusal(checkAttention(attention, 96, 96)), /depth 96 is not/);
   assert.match(refusal(checkAttention({ ...attention, consumers: 1 }, 128, 128)), /taking turns needs two/);
+  assert.match(
+    refusal(checkAttention({ ...attention, consumers: 3, blockKeys: 80 }, 128, 128)),
+    /between two warpgroups only/,
+  );
 });

@@ -27,22 +27,31 @@ export interface AttentionSchedule {
   readonly stages: number;
   /** Warpgroups take turns at issuing products, so that the row work of one runs under the products of another. */
   readonly pingPong: boolean;
+  /** The tiles of a last wave that is less than half full go to twice as many blocks, one warpgroup working in each. */
+  readonly splitTail: boolean;
 }
 
 export const STEP_K = 64;
 const BARRIER_BYTES = 1024;
 const ALIGN_BYTES = 1024;
-/** Output staging: two buffers of 16 rows × 64 columns of 16 bits a warp. */
-export const STAGING_BYTES_A_WARP = 4096;
+/** One buffer of output staging: 16 rows × 64 columns of 16 bits. A warp has two and takes turns… */
+export const STAGING_BYTES = 2048;
 
-export const matmulSharedBytes = (s: MatmulSchedule): number =>
-  ALIGN_BYTES + s.stages * (s.blockM + s.blockN) * STEP_K * 2 + s.consumers * 4 * STAGING_BYTES_A_WARP + BARRIER_BYTES;
+/** …or one for every part of its share of the tile, where a tensor over the tile is fetched into them ahead of time. */
+export const stagingBuffers = (s: MatmulSchedule, prefetch: boolean): number =>
+  prefetch ? (s.blockM / (64 * s.consumers)) * (s.blockN / 64) : 2;
+
+export const matmulSharedBytes = (s: MatmulSchedule, prefetch: boolean): number =>
+  ALIGN_BYTES +
+  s.stages * (s.blockM + s.blockN) * STEP_K * 2 +
+  s.consumers * 4 * stagingBuffers(s, prefetch) * STAGING_BYTES +
+  BARRIER_BYTES;
 
 export const attentionSharedBytes = (s: AttentionSchedule, depth: number, valueDepth: number): number =>
   ALIGN_BYTES +
   s.consumers * 64 * depth * 2 +
   s.stages * s.blockKeys * (depth + valueDepth) * 2 +
-  s.consumers * 4 * (STAGING_BYTES_A_WARP / 2) +
+  s.consumers * 4 * STAGING_BYTES +
   BARRIER_BYTES;
 
 /** Registers a thread of the loading and of the computing warpgroups (setmaxnreg), and the cap at entry. */
@@ -54,7 +63,8 @@ export function registerSplit(consumers: 1 | 2 | 3): { readonly load: number; re
       : { load: 32, compute: 160 };
 }
 
-export function checkMatmul(s: MatmulSchedule): MatmulSchedule | Cannot {
+/** `prefetch`: the epilogue reads a tensor over the whole tile (`prefetchedLoad`). */
+export function checkMatmul(s: MatmulSchedule, prefetch = false): MatmulSchedule | Cannot {
   if (s.blockM % (64 * s.consumers) !== 0)
     return cannot(`blockM ${s.blockM} is no multiple of 64 × ${s.consumers} warpgroups`);
   if (s.blockN % (s.cluster * 8) !== 0 || s.blockN % 64 !== 0 || s.blockN > 256 || s.blockN < 64)
@@ -63,7 +73,7 @@ export function checkMatmul(s: MatmulSchedule): MatmulSchedule | Cannot {
   const registers = ((s.blockM / (64 * s.consumers)) * s.blockN) / 2;
   if (registers > registerSplit(s.consumers).compute - 40)
     return cannot(`the accumulator takes ${registers} registers of ${registerSplit(s.consumers).compute}`);
-  const bytes = matmulSharedBytes(s);
+  const bytes = matmulSharedBytes(s, prefetch);
   if (bytes > SHARED_LIMIT_BYTES)
     return cannot(`needs ${bytes} bytes of shared memory, the limit is ${SHARED_LIMIT_BYTES}`);
   return s;
@@ -79,6 +89,7 @@ export function checkAttention(s: AttentionSchedule, depth: number, valueDepth: 
     return cannot(`blockKeys ${s.blockKeys} is not a multiple of 16 up to 256`);
   if (s.stages < 2) return cannot(`${s.stages} stages: a ring needs two`);
   if (s.pingPong && s.consumers < 2) return cannot("taking turns needs two warpgroups");
+  if (s.splitTail && s.consumers !== 2) return cannot("the last wave is split between two warpgroups only");
   const registers = s.blockKeys / 2 + s.blockKeys / 4 + valueDepth / 2;
   if (registers > registerSplit(s.consumers).compute - 32)
     return cannot(

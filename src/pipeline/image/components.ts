@@ -49,9 +49,6 @@ export interface ImageShape {
 
 export const gridOf = (model: ImageModel, size: ImageSize): LatentGrid => latentGrid(size, vaeFactor(model.config.vae));
 
-/** Steps share plans up to the next power of two, from 4 on. */
-export const stepBucket = (steps: number): number => Math.max(4, 2 ** Math.ceil(Math.log2(steps)));
-
 /** The graphs of all components, checked against the weight files. */
 export function imageComponents(model: ImageModel, shape: ImageShape): Readonly<Record<ComponentName, Component>> {
   const { config } = model;

@@ -9,12 +9,12 @@ import {
   COMPONENTS,
   imageComponents,
   openImageModel,
-  stepBucket,
   type ComponentName,
   type ImageModel,
   type ImageShape,
 } from "./components.js";
 import { ImageEngine, type Stage } from "./engine.js";
+import { defaultSteps, imageShape } from "./shape.js";
 import type { ImageSize } from "./latents.js";
 import { encodePng, savePng, type Picture } from "./png.js";
 
@@ -29,10 +29,14 @@ export interface TextToImageOptions {
   readonly effort?: Effort;
   /** Most time for tuning, in milliseconds. */
   readonly budgetMs?: number;
+  /** Looks for kernels although a plan is stored. */
+  readonly again?: boolean;
   /** Providers to choose from, instead of all that troupe ships. */
   readonly providers?: readonly ProviderSpec[];
   /** Pixels; the model's own size unless given. */
   readonly size?: ImageSize;
+  /** Denoise steps to make plans for and to draw with; a draw that takes more is compiled for anew. */
+  readonly steps?: number;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: CompileEvent) => void;
 }
@@ -77,19 +81,20 @@ export interface Draw extends AsyncDisposable {
 }
 
 const GUIDANCE = 3.5;
-const PATCH_PIXELS = 16;
 
 /**
  * Opens a FLUX.1 folder in the Hugging Face layout and compiles it for this machine.
  * Throws TroupeError: "io" | "model" | "weights" for the folder, "memory", "plan", "cancelled".
  */
 export async function textToImage(folder: string, options: TextToImageOptions = {}): Promise<Draw> {
+  throwIfCancelled(options.signal);
   const model = await openImageModel(folder);
   let machine: Machine | undefined;
   try {
     machine = await openMachine({ threads: options.threads, specs: options.providers });
+    for (const text of machine.notes) options.onEvent?.({ kind: "note", text });
     const artist = new Artist(model, machine, options);
-    await artist.ready(artist.shape({}), options);
+    await artist.ready(artist.shape({}), options, options.again);
     return artist.asFunction();
   } catch (error) {
     machine?.[Symbol.dispose]();
@@ -106,6 +111,7 @@ class Artist {
   #last: ImageEngine | undefined;
   /** Draws wait for each other: an engine's buffers belong to one run at a time. */
   #turn: Promise<unknown> = Promise.resolve();
+  #disposed = false;
 
   constructor(model: ImageModel, machine: Machine, options: TextToImageOptions) {
     this.#model = model;
@@ -113,21 +119,12 @@ class Artist {
     this.#options = options;
   }
 
-  shape({ size, steps }: Pick<DrawOptions, "size" | "steps">): ImageShape {
-    const { config, t5Tokenizer } = this.#model;
-    const side = config.vae.sample_size;
-    const { dtype = "auto" } = this.#options;
-    const longest = config.flux.guidance_embeds ? 512 : 256;
-    return {
-      size: checkSize(size ?? this.#options.size ?? { width: side, height: side }),
-      textTokens: Math.min(longest, t5Tokenizer.maxLength),
-      steps: stepBucket(checkSteps(steps ?? this.#defaultSteps)),
-      dtype: dtype === "auto" ? "f32" : dtype,
-    };
+  shape({ size = this.#options.size, steps = this.#defaultSteps }: Pick<DrawOptions, "size" | "steps">): ImageShape {
+    return imageShape(this.#model, { size, steps, dtype: this.#options.dtype });
   }
 
   get #defaultSteps(): number {
-    return this.#model.config.flux.guidance_embeds ? 28 : 4;
+    return this.#options.steps ?? defaultSteps(this.#model);
   }
 
   /** The engine of a shape, compiled when it is new or when `again` asks for more effort. */
@@ -143,6 +140,7 @@ class Artist {
     const components = imageComponents(this.#model, shape);
     const compiled = await compileComponents(this.#machine, Object.values(components), {
       effort,
+      again,
       ...(budgetMs !== undefined && { budgetMs }),
       signal,
       onEvent,
@@ -162,6 +160,7 @@ class Artist {
 
   draw(prompt: string, options: DrawOptions): Promise<Image> {
     return this.#inTurn(async () => {
+      throwIfCancelled(options.signal);
       if (prompt.trim() === "") throw new TroupeError("usage", "the prompt is empty", { advice: "Say what to draw." });
       const engine = await this.ready(this.shape(options), {
         ...this.#options,
@@ -176,13 +175,17 @@ class Artist {
   }
 
   asFunction(): Draw {
-    const dispose = (): Promise<void> =>
-      this.#inTurn(async () => {
+    const dispose = async (): Promise<void> => {
+      if (this.#disposed) return;
+      const last = this.#inTurn(async () => {
         for (const engine of this.#engines.values()) engine.dispose();
         this.#engines.clear();
         this.#machine[Symbol.dispose]();
         await this.#model.close();
       });
+      this.#disposed = true; // what is asked for from now on is refused, what was asked for before is done
+      await last;
+    };
     return Object.defineProperties((prompt: string, options: DrawOptions = {}) => this.draw(prompt, options), {
       tune: {
         value: (options: TuneOptions = {}) =>
@@ -198,23 +201,18 @@ class Artist {
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#disposed)
+      return Promise.reject(
+        new TroupeError("usage", "it has been disposed", {
+          advice: "Call textToImage again; dispose when all is drawn.",
+        }),
+      );
     const result = this.#turn.then(work);
     this.#turn = result.catch(() => {});
     return result;
   }
 }
 
-function checkSize({ width, height }: ImageSize): ImageSize {
-  for (const pixels of [width, height])
-    if (!Number.isInteger(pixels) || pixels < PATCH_PIXELS || pixels > 8192 || pixels % PATCH_PIXELS !== 0)
-      throw new TroupeError("usage", `an image of ${width}x${height} cannot be drawn`, {
-        advice: `Width and height are multiples of ${PATCH_PIXELS} from ${PATCH_PIXELS} to 8192.`,
-      });
-  return { width, height };
-}
-
-function checkSteps(steps: number): number {
-  if (!Number.isInteger(steps) || steps < 1 || steps > 1000)
-    throw new TroupeError("usage", `${steps} is no number of steps`, { advice: "Use a whole number from 1 to 1000." });
-  return steps;
+function throwIfCancelled(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new TroupeError("cancelled", "it was cancelled before it began", { cause: signal.reason });
 }

@@ -43,10 +43,11 @@ function widened(dtype: DType, element: string): string {
   }
 }
 
-/** A computed scalar as it is stored. */
-export function narrowed(dtype: DType, x: Expr, types: ReadonlyMap<string, DType>): string {
+/** A computed scalar as it is stored; `exact`: it is a number of that type already. */
+export function narrowed(dtype: DType, x: Expr, types: ReadonlyMap<string, DType>, exact = false): string {
   const inner = x.kind === "round" && x.to === dtype ? x.x : x;
   const text = expression(inner, types);
+  if (exact && dtype === "bf16") return `(u16)(t_word(${text}) >> 16)`;
   switch (dtype) {
     case "bf16":
       return `t_to_bf16(${text})`;

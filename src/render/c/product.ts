@@ -57,7 +57,7 @@ ${each(m.vectors, (v) => `    vf b${v} = ${lane(v)};\n`)}${each(m.rows, (r) => `
 
 function pairKernel(name: string, m: Micro, vectorBytes: number): string {
   const lanes = vectorBytes / 4;
-  const body = `  for (long k = 0; k < steps; k++, a += 2, b += ${m.bStep}) {
+  const body = `  for (long k = 0; k < steps; k++, a += ${m.aStep}, b += ${m.bStep}) {
 ${each(m.vectors, (v) => `    vu b${v} = *(const vu *)(b + ${v * lanes * 2});\n`)}${each(
     m.rows,
     (r) =>

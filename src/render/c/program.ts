@@ -17,6 +17,8 @@ export interface CSource {
 export function renderC(program: ThreadProgram, symbol: string): CSource {
   const types = new Map<string, DType>(program.buffers.map(({ name, dtype }) => [name, dtype]));
   const kernels: MicroKernels = new Map();
+  /** Variables that hold a bf16 number as it was read. */
+  const exact = new Set<string>();
   const lines: string[] = [];
   const block = (body: readonly Stmt[], indent: string): void => {
     for (const stmt of body) statement(stmt, indent);
@@ -25,13 +27,15 @@ export function renderC(program: ThreadProgram, symbol: string): CSource {
     const line = (text: string): void => void lines.push(`${indent}${text}`);
     switch (stmt.kind) {
       case "let":
+        if (stmt.value.kind === "load" && types.get(stmt.value.buffer) === "bf16") exact.add(stmt.name);
         return line(`${stmt.mutable ? "" : "const "}${C_SCALAR[stmt.value.type]} ${stmt.name} = ${expression(stmt.value, types)};`); // prettier-ignore
       case "set":
         return line(`${stmt.name} = ${expression(stmt.value, types)};`);
       case "store": {
         const dtype = types.get(stmt.buffer)!;
         const element = `${stmt.buffer}[${expression(stmt.index, types)}]`;
-        if (stmt.reduce === null) return line(`${element} = ${narrowed(dtype, stmt.value, types)};`);
+        const whole = stmt.value.kind === "var" && exact.has(stmt.value.name);
+        if (stmt.reduce === null) return line(`${element} = ${narrowed(dtype, stmt.value, types, whole)};`);
         const type = stmt.value.type;
         const before = { kind: "load", type, buffer: stmt.buffer, index: stmt.index, guard: null } as const;
         return line(`${element} = ${narrowed(dtype, { kind: "binary", type, fn: stmt.reduce, x: before, y: stmt.value }, types)};`); // prettier-ignore

@@ -4,6 +4,7 @@ import { dtypeBytes, readElement, writeElement } from "../../core/dtype.js";
 import { TroupeError } from "../../core/error.js";
 import { contiguous, coordinateOf, offsetOf, sizeOf } from "../../core/shape.js";
 import { compileC, findCompiler } from "../../device/cpu/compile.js";
+import { pinLibrary } from "../../device/native/library.js";
 import { lowerToThreads } from "../../lower/cpu/lower.js";
 import { offsetOfPosition, strided, type Layout } from "../../lower/layout.js";
 import type { CpuSchedule, CpuTarget } from "../../lower/schedule.js";
@@ -48,7 +49,9 @@ export async function prepareTrials(trials: readonly Trial[]): Promise<TrialRun[
     return lowerToThreads(program, { sizes: given, layouts }, schedule, target);
   });
   const file = cFile(lowered.map((program, i) => renderC(program, `trial_${i}`)));
-  const library = koffi.load(await compileC(compiler, file));
+  const path = await compileC(compiler, file);
+  const library = koffi.load(path);
+  pinLibrary(path);
   return trials.map((trial, i) => runner(trial, lowered[i]!, library.func(`void trial_${i}(void *args)`)));
 }
 

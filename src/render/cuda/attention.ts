@@ -7,18 +7,15 @@ import type { AttentionForm } from "../../lower/cuda/form.js";
 import {
   attentionSharedBytes,
   registerSplit,
-  STAGING_BYTES_A_WARP,
+  STAGING_BYTES,
   type AttentionSchedule,
 } from "../../lower/cuda/schedule.js";
-import type { FullOp, ValueId, ValueOp } from "../../tile/program.js";
 import { paramOf } from "../../tile/query.js";
 import { argumentText, epilogueTensors } from "./arguments.js";
-import { FragmentWriter, type Leaf } from "./fragment.js";
 import type { KernelArgument, MapArgument, CudaKernel } from "../../device/cuda/kernel.js";
-import { literal } from "./pointwise.js";
 import { PRELUDE } from "./prelude.js";
-import { deferredSums, rowWork } from "./row-work.js";
-import { MATRIX_ROW, outputText } from "./store.js";
+import { MATRIX_ROW } from "./store.js";
+import { attentionMaths } from "./attention-maths.js";
 import { wgmmaFunction, wgmmaName, type WgmmaShape } from "./wgmma.js";
 
 export interface AttentionSizes {
@@ -28,8 +25,8 @@ export interface AttentionSizes {
 }
 
 export function renderAttention(form: AttentionForm, schedule: AttentionSchedule, sizes: AttentionSizes): CudaKernel {
-  const { consumers, blockKeys: keys, stages, pingPong } = schedule;
-  const { program, dtype, loop, store, product } = form;
+  const { consumers, blockKeys: keys, stages, pingPong, splitTail } = schedule;
+  const { program, dtype, store } = form;
   const { depth, valueDepth } = sizes;
   const name = `${program.name}_sm90`;
   const threads = (consumers + 1) * 128;
@@ -66,67 +63,7 @@ export function renderAttention(form: AttentionForm, schedule: AttentionSchedule
     ...epilogueTensors(program, [...form.epilogue, ...form.rowWork]),
   ];
 
-  const ops = new Map(form.rowWork.map((op) => [op.id, op]));
-  const zeros = (id: ValueId): boolean =>
-    form.prologue.some((op) => op.id === id && op.kind === "full" && op.value.const === 0);
-  const carries = loop.args
-    .map((arg, i) => ({ arg: arg.id, result: loop.results[i]!.id, i }))
-    .filter(({ i }) => i !== form.accumulatorCarry);
-  const carryLeaf =
-    (i: number): Leaf =>
-    (row) =>
-      `carry${i}_r${row}`;
-  const carried = [
-    ...carries.map(({ arg, i }) => [arg, carryLeaf(i)] as const),
-    ...carries.map(({ result, i }) => [result, carryLeaf(i)] as const),
-  ];
-
-  // Row work sees the scores; what touches the accumulator's columns is rescaling, done when the product has ended.
-  const onAccumulator = (op: ValueOp): boolean => op.axes.includes(form.valueDepth);
-  const scoreOps = form.rowWork.filter((op) => !onAccumulator(op));
-  const scaleOps = form.rowWork.filter(onAccumulator);
-  const scores = new FragmentWriter(
-    program,
-    { row: query, col: key },
-    new Map([...carried, [form.scores, (r, c) => `s[4 * j + ${2 * r + c}]`]]),
-  );
-  const weights = ops.get(product.a);
-  const weight = weights?.kind === "cast" ? weights.x : product.a;
-  const wanted = [
-    weight,
-    ...loop.yields.filter((_, i) => i !== form.accumulatorCarry),
-    ...scaleOps.flatMap((op) => rowInputs(op, scaleOps)),
-  ];
-  const deferred = deferredSums(loop, ops, zeros);
-  const work = rowWork(
-    scores,
-    scoreOps.filter((op) => op !== weights || weight === product.a),
-    wanted,
-    keys,
-    deferred,
-  );
-  const accumulatorArg = loop.args[form.accumulatorCarry]!.id;
-  const accumulator: Leaf = (r, c) => `o[4 * j + ${2 * r + c}]`;
-  const scale = new FragmentWriter(
-    program,
-    { row: query, col: form.valueDepth },
-    new Map([...carried, [accumulatorArg, accumulator]]),
-  );
-  const scaleText = rescale(scale, scaleOps, product.acc!, accumulatorArg, valueDepth);
-
-  const init = (i: number): string => {
-    const op = form.prologue.find((o) => o.id === loop.init[i]) as FullOp;
-    return literal(op.value, op.dtype);
-  };
-  const epilogueLeaves = new Map<ValueId, Leaf>([
-    ...carried,
-    [loop.results[form.accumulatorCarry]!.id, (r, c) => `o[(slice * 8 + j) * 4 + ${2 * r + c}]`],
-  ]);
-  const out = outputText(new FragmentWriter(program, { row: query, col: form.valueDepth }, epilogueLeaves), store, form.epilogue, {
-    columns: valueDepth, firstColumn: "0", firstRow: "warp_row", columnSize: String(valueDepth), rowSize: `size_${query}`, buffers: 1,
-    outer: form.points.toReversed().map((p) => `point${p.id}`),
-  }); // prettier-ignore
-
+  const maths = attentionMaths(form, keys, valueDepth);
   const qBytes = blockQ * depth * 2;
   const kBytes = keys * depth * 2;
   const vBytes = keys * valueDepth * 2;
@@ -163,25 +100,28 @@ export function renderAttention(form: AttentionForm, schedule: AttentionSchedule
       for (int part = 0; part < ${keys / 16}; ++part) ${wgmmaName(productShape)}(o, p[part], v_operand + part * 128, 1);
       wgmma_commit();
     }`;
-  const packWeights = (masked: boolean): string => {
-    const at = (row: 0 | 1, col: 0 | 1): string => {
-      const text = work.element(weight, row, col);
-      return masked ? `(j * 8 + (lane & 3) * 2 + ${col} < live_columns ? ${text} : 0.f)` : text;
-    };
-    return `#pragma unroll
-    for (int j = 0; j < ${keys / 8}; ++j) {
-      p[j >> 1][2 * (j & 1)] = pack_${dtype}(${at(0, 0)}, ${at(0, 1)});
-      p[j >> 1][2 * (j & 1) + 1] = pack_${dtype}(${at(1, 0)}, ${at(1, 1)});
-    }`;
-  };
-  const keepCarries = carries
-    .map(({ i }) =>
-      [0, 1].map((r) => `carry${i}_r${r} = ${scores.variable(loop.yields[i]!, r as 0 | 1, 0)};`).join(" "),
-    )
-    .join("\n    ");
   const elected = "(threadIdx.x & 127) == 0";
   const release = (ring: string): string =>
     `if (${elected}) barrier_arrive(${ring}_empty + 8 * ${ring}_slot);\n    ${advance(ring)}`;
+  // Tiles of the last wave that would leave more than half of the chip idle are done by one warpgroup each.
+  const units = splitTail
+    ? `const int whole = tiles - tiles % (int)gridDim.x, halves = 2 * (tiles - whole) <= (int)gridDim.x, units = halves ? 2 * tiles - whole : tiles;`
+    : "const int units = tiles;";
+  const unit = splitTail ? "unit < whole || !halves ? unit : whole + ((unit - whole) >> 1)" : "unit";
+  const idle = `
+    if (halves && unit >= whole && ((unit - whole) & 1) != consumer) {
+      barrier_wait(q_full, q_phase);
+      q_phase ^= 1;
+      for (int block = 0; block < blocks; ++block) {
+        ${pingPong ? "if (block > 0) named_sync(1 + consumer, 256), named_arrive(1 + (consumer ^ 1), 256);" : ""}
+        barrier_wait(k_full + 8 * k_slot, k_phase);
+        ${release("k")}
+        barrier_wait(v_full + 8 * v_slot, v_phase);
+        ${release("v")}
+      }
+      if (${elected}) barrier_arrive(q_empty);
+      continue;
+    }`;
   const turn = pingPong ? `named_sync(1 + consumer, 256);` : "";
   const nextTurn = pingPong
     ? `named_arrive(1 + ${consumers === 2 ? "(consumer ^ 1)" : `(consumer + 1) % ${consumers}`}, 256);`
@@ -204,16 +144,16 @@ export function renderAttention(form: AttentionForm, schedule: AttentionSchedule
       fence_registers(s);
     ${release("k")}
     {
-${work.text({ masked: false, belowDiagonal })}    wgmma_wait<0>();
+${maths.rowWork({ masked: false, belowDiagonal })}    wgmma_wait<0>();
     fence_registers(o);
     ${release("v")}
-${packWeights(false)}
-${scaleText}    ${keepCarries}
+${maths.packWeights(false)}
+${maths.rescale}    ${maths.keepCarries}
     }
     }
 `;
   // Blocks that end at or before the warpgroup's first query need no causal comparison.
-  const loops = work.compares
+  const loops = maths.compares
     ? `    const int below = min(blocks, max(1, (warp_row - (warp & 3) * 16 + 1 - live_columns) / ${keys} + 1));
 ${iteration("1", "below", true)}${iteration("below", "blocks", false)}`
     : iteration("1", "blocks", false);
@@ -224,11 +164,12 @@ ${name}(${argumentText(program, args)}) {
   extern __shared__ unsigned char raw[];
   const u32 q_tile = (shared_address(raw) + 1023u) & ~1023u;
   const u32 k_ring = q_tile + ${qBytes}, v_ring = k_ring + ${stages * kBytes}, stagings = v_ring + ${stages * vBytes};
-  const u32 q_full = stagings + ${(consumers * 4 * STAGING_BYTES_A_WARP) / 2}, q_empty = q_full + 8;
+  const u32 q_full = stagings + ${consumers * 4 * STAGING_BYTES}, q_empty = q_full + 8;
   const u32 k_full = q_full + 16, k_empty = k_full + ${8 * stages}, v_full = k_empty + ${8 * stages}, v_empty = v_full + ${8 * stages};
   const int warp = __shfl_sync(~0u, threadIdx.x >> 5, 0), lane = threadIdx.x & 31;
   const int tiles_q = (size_${query} + ${blockQ - 1}) / ${blockQ};
   const int tiles = tiles_q${form.points.map((p) => ` * size_${p.axis}`).join("")};
+  ${units}
   if (threadIdx.x == 0) {
     barrier_init(q_full, 1);
     barrier_init(q_empty, ${consumers});
@@ -246,7 +187,8 @@ ${name}(${argumentText(program, args)}) {
     if (warp == 0 && lane == 0) {
       int k_slot = 0, v_slot = 0;
       u32 k_phase = 1, v_phase = 1, q_phase = 1;
-      for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+      for (int unit = blockIdx.x; unit < units; unit += gridDim.x) {
+    const int tile = ${unit};
         const int tile_q = ${tileQ} * ${blockQ};
         ${pointText}
         ${extent}
@@ -270,24 +212,22 @@ ${name}(${argumentText(program, args)}) {
   } else {
     registers_up<${registers.compute}>();
     const int consumer = (warp >> 2) - 1;
-    const u32 staging = stagings + (warp - 4) * ${STAGING_BYTES_A_WARP / 2};
+    const u32 staging = stagings + (warp - 4) * ${STAGING_BYTES};
     const u64 q_operand = operand(q_tile + consumer * 8192, 16);
     ${MATRIX_ROW}
     int k_slot = 0, v_slot = 0;
     u32 k_phase = 0, v_phase = 0, q_phase = 0;
     ${pingPong ? `if (consumer == ${consumers - 1}) named_arrive(1, 256);` : ""}
-    for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+    for (int unit = blockIdx.x; unit < units; unit += gridDim.x) {
+    const int tile = ${unit};
     const int tile_q = ${tileQ} * ${blockQ}, warp_row = tile_q + consumer * 64 + (warp & 3) * 16;
     const int row0 = warp_row + (lane >> 2), row1 = row0 + 8;
     ${pointText}
-    ${extent}
+    ${extent}${splitTail ? idle : ""}
     float s[${keys / 2}];
-    float o[${valueDepth / 2}];
     u32 p[${keys / 16}][4];
     int key0 = 0;
-    ${carries.map(({ i }) => `float carry${i}_r0 = ${init(i)}, carry${i}_r1 = ${init(i)};`).join("\n    ")}
-#pragma unroll
-    for (int i = 0; i < ${valueDepth / 2}; ++i) o[i] = ${init(form.accumulatorCarry)};
+    ${maths.start}
     barrier_wait(q_full, q_phase);
     q_phase ^= 1;
     barrier_wait(k_full + 8 * k_slot, k_phase);
@@ -297,8 +237,8 @@ ${name}(${argumentText(program, args)}) {
     fence_registers(s);
     ${release("k")}
     {
-${work.text({ masked: true, belowDiagonal: false })}${packWeights(true)}
-${scaleText}    ${keepCarries}
+${maths.rowWork({ masked: true, belowDiagonal: false })}${maths.packWeights(true)}
+${maths.rescale}    ${maths.keepCarries}
     }
 ${loops}    if (${elected}) barrier_arrive(q_empty);
     barrier_wait(v_full + 8 * v_slot, v_phase);
@@ -307,17 +247,10 @@ ${loops}    if (${elected}) barrier_arrive(q_empty);
     wgmma_wait<0>();
     fence_registers(o);
     ${release("v")}
-    ${[...loop.yields.entries()]
-      .filter(([, y]) => [...deferred].some((d) => sumOf(ops, y, d)))
-      .map(([i]) =>
-        [0, 1]
-          .map((r) => [1, 2].map((d) => `carry${i}_r${r} += __shfl_xor_sync(~0u, carry${i}_r${r}, ${d});`).join(" "))
-          .join(" "),
-      )
-      .join("\n    ")}
+    ${maths.joinLanes}
     {
-    ${out.tile.filter((line) => !line.startsWith("const int row0")).join("\n    ")}
-    ${out.columns}    }
+    ${maths.out.tile.filter((line) => !line.startsWith("const int row0")).join("\n    ")}
+    ${maths.out.columns}    }
     }
     if (lane == 0) store_wait<0>();
   }
@@ -330,45 +263,8 @@ ${loops}    if (${elected}) barrier_arrive(q_empty);
     sharedBytes: attentionSharedBytes(schedule, depth, valueDepth),
     cluster: 1,
     arguments: args,
-    tiles: [{ axis: query, tile: blockQ }, ...form.points.map((p) => ({ axis: p.axis, tile: 1 }))],
+    tiles: [{ axis: query, tile: splitTail ? 64 : blockQ }, ...form.points.map((p) => ({ axis: p.axis, tile: 1 }))],
   };
-}
-
-const sumOf = (ops: ReadonlyMap<ValueId, ValueOp>, yielded: ValueId, sum: ValueId): boolean => {
-  const add = ops.get(yielded);
-  return add?.kind === "binary" && (add.x === sum || add.y === sum);
-};
-
-/** Row values that an op on the accumulator reads. */
-const rowInputs = (op: ValueOp, own: readonly ValueOp[]): readonly ValueId[] =>
-  op.kind === "binary"
-    ? [op.x, op.y].filter((x): x is ValueId => typeof x === "number" && !own.some((o) => o.id === x))
-    : [];
-
-/** The accumulator's change between two products, in place. */
-function rescale(
-  writer: FragmentWriter,
-  ops: readonly ValueOp[],
-  result: ValueId,
-  accumulator: ValueId,
-  columns: number,
-): string {
-  if (result === accumulator) return "";
-  const lines = writer
-    .lines(ops)
-    .group.map((line) => `      ${line}\n`)
-    .join("");
-  const back = (
-    [
-      [0, 0],
-      [0, 1],
-      [1, 0],
-      [1, 1],
-    ] as const
-  )
-    .map(([r, c]) => `      o[4 * j + ${2 * r + c}] = ${writer.variable(result, r, c)};\n`)
-    .join("");
-  return `#pragma unroll\n    for (int j = 0; j < ${columns / 8}; ++j) {\n${lines}${back}    }\n`;
 }
 
 /** Which point of each grid axis a tile is for: of neighbours with equal work, so that they share keys and values. */

@@ -2,10 +2,12 @@
 // mbarriers, warpgroups of wgmma that share the tile's rows, the traced epilogue on the accumulator's registers.
 // Optional pairs of blocks (clusters along M) load half of B's tile each and multicast it.
 import type { MatmulForm } from "../../lower/cuda/form.js";
+import { prefetchedLoad } from "../../lower/cuda/match-matmul.js";
 import {
   matmulSharedBytes,
   registerSplit,
-  STAGING_BYTES_A_WARP,
+  STAGING_BYTES,
+  stagingBuffers,
   type MatmulSchedule,
 } from "../../lower/cuda/schedule.js";
 import { paramOf } from "../../tile/query.js";
@@ -35,6 +37,8 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
     panels: false,
   });
   const staged = outDtype !== "f32";
+  const prefetched = prefetchedLoad(form);
+  const stagingBytes = stagingBuffers(schedule, prefetched !== undefined) * STAGING_BYTES;
   const args: KernelArgument[] = [
     operandMap(a, m, blockM),
     operandMap(b, n, blockN / cluster),
@@ -45,7 +49,13 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
           { kind: "stride", tensor: store.tensor, dim: 0 } as const,
         ]),
     ...[m, n, k].map((axis) => ({ kind: "size", axis }) as const),
-    ...epilogueTensors(program, form.epilogue),
+    ...(prefetched
+      ? [{ kind: "map", tensor: prefetched.tensor, axes: [n, m], box: [64, 16], panels: false } as const]
+      : []),
+    ...epilogueTensors(
+      program,
+      form.epilogue.filter((op) => op !== prefetched),
+    ),
   ];
   const writer = new FragmentWriter(
     program,
@@ -54,7 +64,7 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
   );
   const out = outputText(writer, store, form.epilogue, {
     columns: blockN, firstColumn: "tile_n", firstRow: "warp_row", columnSize: `size_${n}`, rowSize: `size_${m}`,
-    buffers: 2, outer: [],
+    buffers: 2, prefetched, outer: [],
   }); // prettier-ignore
   const aBytes = blockM * 128;
   const bBytes = blockN * 128;
@@ -64,13 +74,25 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
     const int group_m = min(tiles_m - group * ${groupM}, ${groupM});
     const int tile_m = ((group * ${groupM} + in_group % group_m) * ${cluster}${cluster > 1 ? " + (int)rank" : ""}) * ${blockM}, tile_n = in_group / group_m * ${blockN};`;
 
+  // Once the last tile's stores have left the buffers, while this tile's first products run.
+  const fetchText = (tensor: string): string => `
+        if (step == min(2, steps - 1)) {
+          if (lane == 0) {
+            store_wait_read<0>();
+            barrier_expect(fetched_here, ${stagingBytes});
+            for (int part = 0; part < ${slabs * (blockN / 64)}; ++part)
+              load_2d(staging + part * ${STAGING_BYTES}, &map_${tensor}, fetched_here, tile_n + part % ${blockN / 64} * 64, tile_m + (consumer * ${slabs} + part / ${blockN / 64}) * 64 + (warp & 3) * 16);
+          }
+          __syncwarp();
+        }`;
+
   const source = `${PRELUDE}${wgmmaFunction(wgmma)}
 extern "C" __global__ void __launch_bounds__(${threads}, 1)${cluster > 1 ? ` __cluster_dims__(${cluster}, 1, 1)` : ""}
 ${name}(${argumentText(program, args)}) {
   extern __shared__ unsigned char raw[];
   const u32 ring = (shared_address(raw) + 1023u) & ~1023u;
   const u32 stagings = ring + ${stages * stageBytes};
-  const u32 full = stagings + ${consumers * 4 * STAGING_BYTES_A_WARP}, empty = full + ${8 * stages};
+  const u32 full = stagings + ${consumers * 4 * stagingBytes}, empty = full + ${8 * stages}${prefetched ? `, fetched = empty + ${8 * stages}` : ""};
   const int warp = __shfl_sync(~0u, threadIdx.x >> 5, 0), lane = threadIdx.x & 31;
   const int tiles_m = (size_${m} + ${blockM * cluster - 1}) / ${blockM * cluster}, tiles_n = (size_${n} + ${blockN - 1}) / ${blockN};
   const int tiles = tiles_m * tiles_n, steps = (size_${k} + 63) / 64;
@@ -79,7 +101,7 @@ ${name}(${argumentText(program, args)}) {
     for (int i = 0; i < ${stages}; ++i) {
       barrier_init(full + 8 * i, 1);
       barrier_init(empty + 8 * i, ${consumers * cluster});
-    }
+    }${prefetched ? `\n    for (int i = 0; i < ${consumers * 4}; ++i) barrier_init(fetched + 8 * i, 1);` : ""}
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
   ${cluster > 1 ? "cluster_sync();" : "__syncthreads();"}
@@ -109,11 +131,11 @@ ${name}(${argumentText(program, args)}) {
   } else {
     registers_up<${registers.compute}>();
     const int consumer = (warp >> 2) - 1;
-    const u32 staging = stagings + (warp - 4) * ${STAGING_BYTES_A_WARP};
+    const u32 staging = stagings + (warp - 4) * ${stagingBytes};
     ${MATRIX_ROW}
     float acc[${slabs}][${blockN / 2}];
     int slot = 0;
-    u32 phase = 0;
+    u32 phase = 0;${prefetched ? "\n    u32 fetched_phase = 0;\n    const u32 fetched_here = fetched + 8 * (warp - 4);" : ""}
     for (int tile = first; tile < tiles; tile += stride) {
     ${tileOrder}
       int before = 0;
@@ -127,7 +149,7 @@ ${name}(${argumentText(program, args)}) {
 #pragma unroll
           for (int slab = 0; slab < ${slabs}; ++slab)
             ${wgmmaName(wgmma)}(acc[slab], a_operand + slab * 512 + part * 2, b_operand + part * 2, step | part);
-        wgmma_commit();
+        wgmma_commit();${prefetched ? fetchText(prefetched.tensor) : ""}
         wgmma_wait<1>();
         if (step > 0 && ${cluster > 1 ? `(threadIdx.x & 127) < ${cluster}) barrier_arrive_peer(empty + 8 * before, threadIdx.x & 127);` : "(threadIdx.x & 127) == 0) barrier_arrive(empty + 8 * before);"}
         before = slot;
@@ -137,7 +159,7 @@ ${name}(${argumentText(program, args)}) {
 #pragma unroll
       for (int slab = 0; slab < ${slabs}; ++slab) fence_registers(acc[slab]);
       if (${cluster > 1 ? `(threadIdx.x & 127) < ${cluster}) barrier_arrive_peer(empty + 8 * before, threadIdx.x & 127);` : "(threadIdx.x & 127) == 0) barrier_arrive(empty + 8 * before);"}
-#pragma unroll
+${prefetched ? "      barrier_wait(fetched_here, fetched_phase);\n      fetched_phase ^= 1;\n" : ""}#pragma unroll
       for (int slab = 0; slab < ${slabs}; ++slab) {
         const int warp_row = tile_m + (consumer * ${slabs} + slab) * 64 + (warp & 3) * 16;
         ${out.tile.join("\n        ")}
@@ -152,7 +174,7 @@ ${name}(${argumentText(program, args)}) {
     name,
     source,
     threads,
-    sharedBytes: matmulSharedBytes(schedule),
+    sharedBytes: matmulSharedBytes(schedule, prefetched !== undefined),
     cluster,
     arguments: args,
     tiles: [

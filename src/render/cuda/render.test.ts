@@ -28,7 +28,7 @@ const attentionKernel = (causal: boolean, change: Partial<AttentionSchedule> = {
   assert.equal(form.kind, "attention");
   return renderAttention(
     form as Extract<CanonicalForm, { kind: "attention" }>,
-    { kind: "attention", consumers: 2, blockKeys: 128, stages: 2, pingPong: true, ...change },
+    { kind: "attention", consumers: 2, blockKeys: 128, stages: 2, pingPong: true, splitTail: true, ...change },
     { depth: 128, valueDepth: 128 },
   );
 };
@@ -42,8 +42,22 @@ test("the epilogue's maths is the traced one, on the accumulator's registers", (
   const epilogue = between(source, "u32 packed[8][2];", "fence_async();");
   assert.match(epilogue, /pair\d+_0 = __ldg\(\(const u32\*\)\(at_bias \+ live_col0\)\)/);
   assert.match(epilogue, /const float v\d+_r1c0 = \(acc\[slab\]\[\(slice \* 8 \+ j\) \* 4 \+ 2\] \+ v\d+_c0\)/);
-  assert.match(epilogue, /at_residual \+ live_row1 \* stride_residual_0 \+ live_col0/);
+  assert.match(epilogue, /const float v\d+_r1c0 = low_bf16\(held1\)/);
   assert.match(epilogue, /packed\[j\]\[0\] = pack_bf16\(v\d+_r0c0, v\d+_r0c1\)/);
+});
+
+test("a tensor over the whole tile is fetched into the staging buffers during the first products", () => {
+  const gated = matmulKernel(linear("bf16", { gatedResidual: true }), { stages: 3 });
+  assert.match(gated.source, /load_2d\(staging \+ part \* 2048, &map_residual, fetched_here/);
+  assert.match(gated.source, /barrier_wait\(fetched_here, fetched_phase\);/);
+  assert.ok(gated.arguments.some((arg) => arg.kind === "map" && arg.tensor === "residual"));
+  const gateOnly = matmulKernel(linear("bf16", { bias: true }));
+  assert.doesNotMatch(gateOnly.source, /fetched_here/);
+});
+
+test("a last wave less than half full goes to single warpgroups, if the schedule says so", () => {
+  assert.match(attentionKernel(false).source, /halves = 2 \* \(tiles - whole\) <= \(int\)gridDim\.x/);
+  assert.doesNotMatch(attentionKernel(false, { splitTail: false }).source, /halves/);
 });
 
 test("a final cast is done by packing alone", () => {
@@ -62,7 +76,7 @@ test("a pair of blocks shares B by multicast and frees a slot for both", () => {
 
 test("row work keeps the scale out of the maximum and joins the four lanes' sums after the loop", () => {
   const { source } = attentionKernel(false);
-  const body = source.slice(source.lastIndexOf("for (int block = 1;"), source.indexOf("barrier_arrive(q_empty);"));
+  const body = source.slice(source.lastIndexOf("for (int block = 1;"), source.lastIndexOf("barrier_arrive(q_empty);"));
   assert.match(body, /part\d+_r0c0 = fmaxf\(part\d+_r0c0, s\[4 \* j \+ 0\]\);/);
   assert.match(body, /fast_exp2\(\(\(s\[4 \* j \+ 0\] \* 0\.127517431974411f\) - v\d+_r0\)\)/);
   assert.equal(
@@ -110,10 +124,10 @@ test("a carried sum that is also read elsewhere keeps its exchange inside the lo
   assert.ok(form.kind === "attention");
   const { source } = renderAttention(
     form,
-    { kind: "attention", consumers: 2, blockKeys: 64, stages: 2, pingPong: false },
+    { kind: "attention", consumers: 2, blockKeys: 64, stages: 2, pingPong: false, splitTail: false },
     { depth: 64, valueDepth: 64 },
   );
-  const body = source.slice(source.lastIndexOf("for (int block = 1;"), source.indexOf("barrier_arrive(q_empty);"));
+  const body = source.slice(source.lastIndexOf("for (int block = 1;"), source.lastIndexOf("barrier_arrive(q_empty);"));
   assert.equal([...body.matchAll(/__shfl_xor_sync/g)].length, 4);
   assert.doesNotMatch(source, /carry0_r0 \+= __shfl/);
 });
@@ -125,6 +139,7 @@ test("the hot kernels assemble for sm_90a without spills", { skip: nvcc ? false 
     "matmul in clusters": matmulKernel(matmul("f16"), { cluster: 2 }),
     "linear with GELU, gate and residual": matmulKernel(
       linear("bf16", { bias: true, activation: "gelu-tanh", gatedResidual: true }),
+      { stages: 3 },
     ),
     attention: attentionKernel(false, { blockKeys: 176 }),
     "causal attention": attentionKernel(true),

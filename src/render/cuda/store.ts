@@ -1,6 +1,7 @@
 // The way out of an accumulator: per group of columns the epilogue's ops, then stmatrix into a warp's own staging
 // buffer and a TMA store of 16 rows × 64 columns; f32 results go straight to memory in pairs.
-import type { StoreOp, ValueOp } from "../../tile/program.js";
+import { STAGING_BYTES } from "../../lower/cuda/schedule.js";
+import type { LoadOp, StoreOp, ValueOp } from "../../tile/program.js";
 import type { FragmentWriter, Half } from "./fragment.js";
 
 export interface OutputText {
@@ -19,8 +20,10 @@ export interface OutputPlace {
   /** Size texts, to clamp dead elements. */
   readonly columnSize: string;
   readonly rowSize: string;
-  /** Staging buffers of 2048 bytes a warp. */
+  /** Staging buffers a warp takes turns with. */
   readonly buffers: 1 | 2;
+  /** A load whose values already stand in the staging buffers, one for every slab and slice. */
+  readonly prefetched?: LoadOp | undefined;
   /** Coordinates after row and column in the output's map. */
   readonly outer: readonly string[];
 }
@@ -44,6 +47,17 @@ export function outputText(
 ): OutputText {
   const dtype = writer.values.get(store.value)!.dtype;
   const value = storedValue(store, ops);
+  const { prefetched } = place;
+  if (prefetched)
+    writer.leaves.set(prefetched.id, (row, col) => `${col === 0 ? "low" : "high"}_${prefetched.dtype}(held${row})`);
+  const held = prefetched
+    ? [0, 1]
+        .map(
+          (row) =>
+            `        const u32 held${row} = shared_word(buffer + ((lane >> 2) + ${8 * row}) * 128 + ((j ^ (lane >> 2)) << 4) + (lane & 3) * 4);\n`,
+        )
+        .join("")
+    : "";
   const lines = writer.lines(value.ops);
   const at = (row: Half, col: Half): string => writer.variable(value.id, row, col);
   const indent = lines.group.map((line) => `        ${line}\n`).join("");
@@ -79,15 +93,19 @@ ${columnsOfGroup}${indent}${pairs}      }
     tile,
     columns: `#pragma unroll
     for (int slice = 0; slice < ${place.columns / 64}; ++slice) {
-      const u32 buffer = staging${place.buffers === 2 ? " + (slice & 1) * 2048" : ""};
+${
+  prefetched
+    ? `      const u32 buffer = staging + (slab * ${place.columns / 64} + slice) * ${STAGING_BYTES};`
+    : `      const u32 buffer = staging${place.buffers === 2 ? ` + (slice & 1) * ${STAGING_BYTES}` : ""};
       if (lane == 0) store_wait_read<${place.buffers - 1}>();
-      __syncwarp();
+      __syncwarp();`
+}
       u32 packed[8][2];
 #pragma unroll
       for (int j = 0; j < 8; ++j) {
-${columnsOfGroup}${indent}        packed[j][0] = pack_${dtype}(${at(0, 0)}, ${at(0, 1)});
+${columnsOfGroup}${held}${indent}        packed[j][0] = pack_${dtype}(${at(0, 0)}, ${at(0, 1)});
         packed[j][1] = pack_${dtype}(${at(1, 0)}, ${at(1, 1)});
-      }
+      }${prefetched ? "\n      __syncwarp();" : ""}
 #pragma unroll
       for (int j = 0; j < 8; j += 2)
         store_matrix_x4(buffer + matrix_row * 128 + (((j + (lane >> 4)) ^ (matrix_row & 7)) << 4), packed[j][0], packed[j][1], packed[j + 1][0], packed[j + 1][1]);

@@ -1,6 +1,6 @@
 // The little world that flux-shapes was trained on: scenes, the words for them, and the numbers behind the words.
 // The lists, the odds and the wording are those of tools/train-flux-shapes.py.
-import { philox } from "../../src/core/philox.js";
+import { philox } from "../../core/philox.js";
 
 export type Rgb = readonly [number, number, number];
 

@@ -1,0 +1,29 @@
+// troupe compile: looks for the fastest kernels of a model on this machine, stores the plans, shows who won what.
+import { Command } from "commander";
+import { textToImage } from "../pipeline/image/text-to-image.js";
+import type { CommandContext } from "./main.js";
+import { libraryOptions, modelFlags, steps, type ModelFlags } from "./options.js";
+import { Ui } from "./ui.js";
+import { showWinners } from "./winners.js";
+
+interface CompileFlags extends ModelFlags {
+  readonly steps?: number;
+}
+
+export const compileCommand = ({ signal }: CommandContext): Command =>
+  modelFlags(
+    new Command("compile")
+      .description("find the fastest kernels on this machine, store the plans, show who won")
+      .argument("<model>", "folder of a FLUX.1 model in the Hugging Face layout")
+      .option("--steps <count>", "denoise steps there must be room for", steps),
+  ).action(async (folder: string, flags: CompileFlags) => {
+    const ui = new Ui(flags);
+    const start = performance.now();
+    await using draw = await textToImage(folder, {
+      ...libraryOptions({ effort: "quick", ...flags }, ui, signal),
+      ...(flags.steps !== undefined && { steps: flags.steps }),
+      again: true,
+    });
+    showWinners(ui, Object.values(draw.compiled));
+    ui.note(`compiled in ${((performance.now() - start) / 1e3).toFixed(1)} s`);
+  });

@@ -1,0 +1,38 @@
+// In which order regions are measured when a budget may end it: by the time they are likely to take in all runs.
+import { dtypeBytes } from "../core/dtype.js";
+import { bytesMoved } from "../graph/op.js";
+import { opOf } from "../graph/ops.js";
+import type { Region } from "../graph/region.js";
+import type { Proposal, Proposals } from "../plan/propose.js";
+import type { Component } from "./component.js";
+
+/** What a core and its memory do in a microsecond, roughly. */
+const FLOPS_PER_US = 100_000;
+const BYTES_PER_US = 15_000;
+const STEP_US = 2;
+/** A plan needs every op; fused regions and siblings only make it better. */
+const NEEDED = 4;
+
+/** One region for each distinct signature of all components, most important first. */
+export function byImportance(
+  prepared: readonly { readonly component: Component; readonly proposals: Proposals }[],
+): readonly Region[] {
+  const weights = new Map<string, { region: Region; weight: number }>();
+  for (const { component, proposals } of prepared)
+    for (const [signature, same] of proposals.bySignature) {
+      const [first] = same as [Proposal];
+      const known = weights.get(signature);
+      const needed = first.whole || first.from === "single" ? NEEDED : 1;
+      const weight = likelyUs(first.region) * same.length * component.runs * needed;
+      weights.set(signature, { region: first.region, weight: (known?.weight ?? 0) + weight });
+    }
+  return [...weights.values()].sort((a, b) => b.weight - a.weight).map(({ region }) => region);
+}
+
+function likelyUs({ graph, nodes, inputs, outputs }: Region): number {
+  const flops = nodes.reduce((sum, node) => {
+    const types = (values: readonly number[]) => values.map((value) => graph.values[value]!);
+    return sum + opOf(node).flops(node.params, types(node.inputs), types(node.outputs));
+  }, 0);
+  return STEP_US + flops / FLOPS_PER_US + bytesMoved([...inputs, ...outputs], dtypeBytes) / BYTES_PER_US;
+}

@@ -1,0 +1,133 @@
+// Images: convolution as a product over taps and channels, group norm in two passes, nearest upsampling. The texts know
+// no memory order; channels first or last is a matter of strides.
+import type { Tile } from "../tile/index.js";
+import { stepsOver, type Steps } from "./frame.js";
+import { Sheet, type Floats, type KernelForm } from "./sheet.js";
+import { finish, trailing, type Located, type Task } from "./task.js";
+
+type Four = readonly [number, number, number, number];
+
+/** Trailing operands over named dims of the result: those they lack or repeat are left out. */
+function declareOver(sheet: Sheet, task: Task, axesOf: (steps: Steps) => { axes: string[]; strides: number[] }): void {
+  const operands = trailing(task);
+  operands.forEach((operand, i) => {
+    const isOutput = i === operands.length - 1;
+    const steps = isOutput ? operand.strides : stepsOver(task.output.shape, operand.shape, operand.strides);
+    const { axes, strides } = axesOf(steps);
+    sheet.parameter(isOutput ? "out" : `e${i}`, isOutput ? "out" : "in", operand.source, operand.dtype, axes, strides);
+  });
+}
+
+const named =
+  (names: readonly string[]) =>
+  (steps: Steps): { axes: string[]; strides: number[] } => {
+    const axes = names.filter((_, d) => steps[d] !== null);
+    return { axes, strides: steps.filter((step) => step !== null) };
+  };
+
+export function convForm(
+  task: Task,
+  { width, pairs }: { readonly width: number; readonly pairs: boolean },
+): KernelForm {
+  const [x, w, bias] = task.inputs as readonly [Located, Located, Located?];
+  const { stride, padding } = task.head.params as { stride: number; padding: Four };
+  const [B, C, H, W] = x.shape as Four;
+  const [O, , KY, KX] = w.shape as Four;
+  const [, , OY, OX] = task.output.shape as Four;
+  const sheet = new Sheet();
+  for (const [axis, size] of Object.entries({ B, C, H, W, O, KY, KX, OY, OX })) sheet.axis(axis, size);
+  const [xb, xc, xh, xw] = x.strides as Four;
+  const [wo, wc, wy, wx] = w.strides as Four;
+  sheet.parameter("x", "in", x.source, x.dtype, ["B", "H", "W", "C"], [xb, xh, xw, xc]);
+  sheet.parameter("w", "in", w.source, w.dtype, ["O", "KY", "KX", "C"], [wo, wy, wx, wc]);
+  if (bias) sheet.parameter("bias", "in", bias.source, bias.dtype, ["O"], bias.strides);
+  declareOver(sheet, task, named(["B", "O", "OY", "OX"]));
+  if (width > 0 && "input" in w.source) {
+    const strides = [C * KY * KX, KX, 1, KY * KX];
+    sheet.pack("w", { input: w.source.input, shape: [O, KY, KX, C], strides, panels: { column: 0, step: 3, width, pairs } }); // prettier-ignore
+  }
+  return sheet.finish("conv2d", (body) => {
+    const { t } = body;
+    const at = { B: t.each("B"), OY: t.program("OY"), OX: t.program("OX"), O: t.program("O") };
+    const zeros = t.zeros("f32", "OY", "OX", "O") as Floats;
+    const acc = t.loopEach("KY", zeros, (ky, outer) => {
+      const rows = t.window("H", at.OY, { stride, offset: t.iota(ky).sub(padding[0]) });
+      return t.loopEach("KX", outer, (kx, inner) => {
+        const columns = t.window("W", at.OX, { stride, offset: t.iota(kx).sub(padding[1]) });
+        return t.loop("C", inner, (c, sum) => {
+          const image = body.raw("x", { B: at.B, H: rows, W: columns, C: c }) as Tile<"f32", string>;
+          const taps = body.raw("w", { O: at.O, KY: ky, KX: kx, C: c }) as Tile<"f32", string>;
+          return t.dot(image, taps, "C", sum as never) as unknown as Floats;
+        });
+      });
+    });
+    const biased = bias ? acc.add(body.floats("bias", at)) : acc;
+    finish(body, task, { tile: biased, axes: ["OY", "OX", "O"] }, at, ["B"]);
+  });
+}
+
+/** Mean and squared deviations are merged block by block (Chan, Golub, LeVeque 1983), then a second pass normalises. */
+export function groupNormForm(task: Task): KernelForm {
+  const [x, w, b] = task.inputs as readonly [Located, Located, Located];
+  const { groups, eps } = task.head.params as { groups: number; eps: number };
+  const [B, C, H, W] = x.shape as Four;
+  const P = C / groups;
+  const sheet = new Sheet();
+  for (const [axis, size] of Object.entries({ B, G: groups, P, Y: H, X: W })) sheet.axis(axis, size);
+  const split = (steps: Steps): { axes: string[]; strides: number[] } => {
+    const [sb, sc, sy, sx] = steps as readonly (number | null)[];
+    return named(["B", "G", "P", "Y", "X"])([sb!, sc === null ? null : sc! * P, sc!, sy!, sx!]);
+  };
+  const full = (operand: Located): { axes: string[]; strides: number[] } => split(operand.strides);
+  sheet.parameter("x", "in", x.source, x.dtype, full(x).axes, full(x).strides);
+  for (const [name, operand] of [["w", w], ["b", b]] as const) // prettier-ignore
+    sheet.parameter(name, "in", operand.source, operand.dtype, ["G", "P"], [operand.strides[0]! * P, operand.strides[0]!]); // prettier-ignore
+  declareOver(sheet, task, split);
+  return sheet.finish("group_norm", (body) => {
+    const { t } = body;
+    const at = { B: t.each("B"), G: t.each("G") };
+    const zero = t.zeros("f32") as unknown as Floats;
+    const { count, mean, squares } = t.loop("Y", { count: zero, mean: zero, squares: zero }, (y, seen) => {
+      const v = body.floats("x", { ...at, Y: y });
+      const more = t.end(y).sub(t.start(y)).mul(t.size("P")).mul(t.size("X")).to("f32") as unknown as Floats;
+      const here = v.mean() as unknown as Floats;
+      const all = seen.count.add(more);
+      const off = here.sub(seen.mean);
+      const within = v.sub(here).square().sum() as unknown as Floats;
+      return {
+        count: all,
+        mean: seen.mean.add(off.mul(more).div(all)),
+        squares: seen.squares.add(within).add(off.square().mul(seen.count).mul(more).div(all)),
+      };
+    });
+    const scale = squares.div(count).add(eps).rsqrt();
+    const factor = body.floats("w", at).mul(scale);
+    const shift = body.floats("b", at);
+    t.forEach("Y", (y) => {
+      const here = { ...at, Y: y };
+      const out = body.floats("x", here).sub(mean).mul(factor).add(shift);
+      finish(body, task, { tile: out, axes: ["P", "Y", "X"] }, here, ["B", "G"]);
+    });
+  });
+}
+
+export function upsampleForm(task: Task): KernelForm {
+  const [x] = task.inputs as readonly [Located];
+  const { factor } = task.head.params as { factor: number };
+  const [B, C, H, W] = x.shape as Four;
+  const [xb, xc, xh, xw] = x.strides as Four;
+  const sheet = new Sheet();
+  for (const [axis, size] of Object.entries({ B, C, H, W, OY: H * factor, OX: W * factor })) sheet.axis(axis, size);
+  sheet.parameter("x", "in", x.source, x.dtype, ["B", "C", "H", "W"], [xb, xc, xh, xw]);
+  declareOver(sheet, task, named(["B", "C", "OY", "OX"]));
+  return sheet.finish("upsample_nearest", (body) => {
+    const { t } = body;
+    const at = { B: t.each("B"), C: t.program("C"), OY: t.program("OY"), OX: t.program("OX") };
+    const tile = body.floats("x", {
+      ...at,
+      H: t.window("H", at.OY, { divide: factor }),
+      W: t.window("W", at.OX, { divide: factor }),
+    });
+    finish(body, task, { tile, axes: ["C", "OY", "OX"] }, at, ["B"]);
+  });
+}

@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { trace } from "../../tile/index.js";
+import { attention } from "../../tile/suite/attention.js";
+import { linear, matmul } from "../../tile/suite/matmul.js";
+import { isCannot } from "./form.js";
+import { matchCanonical } from "./match.js";
+import { checkMatmul } from "./schedule.js";
+import { attentionCandidates, matmulCandidates } from "./space.js";
+
+const matmulForm = (text: Parameters<typeof trace>[0]) => {
+  const form = matchCanonical(trace(text));
+  assert.ok(!isCannot(form) && form.kind === "matmul");
+  return form;
+};
+
+test("the first candidate of a square is the tile that leaves full waves", () => {
+  const [first] = matmulCandidates(matmulForm(matmul("bf16")), { m: 4096, n: 4096 }, 132);
+  assert.deepEqual([first!.blockM, first!.blockN], [128, 256]);
+});
+
+test("a shape of three and a bit waves gets the tile that needs three", () => {
+  const form = matmulForm(linear("bf16", { bias: true, gatedResidual: true }));
+  const [first] = matmulCandidates(form, { m: 4352, n: 3072 }, 132);
+  assert.deepEqual([first!.blockM, first!.blockN, first!.consumers], [192, 192, 3]);
+});
+
+test("a few rows get a small tile", () => {
+  const [first] = matmulCandidates(matmulForm(matmul("bf16")), { m: 64, n: 3072 }, 132);
+  assert.equal(first!.blockM, 64);
+});
+
+test("every candidate is within the limits, rings shortened where the epilogue fetches a tensor", () => {
+  const plain = matmulCandidates(matmulForm(matmul("bf16")), { m: 4096, n: 4096 }, 132);
+  const gated = matmulCandidates(matmulForm(linear("bf16", { gatedResidual: true })), { m: 4096, n: 4096 }, 132);
+  for (const schedule of plain) assert.ok(!isCannot(checkMatmul(schedule)));
+  for (const schedule of gated) assert.ok(!isCannot(checkMatmul(schedule, true)));
+  assert.deepEqual([plain[0]!.stages, gated[0]!.stages], [4, 3]);
+});
+
+test("attention begins with the widest block of keys, causal attention with a narrower one", () => {
+  for (const [causal, keys] of [
+    [false, 176],
+    [true, 128],
+  ] as const) {
+    const form = matchCanonical(trace(attention("bf16", { scale: 1, causal })));
+    assert.ok(!isCannot(form) && form.kind === "attention");
+    assert.equal(attentionCandidates(form, 128, 128)[0]!.blockKeys, keys);
+  }
+});

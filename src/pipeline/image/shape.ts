@@ -1,0 +1,54 @@
+// What a picture asks for, checked, as the shape that plans are made for.
+import { TroupeError } from "../../core/error.js";
+import type { ImageModel, ImageShape } from "./components.js";
+import type { ImageSize } from "./latents.js";
+
+/** Width and height are multiples of this: a latent pixel is 8 pixels, a token 2 × 2 of those. */
+const TOKEN_PIXELS = 16;
+const MOST_PIXELS = 8192;
+const MOST_STEPS = 1000;
+
+export interface ShapeRequest {
+  /** The model's own size unless given. */
+  readonly size?: ImageSize | undefined;
+  readonly steps?: number | undefined;
+  /** "auto" is f32: right everywhere, and the faster one on most CPUs. */
+  readonly dtype?: "auto" | "f32" | "bf16" | undefined;
+}
+
+/** What a model is drawn with when nobody says: guided models need more steps. */
+export const defaultSteps = (model: ImageModel): number => (model.config.flux.guidance_embeds ? 28 : 4);
+
+/** Throws TroupeError("usage") for sizes and steps that cannot be drawn. */
+export function imageShape(model: ImageModel, request: ShapeRequest): ImageShape {
+  const { config, t5Tokenizer } = model;
+  const side = config.vae.sample_size;
+  const { size = { width: side, height: side }, steps = defaultSteps(model), dtype = "auto" } = request;
+  checkSize(size);
+  checkSteps(steps);
+  const longest = config.flux.guidance_embeds ? 512 : 256;
+  return {
+    size,
+    textTokens: Math.min(longest, t5Tokenizer.maxLength),
+    steps: stepBucket(steps),
+    dtype: dtype === "auto" ? "f32" : dtype,
+  };
+}
+
+/** Steps share plans up to the next power of two, from 4 on. */
+const stepBucket = (steps: number): number => Math.max(4, 2 ** Math.ceil(Math.log2(steps)));
+
+function checkSize({ width, height }: ImageSize): void {
+  for (const pixels of [width, height])
+    if (!Number.isInteger(pixels) || pixels < TOKEN_PIXELS || pixels > MOST_PIXELS || pixels % TOKEN_PIXELS !== 0)
+      throw new TroupeError("usage", `an image of ${width}x${height} cannot be drawn`, {
+        advice: `Width and height are multiples of ${TOKEN_PIXELS} from ${TOKEN_PIXELS} to ${MOST_PIXELS}.`,
+      });
+}
+
+function checkSteps(steps: number): void {
+  if (!Number.isInteger(steps) || steps < 1 || steps > MOST_STEPS)
+    throw new TroupeError("usage", `${steps} is no number of steps`, {
+      advice: `Use a whole number from 1 to ${MOST_STEPS}.`,
+    });
+}

@@ -1,0 +1,134 @@
+// Which of our kernels computes which op, and in which ways. One line an op.
+import type { Region } from "../../graph/region.js";
+import type { Node } from "../../graph/node.js";
+import { hasTrait } from "../../graph/op.js";
+import { opOf } from "../../graph/ops.js";
+import { attentionForm } from "../../kernel/attention.js";
+import { convForm, groupNormForm, upsampleForm } from "../../kernel/image.js";
+import { pageAppendForm, pagedAttentionForm } from "../../kernel/pages.js";
+import { productForm } from "../../kernel/product.js";
+import { pointwiseForm, rowsForm } from "../../kernel/rows.js";
+import type { KernelForm } from "../../kernel/sheet.js";
+import type { Task } from "../../kernel/task.js";
+import { embeddingForm, firstMatchForm, ropeForm, selectForm, sinusoidForm, takeRowForm } from "../../kernel/token.js";
+import type { CpuTarget } from "../../lower/schedule.js";
+import type { Effort } from "../provider.js";
+import { attentionVariants, convVariants, movingVariants, PLAIN, productVariants, type Variant } from "./space.js";
+
+export interface Family {
+  form(task: Task, variant: Variant): KernelForm;
+  variants(task: Task, region: Region, target: CpuTarget, effort: Effort): readonly Variant[];
+  /** Whether pointwise ops that follow may be part of it. */
+  readonly takesLinks: boolean;
+  /** Inputs of the head that the result may overwrite: each element is read last where it is written. */
+  readonly overwrites: "none" | "all" | "first";
+}
+
+const canTurn = (region: Region): boolean =>
+  [...region.inputs, ...region.outputs].some((o) => o.shape.length === 4 && o.kind === "activation" && !o.fixed);
+
+const isWeight = (task: Task, input: number): boolean =>
+  task.inputs[input]!.kind === "weight" || task.inputs[input]!.kind === "constant";
+
+const once = (form: (task: Task) => KernelForm): Family => ({
+  form,
+  variants: () => [PLAIN],
+  takesLinks: false,
+  overwrites: "none",
+});
+
+const product: Family = {
+  form: (task, { width, pairs }) => productForm(task, { width, pairs }),
+  variants(task, _region, target, effort) {
+    const shape = task.output.shape;
+    const [x] = task.inputs;
+    const linear = task.head.op === "linear";
+    const rows = shape.slice(0, -1).reduce((n, dim) => n * dim, 1);
+    const M = linear ? rows : (shape.at(-2) ?? 1);
+    const sizes = { M, N: shape.at(-1)!, K: x!.shape.at(-1)!, batch: rows / M, weight: linear && isWeight(task, 1), bf16: x!.dtype === "bf16" }; // prettier-ignore
+    return productVariants(sizes, target, effort);
+  },
+  takesLinks: true,
+  overwrites: "none",
+};
+
+const rows: Family = {
+  form: rowsForm,
+  variants: (task, _region, _target, effort) => {
+    const lead = task.output.shape.slice(0, -1);
+    const last = lead.findLastIndex((dim) => dim > 1);
+    return movingVariants(last < 0 ? [] : [{ key: `T${last}`, size: lead[last]! }], false, effort);
+  },
+  takesLinks: true,
+  overwrites: "first",
+};
+
+const FAMILIES: Readonly<Record<string, Family>> = {
+  linear: product,
+  matmul: product,
+  attention: {
+    form: attentionForm,
+    variants(task, _region, target, effort) {
+      const [B, Q, H] = task.output.shape as readonly [number, number, number];
+      const L = task.inputs[1]!.shape[1]!;
+      return attentionVariants({ Q, L, bf16: task.output.dtype === "bf16", programs: B * H }, target, effort);
+    },
+    takesLinks: false,
+    overwrites: "none",
+  },
+  rms_norm: rows,
+  layer_norm: rows,
+  softmax: rows,
+  group_norm: {
+    form: groupNormForm,
+    variants: (task, region, _target, effort) =>
+      movingVariants([{ key: "Y", size: task.output.shape[2]! }], canTurn(region), effort),
+    takesLinks: true,
+    overwrites: "none",
+  },
+  conv2d: {
+    form: (task, { width, pairs }) => convForm(task, { width, pairs }),
+    variants(task, region, target, effort) {
+      const [, O, OY, OX] = task.output.shape as readonly [number, number, number, number];
+      const [x] = task.inputs;
+      const sizes = { OY, OX, O, C: x!.shape[1]!, weight: isWeight(task, 1), bf16: x!.dtype === "bf16", canTurn: canTurn(region) }; // prettier-ignore
+      return convVariants(sizes, target, effort);
+    },
+    takesLinks: true,
+    overwrites: "none",
+  },
+  upsample_nearest: {
+    form: upsampleForm,
+    variants: (_task, region, _target, effort) => movingVariants([], canTurn(region), effort),
+    takesLinks: true,
+    overwrites: "none",
+  },
+  rope: once(ropeForm),
+  embedding: once(embeddingForm),
+  take_row: once(takeRowForm),
+  select: once(selectForm),
+  first_match: once(firstMatchForm),
+  sinusoid: once(sinusoidForm),
+  page_append: once(pageAppendForm),
+  paged_attention: once(pagedAttentionForm),
+};
+
+const pointwise: Family = {
+  form: (task) => pointwiseForm(task, opOf(task.head).expression!(task.head.params)),
+  variants: (task, region, _target, effort) => {
+    const free = canTurn(region) && task.output.shape.length === 4 ? canTurn(region) : false;
+    return movingVariants([], free, effort);
+  },
+  takesLinks: true,
+  overwrites: "all",
+};
+
+export function familyOf(node: Node): Family | undefined {
+  const known = FAMILIES[node.op];
+  if (known) return known;
+  return hasTrait(opOf(node), "pointwise") && opOf(node).expression ? pointwise : undefined;
+}
+
+/** Pointwise ops of one or two operands may follow a kernel. */
+export const isLink = (node: Node): boolean =>
+  hasTrait(opOf(node), "pointwise") && opOf(node).expression !== undefined && node.inputs.length <= 2;

@@ -1,0 +1,53 @@
+// Packing weights into panels, in C because models have millions of them. One library serves every shape and type.
+import { dtypeBytes, type DType } from "../../core/dtype.js";
+import { sizeOf } from "../../core/shape.js";
+import { compileC, type Compiler } from "../../device/cpu/compile.js";
+import { functionAt, openLibrary } from "../../device/native/library.js";
+import type { NativeFunction } from "../../device/native/types.js";
+import type { Packing } from "../../kernel/sheet.js";
+import { panelLayout } from "../../lower/layout.js";
+import { TroupeError } from "../../core/error.js";
+import { isCannot } from "../provider.js";
+
+/**
+ * n: bytes an element, columns, steps, their strides in the source, panel width, group of steps (1 or 2), then sizes
+ * and strides of two other axes. Ends are filled with zeros.
+ */
+const SOURCE = `#define PACK(T) \\
+  for (long p = 0; p * width < columns; p++) for (long i = 0; i < n0; i++) for (long j = 0; j < n1; j++) \\
+    for (long k = 0; k < steps; k += group) for (long l = 0; l < width; l++) for (long g = 0; g < group; g++) { \\
+      long c = p * width + l, s = k + g; \\
+      *((T *)to + at++) = c < columns && s < steps ? ((const T *)from)[c * cs + s * ss + i * s0 + j * s1] : 0; }
+void troupe_pack(const void *from, void *to, const long *n) {
+  long columns = n[1], steps = n[2], cs = n[3], ss = n[4], width = n[5], group = n[6];
+  long n0 = n[7], s0 = n[8], n1 = n[9], s1 = n[10], at = 0;
+  if (n[0] == 4) PACK(int) else PACK(short)
+}
+`;
+
+export type Pack = NativeFunction<["void", "pointer", "pointer", "pointer"]>;
+
+export async function packer(compiler: Compiler, signal?: AbortSignal): Promise<Pack> {
+  const path = await compileC(compiler, SOURCE, signal);
+  const library = openLibrary({ name: "packing code", files: [path], requires: ["troupe_pack"], advice: "" });
+  if (isCannot(library)) throw new TroupeError("compile", library.cannot);
+  return functionAt(library.address("troupe_pack")!, "troupe_pack", ["void", "pointer", "pointer", "pointer"]);
+}
+
+/** The numbers that tell `troupe_pack` what to do. */
+export function packNumbers({ shape, strides, panels }: Packing, dtype: DType): BigInt64Array {
+  const { column, step, width, pairs } = panels;
+  const others = shape.flatMap((size, axis) => (axis === column || axis === step ? [] : [[size, strides[axis]!]]));
+  const [first = [1, 0], second = [1, 0]] = others;
+  const numbers = [dtypeBytes(dtype), shape[column]!, shape[step]!, strides[column]!, strides[step]!, width, pairs ? 2 : 1, ...first, ...second]; // prettier-ignore
+  return BigInt64Array.from(numbers.map(BigInt));
+}
+
+export const packedBytes = ({ shape, panels }: Packing, dtype: DType): number =>
+  panelLayout(shape, panels).elements * dtypeBytes(dtype);
+
+export const recipeOf = ({ shape, panels: { column, width, pairs } }: Packing): string =>
+  `panels ${width}${pairs ? " of pairs" : ""} along ${column} of ${shape.join("x")}`;
+
+export const isPackable = (dtype: DType, shape: readonly number[]): boolean =>
+  (dtype === "f32" || dtype === "bf16") && sizeOf(shape) > 0;

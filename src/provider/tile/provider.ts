@@ -1,0 +1,205 @@
+// Our own kernels as a provider: every op of the graph by itself, and with the pointwise ops that follow it; compiled
+// from the tile language through C. The first candidate of a one-op region is the plain plan.
+import { dtypeBytes } from "../../core/dtype.js";
+import { messageOf } from "../../core/error.js";
+import { isContiguous, sameShape, sizeOf } from "../../core/shape.js";
+import { findCompiler, type Compiler } from "../../device/cpu/compile.js";
+import type { Target } from "../../device/device.js";
+import type { NodeId } from "../../graph/node.js";
+import { hasTrait } from "../../graph/op.js";
+import { opOf } from "../../graph/ops.js";
+import type { Operand, Region, Regions } from "../../graph/region.js";
+import { noiseSource } from "../../kernel/noise.js";
+import { layoutOf, type KernelForm } from "../../kernel/sheet.js";
+import type { Task } from "../../kernel/task.js";
+import { lowerToThreads } from "../../lower/cpu/lower.js";
+import { panelLayout, type Layout as MemoryLayout } from "../../lower/layout.js";
+import type { CpuTarget } from "../../lower/schedule.js";
+import type { ThreadProgram } from "../../lower/thread.js";
+import { cFile, renderC } from "../../render/c/program.js";
+import { chainPatterns, isView } from "../native/chain.js";
+import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Provider, type ProviderFactory } from "../provider.js"; // prettier-ignore
+import { familyOf, isLink, type Family } from "./families.js";
+import { buildKernel, sourcesOf, symbolOf } from "./kernel.js";
+import { packedBytes, recipeOf } from "./pack.js";
+import { nameOf, paramsOf, PLAIN, variantOf, type Variant } from "./space.js";
+import { asTheyLie, channelsLast, taskOf } from "./task.js";
+
+const NAME = "tile";
+/** Raised when the same choice would compile to other code. */
+const VERSION = "1";
+const MOST_LINKS = 6;
+
+class TileProvider implements Provider {
+  readonly name = NAME;
+  readonly version: string;
+  readonly #compiler: Compiler;
+  readonly #target: CpuTarget;
+
+  constructor(compiler: Compiler, target: CpuTarget) {
+    this.#compiler = compiler;
+    this.#target = target;
+    this.version = `${VERSION}, ${compiler.version}`;
+  }
+
+  *patterns(regions: Regions): Generator<readonly NodeId[]> {
+    for (const ids of chainPatterns(regions, (node) => familyOf(node)?.takesLinks ?? false, isLink))
+      if (ids.length <= MOST_LINKS + 1) yield ids;
+  }
+
+  candidates(region: Region, effort: Effort): readonly Candidate[] | Cannot {
+    const noise = this.#noise(region);
+    if (noise) return isCannot(noise) ? noise : [noise];
+    const found = this.#begin(region, PLAIN);
+    if (isCannot(found)) return found;
+    const { family, task } = found;
+    const offered = family.variants(task, region, this.#target, effort).map((variant) => this.#candidate(region, variant)); // prettier-ignore
+    const good = offered.filter((answer): answer is Candidate => !isCannot(answer));
+    return good.length > 0 ? good : (offered.find(isCannot) ?? { cannot: "no schedule fits" });
+  }
+
+  revive(region: Region, choice: Choice): Candidate | Cannot {
+    const noise = this.#noise(region);
+    if (noise) return noise;
+    const variant = variantOf(choice.params);
+    return variant
+      ? this.#candidate(region, variant)
+      : { cannot: `${choice.id} is no choice of ${NAME} ${this.version}` };
+  }
+
+  dispose(): void {}
+
+  #begin(region: Region, variant: Variant): { readonly family: Family; readonly task: Task; readonly layouts: Candidate["layouts"] } | Cannot {
+    const head = region.nodes.find((node) => !isView(node));
+    const family = head && familyOf(head);
+    if (!family) return { cannot: `there is no kernel for ${head?.op ?? "an empty region"}` };
+    const foreign = [...region.inputs, ...region.outputs].find(({ dtype }) => dtype === "f64" || dtype === "bool");
+    if (foreign) return { cannot: `kernels do not take ${foreign.dtype}` };
+    const layouts = variant.channelsLast ? channelsLast(region) : asTheyLie(region);
+    if (!layouts) return { cannot: "no image of the region may be turned to channels last" };
+    const task = taskOf(region, layouts);
+    if (isCannot(task)) return task;
+    if (task.links.length > 0 && !family.takesLinks) return { cannot: `nothing follows ${task.head.op} in one kernel` };
+    const whole = [...task.inputs, ...task.links.flatMap(({ other }) => other ?? []), task.output];
+    if (task.links.length > 0 && whole.some(({ dtype }) => dtype.startsWith("i") && !task.head.op.startsWith("embed")))
+      return { cannot: "chains of integers are not fused" };
+    return { family, task, layouts };
+  } // prettier-ignore
+
+  #candidate(region: Region, variant: Variant): Candidate | Cannot {
+    const found = this.#begin(region, variant);
+    if (isCannot(found)) return found;
+    const { family, task, layouts } = found;
+    let form: KernelForm;
+    try {
+      form = family.form(task, variant);
+    } catch (error) {
+      return { cannot: `the kernel of ${task.head.op} does not fit: ${messageOf(error)}` };
+    }
+    const compiler = this.#compiler;
+    const target = this.#target;
+    const packs = Object.entries(form.packings).map(([name, packing]) => ({
+      packing,
+      dtype: form.parameters.find((parameter) => parameter.name === name)!.dtype,
+    }));
+    let lowered: ThreadProgram | undefined;
+    const threads = (): ThreadProgram => (lowered ??= lowerForm(form, variant, target));
+    const label = [task.head.op, ...region.nodes.filter((node) => node !== task.head && !isView(node)).map(({ op }) => op)].join("+"); // prettier-ignore
+    return {
+      provider: NAME,
+      id: nameOf(label, variant),
+      params: paramsOf(variant),
+      layouts,
+      aliases: aliasesOf(region, task, family),
+      packs: packs.map(({ packing, dtype }) => ({ input: packing.input, recipe: recipeOf(packing), bytes: packedBytes(packing, dtype) })), // prettier-ignore
+      get workspaceBytes() {
+        const { scratchBytes, threads: count } = threads();
+        return scratchBytes * count;
+      },
+      accumulation: "f32",
+      capturable: true,
+      async build(signal) {
+        const program = threads();
+        const symbol = symbolOf(renderC(program, "kernel").text);
+        const source = cFile([renderC(program, symbol)]);
+        const state = hasTrait(opOf(task.head), "state") ? { startsAs: { input: 0, bytes: bytesOf(task.output) } } : {};
+        const what = { name: label, source, symbol, operands: sourcesOf(form), usesWorkspace: program.scratchBytes > 0, packs, ...state }; // prettier-ignore
+        return buildKernel(compiler, what, signal);
+      },
+    };
+  }
+
+  /** The one op whose kernel is C from the start. */
+  #noise(region: Region): Candidate | Cannot | undefined {
+    const [node, ...more] = region.nodes;
+    if (node?.op !== "random_normal" || more.length > 0) return undefined;
+    const [output] = region.outputs as readonly [Operand];
+    if (!isContiguous(output.shape, output.strides)) return { cannot: "noise is written dense" };
+    const { stream } = node.params as { stream: number };
+    const symbol = symbolOf(`noise ${sizeOf(output.shape)} ${stream}`);
+    const source = noiseSource(symbol, sizeOf(output.shape), stream);
+    const operands = [{ input: 0 }, { output: 0 }];
+    return {
+      provider: NAME,
+      id: "random_normal",
+      params: paramsOf(PLAIN),
+      layouts: asTheyLie(region),
+      aliases: [],
+      packs: [],
+      workspaceBytes: 0,
+      accumulation: "f64",
+      capturable: true,
+      build: (signal) => buildKernel(this.#compiler, { name: "random_normal", source, symbol, operands, usesWorkspace: false, packs: [] }, signal), // prettier-ignore
+    };
+  }
+}
+
+const bytesOf = ({ shape, dtype }: Task["output"]): number => sizeOf(shape) * dtypeBytes(dtype);
+
+function lowerForm(form: KernelForm, variant: Variant, target: CpuTarget): ThreadProgram {
+  const layouts: Record<string, MemoryLayout> = {};
+  for (const parameter of form.parameters) {
+    const packing = form.packings[parameter.name];
+    layouts[parameter.name] = packing ? panelLayout(packing.shape, packing.panels).layout : layoutOf(parameter);
+  }
+  return lowerToThreads(form.program, { sizes: form.sizes, layouts }, variant.schedule, target);
+}
+
+/** Inputs that the result may replace: they are read, element by element, right where the result is written. */
+function aliasesOf(region: Region, task: Task, family: Family): Candidate["aliases"] {
+  const output = task.output;
+  const free = new Set<number>();
+  const consider = (input: number): void => {
+    const operand = region.inputs[input]!;
+    const located = [...task.inputs, ...task.links.flatMap(({ other }) => other ?? [])].find(
+      ({ source }) => "input" in source && source.input === input,
+    )!;
+    const alike =
+      operand.kind === "activation" &&
+      located.dtype === output.dtype &&
+      sameShape(located.shape, output.shape) &&
+      located.strides.every((stride, d) => stride === output.strides[d] || output.shape[d] === 1);
+    if (alike) free.add(input);
+  };
+  for (const { other } of task.links) if (other && "input" in other.source) consider(other.source.input);
+  const heads = task.inputs.flatMap(({ source }) => ("input" in source ? [source.input] : []));
+  if (family.overwrites === "all") heads.forEach(consider);
+  if (family.overwrites === "first" && heads[0] !== undefined) consider(heads[0]);
+  if (family.overwrites !== "all")
+    for (const other of heads.slice(family.overwrites === "first" ? 1 : 0)) free.delete(other);
+  if (hasTrait(opOf(task.head), "state")) return [{ output: 0, input: 0 }];
+  return [...free].map((input) => ({ output: 0, input }));
+}
+
+export const factory: ProviderFactory = {
+  name: NAME,
+  open: async (target: Target): Promise<Provider | Cannot> => {
+    if (target.device !== "cpu") return { cannot: `its C kernels run on the CPU, not on ${target.device}` };
+    const compiler = await findCompiler();
+    if (isCannot(compiler)) return { cannot: `it compiles its kernels: ${compiler.cannot}` };
+    const { vectorBytes, bf16 } = target.isa;
+    const width = vectorBytes >= 64 ? 64 : vectorBytes >= 32 ? 32 : 16;
+    const threads = compiler.openmp ? target.threads : 1;
+    return new TileProvider(compiler, { vectorBytes: width, bf16dot: bf16 && width === 64, threads });
+  },
+};

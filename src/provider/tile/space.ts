@@ -1,0 +1,175 @@
+// Schedule spaces: which register blocks, blocks and panel widths are tried for a kernel, the default one first.
+import type { Params } from "../../graph/node.js";
+import type { CpuSchedule, CpuTarget } from "../../lower/schedule.js";
+import { lanesOf } from "../../lower/schedule.js";
+import type { Effort } from "../provider.js";
+
+/** A choice as plans store it. */
+export interface Variant {
+  readonly schedule: CpuSchedule;
+  /** Columns of packed weight panels; 0: none. */
+  readonly width: number;
+  readonly pairs: boolean;
+  readonly channelsLast: boolean;
+}
+
+export const PLAIN: Variant = { schedule: { blocks: {} }, width: 0, pairs: false, channelsLast: false };
+
+export const paramsOf = (variant: Variant): Params => JSON.parse(JSON.stringify(variant)) as Params;
+
+export function variantOf(params: Params): Variant | undefined {
+  const { schedule, width, pairs, channelsLast } = params as unknown as Partial<Variant>;
+  if (!schedule || typeof schedule !== "object" || typeof width !== "number") return undefined;
+  return { schedule, width, pairs: pairs === true, channelsLast: channelsLast === true };
+}
+
+/** For people and records. */
+export function nameOf(kernel: string, { schedule, width, channelsLast }: Variant): string {
+  const tile = schedule.tile ? ` ${schedule.tile.rows}x${schedule.tile.vectors}` : "";
+  const blocks = Object.entries(schedule.blocks).map(([axis, size]) => ` ${axis}${size}`).join(""); // prettier-ignore
+  return `${kernel}${tile}${blocks}${width ? ` panels of ${width}` : ""}${schedule.stageRows ? ", rows copied" : ""}${channelsLast ? ", channels last" : ""}`; // prettier-ignore
+}
+
+const take = <T>(list: readonly T[], effort: Effort): readonly T[] =>
+  effort === "none" ? list.slice(0, 1) : effort === "quick" ? list.slice(0, 6) : list;
+
+interface Tile {
+  readonly rows: number;
+  readonly vectors: number;
+}
+
+/** Register blocks, best guess first. */
+function tiles({ vectorBytes }: CpuTarget, rows: number): readonly Tile[] {
+  if (vectorBytes < 64) return rows <= 2 ? [{ rows: 2, vectors: 4 }] : [{ rows: 6, vectors: 2 }, { rows: 4, vectors: 3 }]; // prettier-ignore
+  if (rows <= 4) return [{ rows: 4, vectors: 4 }, { rows: 4, vectors: 6 }];
+  const best = [{ rows: 14, vectors: 2 }, { rows: 8, vectors: 3 }, { rows: 6, vectors: 4 }];
+  return best;
+} // prettier-ignore
+
+/** The largest part of `size` in equal even steps of at most `most`. */
+function evenBlock(size: number, most: number): number {
+  if (size <= most) return size;
+  const block = Math.ceil(size / Math.ceil(size / most));
+  return block + (block % 2);
+}
+
+/** Column blocks of whole panels such that all threads have work; `times` scales the guess. */
+function columnBlock(size: number, width: number, programs: number, threads: number, times: number): number {
+  const panels = Math.ceil(size / width);
+  const share = Math.max(1, Math.floor((panels * programs) / (4 * threads)));
+  return Math.min(panels, Math.max(1, Math.min(4 * times, share))) * width;
+}
+
+export interface ProductSizes {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  /** Products of the same sizes side by side. */
+  readonly batch: number;
+  readonly weight: boolean;
+  readonly bf16: boolean;
+}
+
+export function productVariants(sizes: ProductSizes, target: CpuTarget, effort: Effort): readonly Variant[] {
+  const { M, N, K, batch, weight, bf16 } = sizes;
+  const lanes = lanesOf(target);
+  const pairs = bf16 && target.bf16dot && K % 2 === 0;
+  const of = (tile: Tile, rowsMost: number, stepsMost: number, times: number, stageRows = false): Variant => {
+    const vectors = Math.min(tile.vectors, Math.ceil(N / lanes));
+    const width = vectors * lanes;
+    const m = evenBlock(M, rowsMost);
+    const n = Math.min(columnBlock(N, width, batch * Math.ceil(M / m), target.threads, times), Math.ceil(N / width) * width); // prettier-ignore
+    const blocks = { M: m, N: n, K: evenBlock(K, stepsMost) };
+    return {
+      schedule: { blocks, tile: { rows: tile.rows, vectors }, ...(stageRows && { stageRows }) },
+      width: weight ? width : 0,
+      pairs: weight && pairs,
+      channelsLast: false,
+    };
+  };
+  const [first, second, third] = tiles(target, M);
+  const list = [of(first!, 256, 1024, 1)];
+  if (second) list.push(of(second, 256, 1024, 1));
+  list.push(of(first!, 128, 384, 2));
+  if (third) list.push(of(third, 256, 1024, 1));
+  if (second) list.push(of(second, 128, 384, 2));
+  if (M > 16) list.push(of(second ?? first!, 512, 1024, 1, true));
+  list.push(of(first!, 512, 256, 4));
+  return take(distinct(list), effort);
+}
+
+export interface ConvSizes {
+  readonly OY: number;
+  readonly OX: number;
+  readonly O: number;
+  readonly C: number;
+  readonly weight: boolean;
+  readonly bf16: boolean;
+  readonly canTurn: boolean;
+}
+
+export function convVariants(sizes: ConvSizes, target: CpuTarget, effort: Effort): readonly Variant[] {
+  const { OY, OX, O, C, weight, bf16, canTurn } = sizes;
+  const lanes = lanesOf(target);
+  const pairs = bf16 && target.bf16dot && C % 2 === 0;
+  const of = (tile: Tile, lines: number, columnsMost: number, channelsLast: boolean): Variant => {
+    const vectors = Math.min(tile.vectors, Math.ceil(O / lanes));
+    const width = vectors * lanes;
+    const columns = Math.max(1, Math.min(Math.ceil(O / width), Math.floor(columnsMost / width))) * width;
+    return {
+      schedule: { blocks: { OY: Math.min(OY, lines), OX, O: columns, C: evenBlock(C, 512) }, tile: { rows: tile.rows, vectors } }, // prettier-ignore
+      width: weight ? width : 0,
+      pairs: weight && pairs,
+      channelsLast,
+    };
+  };
+  const wide = target.vectorBytes === 64;
+  const [a, b, c]: readonly [Tile, Tile, Tile] = wide
+    ? [{ rows: 14, vectors: 2 }, { rows: 8, vectors: 2 }, { rows: 6, vectors: 4 }]
+    : [{ rows: 6, vectors: 2 }, { rows: 4, vectors: 3 }, { rows: 4, vectors: 2 }]; // prettier-ignore
+  const best = OX % 8 === 0 && wide ? b : a;
+  const other = best === a ? b : a;
+  const list = [of(best, 1, 128, false)];
+  if (canTurn) list.push(of(best, 1, 128, true), of(c, 2, 128, true), of(other, 4, 64, true));
+  list.push(of(best, 4, 64, false), of(c, 2, 128, false), of(other, 1, 256, false));
+  return take(distinct(list), effort);
+}
+
+export interface AttentionSizes {
+  readonly Q: number;
+  readonly L: number;
+  readonly bf16: boolean;
+  readonly programs: number;
+}
+
+export function attentionVariants({ Q, L, bf16, programs }: AttentionSizes, target: CpuTarget, effort: Effort): readonly Variant[] {
+  const lanes = lanesOf(target);
+  const rounded = (most: number): number => {
+    const block = Math.ceil(Q / Math.ceil(Q / most));
+    return Math.min(Math.ceil(Q / lanes) * lanes, Math.ceil(block / (2 * lanes)) * 2 * lanes);
+  };
+  const of = (q: number, l: number): Variant => ({ ...PLAIN, schedule: { blocks: { Q: rounded(q), L: evenBlock(L, l) } } });
+  const list = bf16 ? [of(96, 128), of(64, 128), of(160, 64), of(128, 256), of(64, 64)] : [of(64, 64), of(32, 256), of(64, 128), of(96, 128), of(160, 64)]; // prettier-ignore
+  const spread = programs < target.threads ? [of(32, 128), ...list] : list;
+  return take(distinct(spread), effort);
+} // prettier-ignore
+
+/** Kernels that move memory: smaller and larger shares a program. */
+export function movingVariants(keys: readonly { readonly key: string; readonly size: number }[], canTurn: boolean, effort: Effort): readonly Variant[] {
+  const list: Variant[] = [PLAIN];
+  if (canTurn) list.push({ ...PLAIN, channelsLast: true });
+  const last = keys.at(-1);
+  if (last)
+    for (const share of [4, 16])
+      if (last.size > share)
+        list.push({ ...PLAIN, schedule: { blocks: { [last.key]: Math.ceil(last.size / share) } } });
+  return take(distinct(list), effort);
+} // prettier-ignore
+
+function distinct(list: readonly Variant[]): readonly Variant[] {
+  const seen = new Set<string>();
+  return list.filter((variant) => {
+    const key = JSON.stringify(variant);
+    return !seen.has(key) && seen.add(key);
+  });
+}

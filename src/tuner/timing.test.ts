@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { median, percentile, timeByTurns } from "./timing.js";
+
+/** Runners that report given times and count how often they ran. */
+function fake(...us: readonly number[]) {
+  const counts = us.map(() => 0);
+  const order: number[] = [];
+  const runners = us.map((time, index) => () => {
+    counts[index]!++;
+    order.push(index);
+    return time + (counts[index]! % 3);
+  });
+  return { runners, counts, order };
+}
+
+describe("timing by turns", () => {
+  it("drops what is twice as slow after a few runs, and gives the close ones a final", () => {
+    const { runners, counts } = fake(100, 110, 300, 120);
+    const samples = timeByTurns(runners, { candidateMs: 5, finalMs: 5 });
+    assert.ok(counts[2]! < 8, `${counts[2]} runs of the hopeless one`);
+    assert.ok(samples[0]!.length >= 20 && samples[0]!.length === samples[1]!.length);
+    assert.equal(median(samples[2]!) > 2 * median(samples[0]!), true);
+  });
+
+  it("alternates the direction of turns and never times a candidate's first run", () => {
+    const { runners, order } = fake(50, 60);
+    timeByTurns(runners, { candidateMs: 1, finalMs: 1 });
+    assert.deepEqual(order.slice(0, 4), [0, 1, 1, 0]);
+    const first = [1e6, 10, 10, 10, 10, 10];
+    const samples = timeByTurns([() => first.shift() ?? 10], { candidateMs: 2000, finalMs: 0 });
+    assert.ok(samples[0]!.every((us) => us === 10));
+  });
+
+  it("takes a single run of what is slower than its whole time", () => {
+    const { runners, counts } = fake(900_000);
+    const [sample] = timeByTurns(runners, { candidateMs: 10, finalMs: 10 });
+    assert.equal(sample!.length, 1);
+    assert.equal(counts[0], 1);
+  });
+
+  it("names the candidate before each run", () => {
+    const named: number[] = [];
+    const { runners, order } = fake(400, 500);
+    timeByTurns(runners, { candidateMs: 2, finalMs: 2, before: (index) => named.push(index) });
+    assert.deepEqual(named, order);
+  });
+
+  it("has percentiles that interpolate", () => {
+    assert.equal(percentile([4, 1, 3, 2], 0.5), 2.5);
+    assert.equal(percentile([5], 0.8), 5);
+    assert.ok(Number.isNaN(percentile([], 0.5)));
+  });
+});
