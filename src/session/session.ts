@@ -1,21 +1,22 @@
 // A session: a plan with memory, ready to run. Loading revives the chosen kernels, packs the weights, places every
 // value, and binds all steps into one program.
 import { dtypeBytes } from "../core/dtype.js";
-import { invariant, TroupeError } from "../core/error.js";
+import { TroupeError } from "../core/error.js";
 import { coordinateOf, isContiguous, offsetOf, sizeOf, type Shape } from "../core/shape.js";
 import type { Address, Buffer, Device, Program, RunOptions, Step, StepTiming } from "../device/device.js";
 import { copyFunction } from "../device/native/memory.js";
 import type { Graph, TensorType, ValueId } from "../graph/node.js";
 import type { Window } from "../graph/op.js";
-import { Regions, type Region } from "../graph/region.js";
+import { Regions } from "../graph/region.js";
 import { rootBytes } from "../graph/storage.js";
 import { boundRoots } from "../plan/buffers.js";
-import { conversionRegion } from "../plan/conversion.js";
-import type { Plan, PlanStep } from "../plan/plan.js";
+import type { Plan } from "../plan/plan.js";
 import { planProblems } from "../plan/verify.js";
-import { isCannot, type Kernel, type Layout, type Provider } from "../provider/provider.js";
+import type { Provider } from "../provider/provider.js";
 import type { WeightStore } from "../weights/store.js";
-import { loadWeights, type LoadedWeights, type PackRequest } from "./weights.js";
+import { Addresses } from "./addresses.js";
+import { reviveAll, type Revived } from "./revive.js";
+import { isLoaded, loadWeights, type LoadedWeights, type PackRequest } from "./weights.js";
 
 export interface LoadOptions {
   /** The graph the plan was made for, after the passes. */
@@ -27,15 +28,6 @@ export interface LoadOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (built: number, total: number) => void;
 }
-
-/** A step of the plan with its kernel. */
-interface Revived {
-  readonly step: PlanStep;
-  readonly region: Region;
-  readonly kernel: Kernel;
-}
-
-const BUILDS_AT_ONCE = 4;
 
 export class Session implements Disposable {
   readonly plan: Plan;
@@ -163,58 +155,18 @@ function gathered(bytes: Uint8Array, shape: Shape, { offset, strides }: Window, 
   return out;
 }
 
-/** Rebuilds the kernels of all steps, a few at a time. */
-async function reviveAll(
-  { graph, plan, providers, signal, onProgress }: LoadOptions,
-  regions: Regions,
-  owned: { dispose(): void }[],
-): Promise<readonly Revived[]> {
-  const shared = new Map<string, Promise<Kernel>>(); // the same work with the same choice is built once
-  let built = 0;
-  const queue = plan.steps.map((step, index) => ({ step, index }));
-  const revived = Array.from<Revived>({ length: plan.steps.length });
-  const build = async (step: PlanStep): Promise<Revived> => {
-    const region = regionOf(step, graph, regions);
-    const provider = providers.get(step.choice.provider);
-    if (!provider)
-      throw new TroupeError(
-        "plan",
-        `the plan of ${graph.name} needs provider ${step.choice.provider}, which is not here`,
-        {
-          advice: "Compile again on this machine, or install what `troupe doctor` names.",
-        },
-      );
-    const candidate = provider.revive(region, step.choice);
-    if (isCannot(candidate))
-      throw new TroupeError("plan", `${step.choice.provider} cannot revive ${step.choice.id}: ${candidate.cannot}`, {
-        advice: "Compile again on this machine.",
-      });
-    const key = JSON.stringify([region.signature, step.choice]);
-    let kernel = shared.get(key);
-    if (!kernel) {
-      kernel = candidate.build(signal).then((made) => {
-        owned.push(made);
-        return made;
-      });
-      shared.set(key, kernel);
-    }
-    return { step, region, kernel: await kernel };
-  };
-  const worker = async (): Promise<void> => {
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      revived[next.index] = await build(next.step);
-      onProgress?.(++built, plan.steps.length);
-    }
-  };
-  const results = await Promise.allSettled(Array.from({ length: BUILDS_AT_ONCE }, worker));
-  for (const result of results) if (result.status === "rejected") throw result.reason;
-  return revived;
-}
-
-const regionOf = (step: PlanStep, graph: Graph, regions: Regions): Region =>
-  step.kind === "region" ? regions.region(step.nodes) : conversionRegion(graph.values[step.value]!, step.from, step.to);
-
 const packKey = (provider: string, recipe: string): string => `${provider}:${recipe}`;
+
+/** A plan that does not fit its graph would read and write memory that is not its own. */
+function expectFit(plan: Plan, regions: Regions): void {
+  const problems = planProblems(plan, regions);
+  if (problems.length === 0) return;
+  const shown = problems.slice(0, 3).join("; ");
+  throw new TroupeError("plan", `the plan does not fit the graph ${regions.graph.name}: ${shown}`, {
+    advice: "Compile again; the stored plan is of another version of the model or of troupe.",
+    details: { problems },
+  });
+}
 
 async function loadWeightsFor(
   { graph, weights, device, signal }: LoadOptions,
@@ -242,20 +194,6 @@ async function loadWeightsFor(
   return loadWeights(graph, weights, device, raw, packs, signal);
 }
 
-const isLoaded = (graph: Graph, root: ValueId): boolean =>
-  ["weight", "constant"].includes(graph.sources.get(root)?.kind ?? "");
-
-/** A plan that does not fit its graph would read and write memory that is not its own. */
-function expectFit(plan: Plan, regions: Regions): void {
-  const problems = planProblems(plan, regions);
-  if (problems.length === 0) return;
-  const shown = problems.slice(0, 3).join("; ");
-  throw new TroupeError("plan", `the plan does not fit the graph ${regions.graph.name}: ${shown}`, {
-    advice: "Compile again; the stored plan is of another version of the model or of troupe.",
-    details: { problems },
-  });
-}
-
 /** Buffers of inputs, states and the storage of results: what outlives the arena. Weights are elsewhere. */
 function allocateRoots(graph: Graph, regions: Regions, device: Device): Map<ValueId, Buffer> {
   const buffers = new Map<ValueId, Buffer>();
@@ -267,53 +205,6 @@ function allocateRoots(graph: Graph, regions: Regions, device: Device): Map<Valu
   }
   return buffers;
 }
-
-/** Where a value lies in a layout. */
-class Addresses {
-  readonly #graph: Graph;
-  readonly #regions: Regions;
-  readonly #buffers: ReadonlyMap<ValueId, Buffer>;
-  readonly #weights: LoadedWeights;
-  readonly #placed = new Map<string, Address>();
-
-  constructor(
-    graph: Graph,
-    regions: Regions,
-    plan: Plan,
-    buffers: ReadonlyMap<ValueId, Buffer>,
-    arena: Buffer,
-    weights: LoadedWeights,
-  ) {
-    this.#graph = graph;
-    this.#regions = regions;
-    this.#buffers = buffers;
-    this.#weights = weights;
-    for (const { root, layout, offsetBytes } of plan.placements)
-      this.#placed.set(placeKey(root, layout), arena.address + BigInt(offsetBytes));
-  }
-
-  of(value: ValueId, layout: Layout): Address {
-    const { root, offset } = this.#regions.storage.get(value)!;
-    const bytes = BigInt(offset * dtypeBytes(this.#graph.values[value]!.dtype));
-    return this.#base(root, layout) + bytes;
-  }
-
-  packed(value: ValueId, key: string): Address {
-    return this.#weights.packed(value, key);
-  }
-
-  #base(root: ValueId, layout: Layout): Address {
-    const placed = this.#placed.get(placeKey(root, layout));
-    if (placed !== undefined) return placed;
-    invariant(layout === undefined, `value ${root} of ${this.#graph.name} is not placed in layout ${layout}`);
-    if (isLoaded(this.#graph, root)) return this.#weights.address(root);
-    const buffer = this.#buffers.get(root);
-    invariant(buffer, `value ${root} of ${this.#graph.name} has no place`);
-    return buffer.address;
-  }
-}
-
-const placeKey = (root: ValueId, layout: Layout): string => `${root}:${layout?.join("") ?? ""}`;
 
 function bindStep({ step, kernel }: Revived, where: Addresses, workspace: Address): readonly Step[] {
   if (step.kind === "convert")

@@ -25,6 +25,10 @@ export interface LoadedWeights {
   dispose(): void;
 }
 
+/** Whether a root is read from the checkpoint or written in the graph. */
+export const isLoaded = (graph: Graph, root: ValueId): boolean =>
+  ["weight", "constant"].includes(graph.sources.get(root)?.kind ?? "");
+
 /** Reads every weight and constant of `graph` that is asked for, raw or packed. */
 export async function loadWeights(
   graph: Graph,

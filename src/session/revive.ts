@@ -1,0 +1,68 @@
+// The kernels of a plan's steps, rebuilt from the stored choices, a few at a time.
+import { TroupeError } from "../core/error.js";
+import type { Graph } from "../graph/node.js";
+import type { Region, Regions } from "../graph/region.js";
+import { conversionRegion } from "../plan/conversion.js";
+import type { PlanStep } from "../plan/plan.js";
+import { isCannot, type Kernel } from "../provider/provider.js";
+import type { LoadOptions } from "./session.js";
+
+/** A step of the plan with its kernel. */
+export interface Revived {
+  readonly step: PlanStep;
+  readonly region: Region;
+  readonly kernel: Kernel;
+}
+
+const BUILDS_AT_ONCE = 4;
+
+/** Rebuilds the kernels of all steps, a few at a time. */
+export async function reviveAll(
+  { graph, plan, providers, signal, onProgress }: LoadOptions,
+  regions: Regions,
+  owned: { dispose(): void }[],
+): Promise<readonly Revived[]> {
+  const shared = new Map<string, Promise<Kernel>>(); // the same work with the same choice is built once
+  let built = 0;
+  const queue = plan.steps.map((step, index) => ({ step, index }));
+  const revived = Array.from<Revived>({ length: plan.steps.length });
+  const build = async (step: PlanStep): Promise<Revived> => {
+    const region = regionOf(step, graph, regions);
+    const provider = providers.get(step.choice.provider);
+    if (!provider)
+      throw new TroupeError(
+        "plan",
+        `the plan of ${graph.name} needs provider ${step.choice.provider}, which is not here`,
+        {
+          advice: "Compile again on this machine, or install what `troupe doctor` names.",
+        },
+      );
+    const candidate = provider.revive(region, step.choice);
+    if (isCannot(candidate))
+      throw new TroupeError("plan", `${step.choice.provider} cannot revive ${step.choice.id}: ${candidate.cannot}`, {
+        advice: "Compile again on this machine.",
+      });
+    const key = JSON.stringify([region.signature, step.choice]);
+    let kernel = shared.get(key);
+    if (!kernel) {
+      kernel = candidate.build(signal).then((made) => {
+        owned.push(made);
+        return made;
+      });
+      shared.set(key, kernel);
+    }
+    return { step, region, kernel: await kernel };
+  };
+  const worker = async (): Promise<void> => {
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      revived[next.index] = await build(next.step);
+      onProgress?.(++built, plan.steps.length);
+    }
+  };
+  const results = await Promise.allSettled(Array.from({ length: BUILDS_AT_ONCE }, worker));
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+  return revived;
+}
+
+const regionOf = (step: PlanStep, graph: Graph, regions: Regions): Region =>
+  step.kind === "region" ? regions.region(step.nodes) : conversionRegion(graph.values[step.value]!, step.from, step.to);
