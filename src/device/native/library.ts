@@ -1,6 +1,6 @@
 // Shared libraries found at run time: a list of names and folders is tried in order, and what fails is an answer that
 // names the library, never an exception. Functions come with their types; plans need only addresses.
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import "./stacks.js";
 import koffi, { type LibraryHandle } from "koffi";
@@ -71,6 +71,18 @@ export function openLibrary(query: LibraryQuery): Found<Library> {
   }
   const why = reasons.length > 0 ? reasons.join("; ") : `none of ${query.files.join(", ")} is installed`;
   return { cannot: `${query.name} cannot be loaded: ${why}. ${query.advice}` };
+}
+
+/** Path, size and date of every file that may be taken: changes when a library is installed, updated or removed. */
+export function stampsOf(query: LibraryQuery): readonly string[] {
+  const folders = [...libraryFolders(), ...(query.folders ?? []), ...SYSTEM_FOLDERS];
+  const paths = query.files.flatMap((file) =>
+    isAbsolute(file) ? [file] : folders.map((folder) => join(folder, file)),
+  );
+  return paths.flatMap((path) => {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    return stat ? [`${path} ${stat.size} ${stat.mtimeMs}`] : [];
+  });
 }
 
 function* places(query: LibraryQuery): Generator<string> {
