@@ -110,6 +110,9 @@ export class Regions {
         ),
       );
     const views = this.#innerViews(workInside, reads);
+    const here = new Set([...workInside, ...views].flatMap((node) => node.outputs));
+    if ([...reads].some((value) => !here.has(value) && !inputs.includes(value)))
+      return { cannot: "a node reads what another makes through a joined value that is made elsewhere too" };
     const region = {
       graph: this.graph,
       nodes: [...workInside, ...views].sort((a, b) => a.id - b.id),

@@ -7,6 +7,7 @@ import type { Address, Step, Target } from "../../device/device.js";
 import { copyFunction } from "../../device/native/memory.js";
 import { NativeScope } from "../../device/native/scope.js";
 import type { NodeId, Params } from "../../graph/node.js";
+import { firstTry } from "../../device/native/first-try.js";
 import type { Region, Regions } from "../../graph/region.js";
 import { emptyOperand } from "../empty.js";
 import {
@@ -14,6 +15,7 @@ import {
 } from "../provider.js"; // prettier-ignore
 import { OnnxRuntime, type OrtTensor } from "./binding.js";
 import { encodeExported, exportRegion, type Exported, type Port } from "./export.js";
+import { onnxRuntimeQuery } from "./library.js";
 import { onnxPatterns } from "./patterns.js";
 
 class OnnxRuntimeProvider implements Provider {
@@ -148,6 +150,11 @@ export const factory: ProviderFactory = {
   name: "onnxruntime",
   open: async (target: Target): Promise<Provider | Cannot> => {
     if (target.device !== "cpu") return { cannot: "ONNX Runtime is used on the CPU only" };
+    const tried = await firstTry({
+      queries: [onnxRuntimeQuery()],
+      module: new URL("./smoke.js", import.meta.url).href,
+    });
+    if (tried) return tried;
     const ort = OnnxRuntime.open({ threads: target.threads });
     return isCannot(ort) ? ort : new OnnxRuntimeProvider(ort);
   },

@@ -91,7 +91,7 @@ const FAMILIES: Readonly<Record<string, Family>> = {
     variants(task, region, target, effort) {
       const [, O, OY, OX] = task.output.shape as readonly [number, number, number, number];
       const [x] = task.inputs;
-      const sizes = { OY, OX, O, C: x!.shape[1]!, weight: isWeight(task, 1), bf16: x!.dtype === "bf16", canTurn: canTurn(region) }; // prettier-ignore
+      const sizes = { OY, OX, O, C: x!.shape[1]!, weight: isWeight(task, 1), bf16: x!.dtype === "bf16", canTurn: canTurn(region), isTurned: x!.strides[1] === 1 }; // prettier-ignore
       return convVariants(sizes, target, effort);
     },
     takesLinks: true,
