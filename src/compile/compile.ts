@@ -4,12 +4,14 @@
 import { messageOf, TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
 import { Regions, type Region } from "../graph/region.js";
+import { verifyGraph } from "../graph/verify.js";
 import { assemble, graphHash } from "../plan/assemble.js";
 import type { Plan } from "../plan/plan.js";
 import { conversionsNeeded, conversionsOf } from "../plan/conversion.js";
 import { propose, type Proposals } from "../plan/propose.js";
 import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
+import { planProblems } from "../plan/verify.js";
 import { findPlan, isUnusable, planFile, planKey, savePlan } from "../plan/store.js";
 import type { Effort } from "../provider/provider.js";
 import { rewriteGraph } from "../rewrite/passes.js";
@@ -79,7 +81,7 @@ export async function compileComponents(
 }
 
 function prepare(machine: Machine, component: Component): Prepared {
-  const graph = rewriteGraph(component.graph);
+  const graph = rewriteGraph(verifyGraph(component.graph));
   const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
   return {
     component,
@@ -89,10 +91,11 @@ function prepare(machine: Machine, component: Component): Prepared {
   };
 }
 
-async function storedPlan(machine: Machine, { graph, file }: Prepared): Promise<Plan | undefined> {
+/** A plan that another version of troupe stored may no longer fit; then there is none. */
+async function storedPlan(machine: Machine, { graph, proposals, file }: Prepared): Promise<Plan | undefined> {
   const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
   const plan = await findPlan(file, context);
-  return isUnusable(plan) ? undefined : plan;
+  return isUnusable(plan) || planProblems(plan, proposals.regions).length > 0 ? undefined : plan;
 }
 
 type Made = Map<string, CompiledComponent>;
@@ -127,8 +130,9 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
   if (signal?.aborted)
     throw new TroupeError("cancelled", "tuning was interrupted; what was measured is kept", { cause: signal.reason });
   const proofMs = Math.min(MOST_PROOF_MS, (budgetMs * PROOF_SHARE) / prepared.length);
-  for (const item of prepared) {
+  for (const [done, item] of prepared.entries()) {
     const { component, graph, proposals, file } = item;
+    onEvent?.({ kind: "prove", component: component.name, done, total: prepared.length });
     const rules = regions.complete
       ? undefined
       : ruleRecords(proposals, machine.opened.providers, machine.device.target.threads);
@@ -150,6 +154,7 @@ function measure(
   budgetMs: number,
   { effort, signal, onEvent }: CompileOptions,
 ): Promise<TuneResult> {
+  onEvent?.({ kind: "tune", done: 0, total: new Set(regions.map(({ signature }) => signature)).size, title: "" });
   return tune(regions, machine.device.target, {
     effort,
     specs: machine.specs,

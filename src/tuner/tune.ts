@@ -25,7 +25,7 @@ export interface TuneProgress {
 
 export interface TuneOptions {
   readonly effort?: Effort;
-  /** Stops before the next region when this much time has passed. */
+  /** Stops when this much time has passed; a region that is not finished then is lost. */
   readonly budgetMs?: number;
   readonly onProgress?: (progress: TuneProgress) => void;
   readonly signal?: AbortSignal;
@@ -60,8 +60,9 @@ const ROTATION_BYTES = 256 * 2 ** 20;
 
 /** Tries every distinct region in the order given: what matters most comes first, for a budget may end it. */
 export async function tune(regions: readonly Region[], target: Target, options: TuneOptions = {}): Promise<TuneResult> {
-  const { effort = "quick", signal, hangMs = 30_000, specs = PROVIDERS } = options;
+  const { effort = "quick", hangMs = 30_000, specs = PROVIDERS } = options;
   const started = Date.now();
+  const signal = endOf(options);
   const store = options.records === false ? undefined : (options.records ?? new RecordStore(target));
   const seed = options.seed ?? started % 2 ** 31;
   const memoryBytes = options.memoryBytes ?? Math.max(2 ** 30, 0.7 * freemem());
@@ -110,6 +111,13 @@ export async function tune(regions: readonly Region[], target: Target, options: 
     versions: opened?.versions ?? {},
     complete: records.length === distinct.length,
   };
+}
+
+/** Whatever comes first: the caller's abort, or the end of the budget. */
+function endOf({ signal, budgetMs = Infinity }: TuneOptions): AbortSignal | undefined {
+  if (!Number.isFinite(budgetMs)) return signal;
+  const timeout = AbortSignal.timeout(Math.max(0, Math.ceil(budgetMs)));
+  return signal ? AbortSignal.any([signal, timeout]) : timeout;
 }
 
 const EFFORTS: readonly Effort[] = ["none", "quick", "full"];
