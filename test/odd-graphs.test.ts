@@ -10,9 +10,12 @@ import type { Graph, Value } from "../src/graph/node.js";
 import type { RefTensor } from "../src/graph/op.js";
 import { Words } from "../src/graph/words.js";
 import { requiredTensors } from "../src/model/weights.js";
+import type { Plan } from "../src/plan/plan.js";
 import { PROVIDERS } from "../src/provider/open.js";
+import { rewriteGraph } from "../src/rewrite/passes.js";
 import { Session } from "../src/session/session.js";
 import { formulaStore, formulaValues } from "../src/weights/formula.js";
+import { invent, planBy } from "./probes/plan-by.js";
 import { normal, readTensor, tensor, writeAll } from "./probes/tensors.js";
 
 const plain = await openMachine({ threads: 1, specs: PROVIDERS.filter(({ name }) => name === "reference") });
@@ -75,11 +78,19 @@ const GRAPHS: Readonly<Record<string, Build>> = {
   },
 };
 
-async function check(on: Machine, graph: Graph): Promise<void> {
+/** By a graph that was rewritten and its plan; unless given, what the compiler makes of it without measuring. */
+async function check(on: Machine, graph: Graph, given?: { readonly graph: Graph; readonly plan: Plan }): Promise<void> {
   const shapes = requiredTensors(graph);
   const weights = formulaStore(Object.fromEntries(shapes));
-  const [made] = await compileComponents(on, [{ name: graph.name, graph, weights, runs: 1 }], { effort: "none" });
-  using session = await Session.load({ ...made!, providers: on.providers, device: on.device, weights });
+  const component = { name: graph.name, graph, weights, runs: 1 };
+  const made = given ?? (await compileComponents(on, [component], { effort: "none" }))[0]!;
+  using session = await Session.load({
+    graph: made.graph,
+    plan: made.plan,
+    providers: on.providers,
+    device: on.device,
+    weights,
+  });
   const inputs = new Map<string, RefTensor>();
   for (const [id, source] of graph.sources)
     if (source.kind === "input") inputs.set(source.name, normal("f32", graph.values[id]!.shape, id + 1));
@@ -88,17 +99,32 @@ async function check(on: Machine, graph: Graph): Promise<void> {
   const numbers = new Map([...shapes].map(([name, shape]) => [name, tensor("f32", shape, formulaValues(name, shape))]));
   for (const [name, wanted] of interpretGraph(graph, { inputs, weights: numbers }, { round: true }).outputs) {
     const { error } = rowError(readTensor(session, name).data, wanted.data, wanted.shape);
-    assert.ok(error <= 1e-6, `${name} by ${made!.plan.steps.map(({ choice }) => choice.provider).join()}: ${error}`);
+    assert.ok(error <= 1e-6, `${name} by ${made.plan.steps.map(({ choice }) => choice.provider).join()}: ${error}`);
   }
+}
+
+function graphOf(name: string, build: Build): Graph {
+  const g = new Words(name);
+  const x = g.input("x", "f32", [2, 4]);
+  return g.finish(build(g, x, g.weight("w.weight", "f32", [4, 4])));
 }
 
 describe("odd graphs", () => {
   for (const [name, build] of Object.entries(GRAPHS))
     it(`computes ${name}`, async () => {
-      const g = new Words(name);
-      const x = g.input("x", "f32", [2, 4]);
-      const graph = g.finish(build(g, x, g.weight("w.weight", "f32", [4, 4])));
+      const graph = graphOf(name, build);
       await check(plain, graph);
       await check(machine, graph);
+    });
+
+  for (const { name: alone } of machine.opened.providers)
+    it(`computes them all with ${alone} wherever it can`, async () => {
+      for (const [name, build] of Object.entries(GRAPHS)) {
+        const graph = rewriteGraph(graphOf(name, build));
+        const invented = invent(machine, graph, ({ provider }) =>
+          provider === alone ? 1 : provider === "reference" ? 1000 : undefined,
+        );
+        await check(machine, graphOf(name, build), { graph, plan: await planBy(machine, invented) });
+      }
     });
 });
