@@ -133,8 +133,9 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
   if (signal?.aborted)
     throw new TroupeError("cancelled", "tuning was interrupted; what was measured is kept", { cause: signal.reason });
   const proofMs = Math.min(MOST_PROOF_MS, (budgetMs * PROOF_SHARE) / prepared.length);
-  for (const item of prepared) {
+  for (const [done, item] of prepared.entries()) {
     const { component, graph, proposals, file } = item;
+    onEvent?.({ kind: "prove", component: component.name, done, total: prepared.length });
     const rules = regions.complete
       ? undefined
       : ruleRecords(proposals, machine.opened.providers, machine.device.target.threads);
@@ -156,6 +157,7 @@ function measure(
   budgetMs: number,
   { effort, signal, onEvent }: CompileOptions,
 ): Promise<TuneResult> {
+  onEvent?.({ kind: "tune", done: 0, total: ranked.length, title: "" });
   const minor = new Set(ranked.filter(({ matters }) => !matters).map(({ region }) => region));
   return tune(
     ranked.map(({ region }) => region),

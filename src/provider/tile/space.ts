@@ -165,7 +165,8 @@ export function attentionVariants({ Q, L, bf16, programs }: AttentionSizes, targ
     const block = Math.ceil(Q / Math.ceil(Q / most));
     return Math.min(Math.ceil(Q / lanes) * lanes, Math.ceil(block / (2 * lanes)) * 2 * lanes);
   };
-  const of = (q: number, l: number): Variant => ({ ...PLAIN, schedule: { blocks: { Q: rounded(q), L: evenBlock(L, l) } } });
+  const keys = (most: number): number => Math.min(L, Math.ceil(evenBlock(L, most) / lanes) * lanes);
+  const of = (q: number, l: number): Variant => ({ ...PLAIN, schedule: { blocks: { Q: rounded(q), L: keys(l) } } });
   const list = bf16 ? [of(96, 128), of(64, 128), of(160, 64), of(128, 256), of(64, 64)] : [of(64, 64), of(32, 256), of(64, 128), of(96, 128), of(160, 64)]; // prettier-ignore
   const spread = programs < target.threads ? [of(32, 128), ...list] : list;
   return take(distinct(spread), effort);
