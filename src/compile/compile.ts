@@ -3,7 +3,7 @@
 // stand in for times, so there is a valid plan from the first second.
 import { messageOf, TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
-import { Regions, type Region } from "../graph/region.js";
+import { Regions } from "../graph/region.js";
 import { verifyGraph } from "../graph/verify.js";
 import { assemble, graphHash } from "../plan/assemble.js";
 import type { Plan } from "../plan/plan.js";
@@ -21,7 +21,7 @@ import { tune, type TuneResult } from "../tuner/tune.js";
 import type { CompiledComponent, CompileEvent, Component } from "./component.js";
 import { conversionsBy } from "./conversions.js";
 import { championOf, type Contender } from "./champion.js";
-import { byImportance } from "./importance.js";
+import { byImportance, type Ranked } from "./importance.js";
 import type { Machine } from "./machine.js";
 import { ruleRecords } from "./rules.js";
 
@@ -121,10 +121,13 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
   const made: Made = new Map();
   if (prepared.length === 0) return made;
   const { signal, onEvent, budgetMs = Number.POSITIVE_INFINITY } = options;
-  const regions = await measure(machine, byImportance(prepared), budgetMs * REGIONS_SHARE, options);
+  const ranked = byImportance(prepared);
+  const regions = await measure(machine, ranked, budgetMs * REGIONS_SHARE, options);
   const measured = new Map(regions.records.map((record) => [record.signature, record]));
   const asked = (signature: string): RegionRecord | undefined => measured.get(signature);
-  const conversions = prepared.flatMap(({ proposals }) => conversionsNeeded(proposals, asked));
+  const conversions = prepared
+    .flatMap(({ proposals }) => conversionsNeeded(proposals, asked))
+    .map((region) => ({ region, matters: false }));
   const converted = await measure(machine, conversions, budgetMs * CONVERSIONS_SHARE, options);
   for (const record of converted.records) measured.set(record.signature, record);
   if (signal?.aborted)
@@ -150,19 +153,25 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
 /** Tries regions within a budget and tells how far it is. */
 function measure(
   machine: Machine,
-  regions: readonly Region[],
+  ranked: readonly Ranked[],
   budgetMs: number,
   { effort, signal, onEvent }: CompileOptions,
 ): Promise<TuneResult> {
-  onEvent?.({ kind: "tune", done: 0, total: new Set(regions.map(({ signature }) => signature)).size, title: "" });
-  return tune(regions, machine.device.target, {
-    effort,
-    specs: machine.specs,
-    budgetMs,
-    ...(signal && { signal }),
-    onProgress: ({ done, total, title, best, secondsLeft }) =>
-      onEvent?.({ kind: "tune", done, total, title: best ? `${title}: ${best}` : title, secondsLeft }),
-  });
+  onEvent?.({ kind: "tune", done: 0, total: ranked.length, title: "" });
+  const minor = new Set(ranked.filter(({ matters }) => !matters).map(({ region }) => region));
+  return tune(
+    ranked.map(({ region }) => region),
+    machine.device.target,
+    {
+      effort,
+      effortOf: (region) => (effort === "quick" && minor.has(region) ? "none" : effort),
+      specs: machine.specs,
+      budgetMs,
+      ...(signal && { signal }),
+      onProgress: ({ done, total, title, best, secondsLeft }) =>
+        onEvent?.({ kind: "tune", done, total, title: best ? `${title}: ${best}` : title, secondsLeft }),
+    },
+  );
 }
 
 /** The chosen plan first, then those it has to beat; plans equal to an earlier one are left out. */

@@ -172,6 +172,18 @@ export function attentionVariants({ Q, L, bf16, programs }: AttentionSizes, targ
   return take(distinct(spread), effort);
 } // prettier-ignore
 
+/** Channels first: a group a program. Channels last: as many groups as fill the lanes, for their channels are neighbours. */
+export function groupNormVariants(
+  { H, isTurned, canTurn }: { readonly H: number; readonly isTurned: boolean; readonly canTurn: boolean },
+  effort: Effort,
+): readonly Variant[] {
+  const of = (G: number, Y: number, turn: boolean): Variant => ({ ...PLAIN, schedule: { blocks: { G, Y } }, channelsLast: turn });
+  const list = [isTurned ? of(16, 4, false) : of(1, H, false)];
+  if (canTurn) list.push(of(16, 4, true), of(16, 16, true));
+  list.push(of(1, Math.ceil(H / 8), false), of(4, 8, false));
+  return take(distinct(list), effort);
+} // prettier-ignore
+
 /** Kernels that move memory: smaller and larger shares a program. */
 export function movingVariants(keys: readonly { readonly key: string; readonly size: number }[], canTurn: boolean, effort: Effort): readonly Variant[] {
   const list: Variant[] = [PLAIN];
