@@ -88,9 +88,10 @@ function prepare(machine: Machine, component: Component): Prepared {
   return { component, graph, proposals, context, file: planFile(planKey(context, STORED_AS)) };
 }
 
-async function storedPlan({ context, file }: Prepared): Promise<Plan | undefined> {
+/** A plan that another version of troupe stored may no longer fit; then there is none. */
+async function storedPlan({ context, file, proposals }: Prepared): Promise<Plan | undefined> {
   const plan = await findPlan(file, context);
-  return isUnusable(plan) ? undefined : plan;
+  return isUnusable(plan) || planProblems(plan, proposals.regions).length > 0 ? undefined : plan;
 }
 
 type Made = Map<string, CompiledComponent>;
