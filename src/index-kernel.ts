@@ -1,4 +1,7 @@
-// troupe/kernel: the tile language, and what turns its programs into C and runs them on plain numbers.
+/**
+ * troupe/kernel: the tile language, and what turns its programs into C and runs them on plain numbers.
+ * @module troupe/kernel
+ */
 export * from "./tile/index.js";
 export { lowerToThreads } from "./lower/cpu/lower.js";
 export { dense, strided, type Layout } from "./lower/layout.js";

@@ -1,4 +1,7 @@
-// troupe/provider: what a kernel provider is written against, and the suite it must pass.
+/**
+ * troupe/provider: what a kernel provider is written against, and the suite it must pass.
+ * @module troupe/provider
+ */
 export * from "./provider/index.js";
 export { HostTensor, type HostWindow } from "./check/host-tensor.js";
 export { findCompiler, type Compiler } from "./device/cpu/compile.js";

@@ -1,4 +1,7 @@
-// troupe: the public names. What users call, and what a model of one's own is built, compiled and run with.
+/**
+ * troupe: the public names. What users call, and what a model of one's own is built, compiled and run with.
+ * @module troupe
+ */
 export { textToImage } from "./pipeline/image/text-to-image.js";
 export type { Draw, DrawOptions, Image, TextToImageOptions } from "./pipeline/image/text-to-image.js";
 export type { Stage } from "./pipeline/image/engine.js";
