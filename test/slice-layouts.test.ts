@@ -23,7 +23,7 @@ import { invent, planBy, type Cost } from "./probes/plan-by.js";
 import { normal, readTensor, writeAll } from "./probes/tensors.js";
 
 const CHANNELS_LAST = "0,2,3,1";
-const SIZE = 4;
+const SIZE = 2;
 
 const machine = await openMachine({ threads: 2 });
 const model = await openFlux(fileURLToPath(new URL("../../models/flux-shapes", import.meta.url)));
@@ -36,9 +36,11 @@ const layoutsOf = ({ layouts }: Pick<CandidateFacts, "layouts">): readonly strin
   [...layouts.inputs, ...layouts.outputs].map(layoutKey);
 const isChannelsLast = (candidate: CandidateFacts): boolean => layoutsOf(candidate).includes(CHANNELS_LAST);
 
-/** Channels-last candidates cost next to nothing, all others by the op; nobody takes the whole. */
-const lastIsCheap: Cost = (candidate, { whole, work }) =>
-  whole ? undefined : isChannelsLast(candidate) ? 1 : 100 * work.length;
+/** Convolutions cost next to nothing with channels last and are the only ones to have them; nobody takes the whole. */
+const lastIsCheap: Cost = (candidate, { whole, region, work }) => {
+  if (whole || !isChannelsLast(candidate)) return whole ? undefined : 100 * work.length;
+  return region.nodes.some(({ op }) => op === "conv2d") ? 1 : undefined;
+};
 
 for (const dtype of ["f32", "bf16"] as const)
   describe(`the decoder in ${dtype}`, () => {
@@ -58,14 +60,15 @@ for (const dtype of ["f32", "bf16"] as const)
         return found && { ...found, us };
       };
 
+    const weights = numbersOf(graph, model.stores.vae);
+    const expected = weights.then((numbers) => interpretGraph(graph, { inputs, weights: numbers }, { round: true }).outputs.get("image")!); // prettier-ignore
     const check = async (plan: Plan): Promise<Uint8Array> => {
       assert.deepEqual(planProblems(plan, regions), []);
       using session = await Session.load({ graph, plan, providers: machine.providers, device: machine.device, weights: model.stores.vae }); // prettier-ignore
       writeAll(session, inputs);
       await session.run();
-      const weights = await numbersOf(graph, model.stores.vae);
-      const { outputs } = interpretGraph(graph, { inputs, weights }, { round: true });
-      const { error } = rowError(readTensor(session, "image").data, outputs.get("image")!.data, outputs.get("image")!.shape); // prettier-ignore
+      const { data, shape } = await expected;
+      const { error } = rowError(readTensor(session, "image").data, data, shape);
       assert.ok(error <= (dtype === "f32" ? 2e-5 : 6e-2), `row error ${error}`);
       return session.read("image");
     };
@@ -84,6 +87,7 @@ for (const dtype of ["f32", "bf16"] as const)
       assert.deepEqual(await check(JSON.parse(JSON.stringify(plan)) as Plan), first);
     });
 
+    if (dtype === "bf16") return; // where nothing is converted, precision changes nothing
     it("stays in the default layout where conversions cost more than they bring", { skip }, async () => {
       const plan = await planBy(machine, invented, priced(1e5));
       const apart = plan.steps.filter(({ kind }) => kind === "convert");

@@ -78,6 +78,7 @@ export const VARIANTS: readonly Variant[] = [
   ...[ms(128, 256, 3, 2, 1, 8), ms(128, 256, 4, 2, 1, 8), ms(128, 256, 4, 2, 2, 4)].map((s) => named(square, s)),
   ...[as(2, 176, 2, true, false), as(2, 176, 2, true), as(2, 128, 2, true), as(2, 176, 2, false)].map((s) => named(flux, s)),
   ...[as(2, 128, 2, true), as(2, 128, 2, false)].map((s) => named(causal, s)),
+  ...[as(2, 128, 2, true, false), as(2, 128, 2, true)].map((s) => named(at(8, 512, 512, 128), s)),
   ...[ms(128, 256, 3, 2, 1, 8), ms(192, 192, 3, 3, 1, 8), ms(192, 192, 3, 3, 2, 4)].map((s) => named(narrow, s)),
   ...[ms(128, 256, 3, 2, 1, 8), ms(192, 192, 3, 3, 1, 8), ms(128, 192, 4, 2, 1, 8)].map((s) => named(deep, s)),
   ...[ms(128, 256, 4, 2, 1, 8), ms(128, 256, 4, 2, 2, 4)].map((s) => named(wide, s)),

@@ -109,7 +109,11 @@ export class Regions {
           (value) => this.wanted.has(value) || (this.readers.get(value) ?? []).some((node) => !inside.has(node.id)),
         ),
       );
+    if (outputs.length === 0) return { cannot: "nothing that it makes is read" };
     const views = this.#innerViews(workInside, reads);
+    const here = new Set([...workInside, ...views].flatMap((node) => node.outputs));
+    if ([...reads].some((value) => !here.has(value) && !inputs.includes(value)))
+      return { cannot: "a node reads what another makes through a joined value that is made elsewhere too" };
     const region = {
       graph: this.graph,
       nodes: [...workInside, ...views].sort((a, b) => a.id - b.id),

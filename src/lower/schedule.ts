@@ -16,6 +16,8 @@ export interface CpuSchedule {
   readonly tile?: { readonly rows: number; readonly vectors: number };
   /** Axes of the grid, outermost first; those left out follow. Neighbours in this order run close in time. */
   readonly order?: readonly string[];
+  /** Copy what the shifted loads of a loop read, zero padding included, once before it. */
+  readonly strips?: boolean;
   /** Copy these products' first operands into scratch rows first (against cache-set conflicts). */
   readonly stageRows?: boolean;
 }

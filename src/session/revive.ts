@@ -1,10 +1,12 @@
 // The kernels of a plan's steps, rebuilt from the stored choices, a few at a time.
 import { TroupeError } from "../core/error.js";
+import { canonical } from "../core/hash.js";
 import type { Graph } from "../graph/node.js";
 import type { Region, Regions } from "../graph/region.js";
 import { conversionRegion } from "../plan/conversion.js";
+import { layoutKey } from "../plan/layout.js";
 import type { PlanStep } from "../plan/plan.js";
-import { isCannot, type Kernel } from "../provider/provider.js";
+import { isCannot, type Candidate, type Kernel, type Pack } from "../provider/provider.js";
 import type { LoadOptions } from "./session.js";
 
 /** A step of the plan with its kernel. */
@@ -42,6 +44,7 @@ export async function reviveAll(
       throw new TroupeError("plan", `${step.choice.provider} cannot revive ${step.choice.id}: ${candidate.cannot}`, {
         advice: "Compile again on this machine.",
       });
+    expectSame(step, candidate);
     const key = JSON.stringify([region.signature, step.choice]);
     let kernel = shared.get(key);
     if (!kernel) {
@@ -62,6 +65,25 @@ export async function reviveAll(
   const results = await Promise.allSettled(Array.from({ length: BUILDS_AT_ONCE }, worker));
   for (const result of results) if (result.status === "rejected") throw result.reason;
   return revived;
+}
+
+/** Memory was laid out for what the plan stores: a candidate that came back with other needs would write beside it. */
+function expectSame(step: PlanStep, candidate: Candidate): void {
+  const differs = (): string | undefined => {
+    if (candidate.workspaceBytes > step.workspaceBytes)
+      return `needs ${candidate.workspaceBytes} bytes of workspace, the plan has ${step.workspaceBytes}`;
+    if (step.kind === "convert") return undefined;
+    const packs = (list: readonly Pack[]): string => canonical(list.map(({ input, recipe, bytes }) => [input, recipe, bytes])); // prettier-ignore
+    if (packs(candidate.packs) !== packs(step.packs)) return "packs its weights in another way";
+    const { inputs, outputs } = candidate.layouts;
+    const wanted = [...step.inputs, ...step.outputs].map(({ layout }) => layoutKey(layout)).join(";");
+    return [...inputs, ...outputs].map(layoutKey).join(";") === wanted ? undefined : "has other layouts";
+  };
+  const why = differs();
+  if (why === undefined) return;
+  throw new TroupeError("plan", `${step.choice.provider} ${step.choice.id} came back changed: it ${why}`, {
+    advice: "Compile again on this machine.",
+  });
 }
 
 const regionOf = (step: PlanStep, graph: Graph, regions: Regions): Region =>

@@ -36,6 +36,8 @@ export class Session implements Disposable {
   readonly #buffers: ReadonlyMap<ValueId, Buffer>;
   readonly #regions: Regions;
   readonly #owned: readonly { dispose(): void }[];
+  #running: Promise<void> | undefined;
+  #isDisposed = false;
   /** Bytes of weights and packs, and of everything else, as placed. */
   readonly bytes: { readonly weights: number; readonly values: number };
 
@@ -85,17 +87,28 @@ export class Session implements Disposable {
     }
   }
 
-  /** Runs the plan once, off the JavaScript thread where the device can. */
-  run(options?: RunOptions): Promise<void> {
-    return this.#program.run(options);
+  /**
+   * Runs the plan once, off the JavaScript thread where the device can. Until it ends nothing else may touch the session.
+   * After a cancelled run the outputs mean nothing, and states written in place may hold some of the new version.
+   */
+  async run(options?: RunOptions): Promise<void> {
+    this.#expectIdle("run");
+    this.#running = this.#program.run(options);
+    try {
+      await this.#running;
+    } finally {
+      this.#running = undefined;
+    }
   }
 
   /** Runs the plan once on this thread; microseconds. */
   time(): number {
+    this.#expectIdle("time");
     return this.#program.time();
   }
 
   profile(): readonly StepTiming[] {
+    this.#expectIdle("profile");
     return this.#program.profile();
   }
 
@@ -105,6 +118,7 @@ export class Session implements Disposable {
 
   /** Writes an input or a state, row-major bytes in its dtype. */
   write(name: string, data: Uint8Array): void {
+    this.#expectIdle("write");
     const { value, type } = this.#port(name, ["input", "state"]);
     const bytes = sizeOf(type.shape) * dtypeBytes(type.dtype);
     if (data.byteLength !== bytes)
@@ -114,6 +128,7 @@ export class Session implements Disposable {
 
   /** A copy of an output or a state, row-major bytes in its dtype. */
   read(name: string): Uint8Array {
+    this.#expectIdle("read");
     const { value, type } = this.#port(name, ["output", "state"]);
     const { root, offset, strides } = this.#regions.storage.get(value)!;
     const size = dtypeBytes(type.dtype);
@@ -136,8 +151,22 @@ export class Session implements Disposable {
     throw new TroupeError("usage", `${this.#graph.name} has no ${kinds.join(" or ")} named ${name}`);
   }
 
+  /** Memory that a run is using or that is gone would end the process, not throw. */
+  #expectIdle(what: string): void {
+    if (!this.#isDisposed && !this.#running) return;
+    const why = this.#isDisposed ? "after it was disposed" : "while it runs";
+    throw new TroupeError("usage", `${what} of the session of ${this.#graph.name} was called ${why}`, {
+      advice: this.#isDisposed ? "Load the plan again." : "Wait for the promise of run, or load the plan once more.",
+    });
+  }
+
+  /** Frees everything; a run that is under way ends first. */
   dispose(): void {
-    for (const thing of this.#owned) thing.dispose();
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    const free = (): void => this.#owned.forEach((thing) => thing.dispose());
+    if (this.#running) this.#running.then(free, free);
+    else free();
   }
 
   [Symbol.dispose](): void {

@@ -1,11 +1,14 @@
 // The tuner's end of a worker process: requests, replies, and a watch over it. A worker that crashes, stands still or
 // takes too much memory ends as a `Gone` that says what it was doing.
 import { fork, type ChildProcess } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { TroupeError } from "../core/error.js";
 import { readMark, type Mark, type Phase } from "./journal.js";
 import type { GraphRequest, OpenRequest, PatternsRequest, Reply, TryRequest } from "./messages.js";
+
+/** The worker lives, but could not do what it was asked: a bug, not a candidate's fault. */
+export type Failed = Extract<Reply, { kind: "failed" }>;
 
 export interface Limits {
   /** A candidate may be silent this long while it is checked or timed. */
@@ -45,6 +48,7 @@ export class TunerChild {
   constructor(journal: string, limits: Limits) {
     this.#journal = journal;
     this.#limits = limits;
+    rmSync(journal, { force: true }); // the marks of a worker before this one are not its own
     this.#process = fork(fileURLToPath(new URL("./worker.js", import.meta.url)), [], {
       serialization: "advanced",
       stdio: ["ignore", "ignore", "pipe", "ipc"],
@@ -75,11 +79,12 @@ export class TunerChild {
   }
 
   /** Undefined when all is done. */
-  try(request: TryRequest, onReply: (reply: Reply) => void): Promise<Gone | undefined> {
-    return this.#exchange<Gone | undefined | "done">(request, (reply) => {
+  async try(request: TryRequest, onReply: (reply: Reply) => void): Promise<Gone | Failed | undefined> {
+    const end = await this.#exchange(request, (reply) => {
       onReply(reply);
-      return reply.kind === "done" ? "done" : undefined;
-    }).then((end) => (end === "done" ? undefined : end));
+      return reply.kind === "done" || reply.kind === "failed" ? reply : undefined;
+    });
+    return end.kind === "done" ? undefined : end;
   }
 
   /** Ends the process; a request in progress is answered with `Gone`. */
@@ -107,9 +112,9 @@ export class TunerChild {
       };
       this.#listener = (reply) => {
         if (reply.kind === "gone") return settle(() => resolve(reply));
-        if (reply.kind === "failed") return settle(() => reject(workerFailed(reply.message)));
         const answer = accept(reply);
         if (answer !== undefined) settle(() => resolve(answer as Exclude<T, undefined>));
+        else if (reply.kind === "failed") settle(() => reject(workerFailed(reply.message)));
       };
       if (this.#gone) return settle(() => resolve(this.#gone!));
       this.#seen = { mark: this.#seen.mark, atMs: Date.now() };

@@ -1,5 +1,5 @@
 // Runs the conformance suite of the provider contract against one provider, in a worker that may die of it.
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type DType } from "../core/dtype.js";
 import type { Target } from "../device/device.js";
@@ -53,33 +53,59 @@ export async function conform(
   target: Target,
   options: ConformanceOptions = {},
 ): Promise<ConformanceReport> {
-  const { dtypes = ["f32", "bf16"], effort = "quick", hangMs = 20_000, seed = 1, signal } = options;
-  const journal = join(tmpdir(), `troupe-conform-${process.pid}-${Date.now()}.journal`);
-  await using worker = new Worker({ specs: [spec], target, journal, hangMs, memoryBytes: 8 * 2 ** 30, signal });
-  const opened = await worker.open();
-  const version = opened?.versions[spec.name];
-  const lines: ConformanceLine[] = [];
-  const report = (): ConformanceReport => {
-    const count = (outcome: ConformanceLine["outcome"]): number => lines.filter((l) => l.outcome === outcome).length;
-    const counts = { passed: count("passed"), failed: count("failed"), cannot: count("cannot") };
-    return { provider: spec.name, ...(version !== undefined && { version }), lines, ...counts };
-  };
-  if (version === undefined)
-    return { ...report(), reason: opened?.cannot[0]?.reason ?? "the suite was cancelled before it began" };
-  for (const dtype of dtypes)
-    for (const example of conformanceCases(dtype)) {
-      if (options.only && !options.only(example.title)) continue;
-      for (const region of await regionsOf(example, worker)) {
-        const { data, mustRefuse: askOnly } = example;
-        const result = await contest(region, worker, { effort, seed, fills: ["normal"], data, askOnly });
-        if (!result) return report();
-        for (const line of linesOf(example, region, result)) {
-          lines.push(line);
-          options.onLine?.(line);
-        }
-      }
+  const { dtypes = ["f32", "bf16"], hangMs = 20_000, signal, only } = options;
+  const cases = dtypes.flatMap((dtype) => [...conformanceCases(dtype)]).filter(({ title }) => !only || only(title));
+  const lines: (readonly ConformanceLine[])[] = cases.map(() => []);
+  let version: string | undefined;
+  let reason: string | undefined = "the suite was cancelled before it began";
+  let next = 0;
+  const work = async (number: number): Promise<void> => {
+    const journal = join(tmpdir(), `troupe-conform-${process.pid}-${Date.now()}-${number}.journal`);
+    await using worker = new Worker({ specs: [spec], target, journal, hangMs, memoryBytes: MEMORY_BYTES, signal });
+    const opened = await worker.open();
+    version ??= opened?.versions[spec.name];
+    reason = opened?.cannot[0]?.reason ?? reason;
+    if (opened?.versions[spec.name] === undefined) return;
+    while (next < cases.length && !signal?.aborted) {
+      const index = next++;
+      lines[index] = await runCase(cases[index]!, worker, options);
+      for (const line of lines[index]!) options.onLine?.(line);
     }
-  return report();
+  };
+  // Nothing is timed, so several workers may share the cores: most of the time goes to compilers.
+  const wanted = Math.min(MOST_WORKERS, availableParallelism(), Math.ceil(cases.length / CASES_A_WORKER));
+  const workers = Math.max(1, wanted);
+  await Promise.all(Array.from({ length: workers }, (_, number) => work(number)));
+  const all = lines.flat();
+  const count = (outcome: ConformanceLine["outcome"]): number => all.filter((line) => line.outcome === outcome).length;
+  return {
+    provider: spec.name,
+    ...(version === undefined ? { reason } : { version }),
+    lines: all,
+    passed: count("passed"),
+    failed: count("failed"),
+    cannot: count("cannot"),
+  };
+}
+
+const MOST_WORKERS = 4;
+/** Fewer are not worth a process of their own. */
+const CASES_A_WORKER = 20;
+const MEMORY_BYTES = 8 * 2 ** 30;
+
+async function runCase(
+  example: ConformanceCase,
+  worker: Worker,
+  { effort = "quick", seed = 1 }: ConformanceOptions,
+): Promise<readonly ConformanceLine[]> {
+  const lines: ConformanceLine[] = [];
+  for (const region of await regionsOf(example, worker)) {
+    const { data, mustRefuse: askOnly } = example;
+    const result = await contest(region, worker, { effort, seed, fills: ["normal"], data, askOnly });
+    if (!result) return lines;
+    lines.push(...linesOf(example, region, result));
+  }
+  return lines;
 }
 
 /** The case's regions and those of the provider's own patterns, distinct work once. */

@@ -55,13 +55,18 @@ export async function contest(
       ...(options.timing && { timing: options.timing }),
     }, board); // prettier-ignore
     if (!gone) return board.result();
+    if (gone.kind === "failed") {
+      board.giveUp("failed", `the tuner failed: ${gone.message}`);
+      return board.result();
+    }
     if (gone.how === "cancelled") return undefined;
     const { phase, index } = gone.mark;
     if (phase === "asking") board.mute(worker.providerAt(index), `it ${gone.what} when asked`);
     else if (phase === "building" && index < 0 && !oneByOne) oneByOne = true;
     else if (index >= 0 && board.blame(index, gone)) continue;
     else if (++strikes >= MOST_STRIKES) {
-      board.giveUp(gone);
+      const { kind, reason } = verdictOf(gone, `in the phase "${gone.mark.phase}" it`);
+      board.giveUp(kind, reason);
       return board.result();
     }
   }
@@ -117,11 +122,11 @@ export class Board {
   }
 
   /** The process keeps dying and nobody is to blame: whoever has no verdict goes. */
-  giveUp(gone: Gone): void {
+  giveUp(kind: Rejection["kind"], reason: string): void {
     for (const candidate of this.#candidates) {
       const key = candidateKey(candidate);
       if (!this.#samples.has(key) && this.#verdicts.get(key)?.verdict.kind !== "wrong")
-        this.judge(key, verdictOf(gone, `in the phase "${gone.mark.phase}" it`));
+        this.judge(key, { kind, reason });
     }
   }
 
@@ -151,7 +156,9 @@ export class Board {
   }
 }
 
-const verdictOf = (gone: Gone, when: string): Verdict => ({
+type Rejection = Exclude<Verdict, { readonly kind: "accepted" }>;
+
+const verdictOf = (gone: Gone, when: string): Rejection => ({
   kind: gone.how === "hung" ? "hung" : "crashed",
   reason: `${when} ${gone.what}`,
 });

@@ -6,7 +6,7 @@ import type { Target } from "../device/device.js";
 import { graphData, type Graph, type NodeId } from "../graph/node.js";
 import type { Region } from "../graph/region.js";
 import type { ProviderSpec } from "../provider/open.js";
-import { TunerChild, type Gone, type Limits } from "./child.js";
+import { TunerChild, type Failed, type Gone, type Limits } from "./child.js";
 import type { Board } from "./contest.js";
 import type { Reply, TryRequest } from "./messages.js";
 
@@ -76,7 +76,11 @@ export class Worker implements AsyncDisposable {
   }
 
   /** Tries a region; what becomes known goes to the board. */
-  async try(region: Region, request: Omit<TryRequest, "kind" | "graph">, board: Board): Promise<Gone | undefined> {
+  async try(
+    region: Region,
+    request: Omit<TryRequest, "kind" | "graph">,
+    board: Board,
+  ): Promise<Gone | Failed | undefined> {
     const cancelled: Gone = {
       kind: "gone",
       how: "cancelled",
@@ -92,7 +96,7 @@ export class Worker implements AsyncDisposable {
       else if (reply.kind === "passed") board.pass(reply.key, reply.reason);
       else if (reply.kind === "timed") for (const { key: name, us } of reply.samples) board.timed(name, us);
     });
-    if (gone) this.#child = undefined;
+    if (gone?.kind === "gone") this.#child = undefined;
     return gone;
   }
 

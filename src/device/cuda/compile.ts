@@ -16,7 +16,7 @@ export interface Compiled {
   readonly log: string;
 }
 
-interface Compiler {
+export interface CudaCompiler {
   /** Name and version. */
   readonly name: string;
   readonly compile: (source: string, target: string) => Compiled;
@@ -25,10 +25,10 @@ interface Compiler {
 /** Unused helpers are no concern of a generated text. */
 const QUIET = "--diag-suppress=177,550";
 
-let chosen: Compiler | undefined;
+let chosen: CudaCompiler | undefined;
 
 /** @throws TroupeError "provider" when there is neither NVRTC nor nvcc. */
-export function cudaCompiler(): Compiler {
+export function cudaCompiler(): CudaCompiler {
   chosen ??= nvrtcCompiler() ?? nvccCompiler();
   if (!chosen)
     throw new TroupeError("provider", "neither libnvrtc nor nvcc was found", {
@@ -41,8 +41,12 @@ export function cudaCompiler(): Compiler {
  * Machine code for one target, "sm_90a".
  * @throws TroupeError "compile" with the compiler's words.
  */
-export function compileCuda(source: string, target: string, compiler = cudaCompiler()): Compiled {
-  const folder = join(cacheFolder(), "cuda");
+export function compileCuda(
+  source: string,
+  target: string,
+  compiler = cudaCompiler(),
+  folder = join(cacheFolder(), "cuda"),
+): Compiled {
   const file = join(folder, `${hashOf({ source, target, compiler: compiler.name })}.cubin`);
   if (existsSync(file))
     return { cubin: readFileSync(file), log: existsSync(`${file}.log`) ? readFileSync(`${file}.log`, "utf8") : "" };
@@ -56,7 +60,7 @@ export function compileCuda(source: string, target: string, compiler = cudaCompi
   return compiled;
 }
 
-function nvrtcCompiler(): Compiler | undefined {
+function nvrtcCompiler(): CudaCompiler | undefined {
   const nvrtc = openNvrtc();
   return nvrtc && {
     name: `nvrtc ${nvrtc.version}`,
@@ -65,7 +69,7 @@ function nvrtcCompiler(): Compiler | undefined {
 }
 
 /** nvcc as the compiler; undefined where there is none. */
-export function nvccCompiler(): Compiler | undefined {
+export function nvccCompiler(): CudaCompiler | undefined {
   const nvcc = findNvcc();
   if (!nvcc) return undefined;
   const version =

@@ -4,7 +4,8 @@ import test from "node:test";
 import { contiguous } from "../../core/shape.js";
 import { CudaDevice } from "./device.js";
 import { whyNoCuda } from "./driver.js";
-import { mapSpec, type DeviceTensor } from "./launch.js";
+import { bindReason, mapSpec, type DeviceTensor } from "./launch.js";
+import type { CudaKernel } from "./kernel.js";
 import { int32Bytes, int64Bytes, LaunchArguments } from "./module.js";
 import { CudaEvent, CudaStream } from "./stream.js";
 import { tensorMapReason } from "./tensor-map.js";
@@ -42,6 +43,23 @@ test("what the TMA unit cannot read is refused with the reason", () => {
   assert.throws(() => mapSpec(map, tensor(["M", "K"], [64, 96], [1, 64])), /a is not contiguous along K/);
 });
 
+test("a kernel says before any launch which tensor it cannot take", () => {
+  const kernel: CudaKernel = {
+    name: "k", source: "", threads: 128, sharedBytes: 0, cluster: 1, tiles: [],
+    arguments: [
+      { kind: "map", tensor: "a", axes: ["K", "M"], box: [64, 128], panels: false },
+      { kind: "pointer", tensor: "bias" },
+    ],
+  }; // prettier-ignore
+  const bias = tensor(["N"], [32]);
+  assert.equal(bindReason(kernel, { a: tensor(["M", "K"], [64, 96]), bias }), undefined);
+  assert.match(bindReason(kernel, { a: tensor(["M", "K"], [64, 100]), bias })!, /^a: a stride of 200 bytes/);
+  assert.match(bindReason(kernel, { a: tensor(["M", "K"], [64, 96], [1, 64]), bias })!, /a is not contiguous along K/);
+  assert.match(bindReason(kernel, { a: tensor(["M", "K"], [0, 96]), bias })!, /a is empty/);
+  const apart = tensor(["N"], [32], [2]);
+  assert.match(bindReason(kernel, { a: tensor(["M", "K"], [64, 96]), bias: apart })!, /bias is not contiguous along N/);
+});
+
 const why = whyNoCuda();
 test(
   "without a driver the reason and the advice are one error",
@@ -66,4 +84,30 @@ test("bytes go to the device and come back, also inside a replayed graph", { ski
   stream.record(event).synchronize();
   assert.ok(event.done());
   assert.deepEqual(to.download(new Uint8Array(1000)), data);
+});
+
+test("page-locked memory carries bytes both ways on a stream", { skip: why ?? false }, async () => {
+  using device = new CudaDevice();
+  using stream = new CudaStream(device);
+  using event = new CudaEvent(device);
+  using pinned = device.allocatePinned(4096);
+  using buffer = device.allocate(4096);
+  const view = pinned.view();
+  view.forEach((_, i) => (view[i] = i % 253));
+  const sent = Uint8Array.from(view);
+  stream.upload(buffer, pinned, 4096);
+  stream.synchronize();
+  view.fill(0);
+  stream.download(pinned, buffer, 4096);
+  await stream.record(event).reached();
+  assert.deepEqual(Uint8Array.from(view), sent);
+});
+
+test("a driver's refusal names the call, the code and what to do", { skip: why ?? false }, () => {
+  using device = new CudaDevice();
+  assert.throws(() => device.allocate(2 ** 50), {
+    name: "TroupeError",
+    code: "memory",
+    message: /cuMemAlloc_v2 failed: .*\(2\)/,
+  });
 });

@@ -1,4 +1,5 @@
 // One CUDA device: its primary context, what it can do, memory, streams, events.
+import koffi from "koffi";
 import { TroupeError, invariant } from "../../core/error.js";
 import { cudaDriver, type DeviceAddress, type Driver, type Handle } from "./driver.js";
 
@@ -53,6 +54,13 @@ export class PinnedMemory implements Disposable {
     readonly address: bigint,
     readonly bytes: number,
   ) {}
+
+  /** The bytes themselves; not to be touched after the memory is freed. */
+  view(): Uint8Array {
+    invariant(!this.#freed, "a view of freed page-locked memory");
+    invariant(this.bytes < 2 ** 32, `a view of ${this.bytes} bytes; the limit is 4 GiB`);
+    return new Uint8Array(koffi.view(this.address, this.bytes));
+  }
 
   [Symbol.dispose](): void {
     if (this.#freed) return;

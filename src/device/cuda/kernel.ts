@@ -27,6 +27,6 @@ export interface CudaKernel {
   readonly sharedBytes: number;
   readonly cluster: number;
   readonly arguments: readonly KernelArgument[];
-  /** Tiles: the product over axes of ceil(size / tile). Blocks are as many as fit the device, at most this many. */
+  /** Pieces of work: the product over axes of ceil(size / tile). Blocks are as many as fit the device, no more than these. */
   readonly tiles: readonly { readonly axis: string; readonly tile: number }[];
 }

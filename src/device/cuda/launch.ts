@@ -7,7 +7,7 @@ import type { DeviceAddress } from "./driver.js";
 import type { CudaKernel, KernelArgument, MapArgument } from "./kernel.js";
 import { CudaModule, int32Bytes, int64Bytes, LaunchArguments, type CudaFunction, type LaunchShape } from "./module.js";
 import type { CudaStream } from "./stream.js";
-import { encodeTensorMap, type TensorMapSpec } from "./tensor-map.js";
+import { encodeTensorMap, tensorMapReason, type TensorMapSpec } from "./tensor-map.js";
 
 /** A tensor on the device, its dims named; strides count elements. */
 export interface DeviceTensor {
@@ -100,6 +100,22 @@ function sizesOf(tensors: Bindings): ReadonlyMap<string, number> {
       sizes.set(axis, size);
     });
   return sizes;
+}
+
+/** Why a kernel cannot be bound to these tensors (strides, alignment, empty axes), or undefined. Launches nothing. */
+export function bindReason(kernel: CudaKernel, tensors: Bindings): string | undefined {
+  for (const [name, { shape }] of Object.entries(tensors))
+    if (shape.includes(0)) return `${name} is empty: [${shape.join(", ")}]`;
+  for (const argument of kernel.arguments) {
+    if (argument.kind !== "map" && argument.kind !== "pointer") continue;
+    const tensor = tensorOf(tensors, argument.tensor);
+    const fastest = argument.kind === "map" ? tensor.axes.indexOf(argument.axes[0]!) : tensor.shape.length - 1;
+    if (fastest >= 0 && tensor.strides[fastest] !== 1)
+      return `${argument.tensor} is not contiguous along ${tensor.axes[fastest]}`;
+    const reason = argument.kind === "map" ? tensorMapReason(mapSpec(argument, tensor)) : undefined;
+    if (reason !== undefined) return `${argument.tensor}: ${reason}`;
+  }
+  return undefined;
 }
 
 /** Dims of a tensor in a map's order; with panels the fastest is cut into 64s. */

@@ -19,6 +19,7 @@ import type { Layout, Term } from "../layout.js";
 import { at } from "../scalar.js";
 import type { Binding, CpuSchedule, CpuTarget } from "../schedule.js";
 import type { Buffer, Expr, Stmt } from "../thread.js";
+import type { Strip } from "./strip.js";
 import { depthsOf, storedTensors, usesOf, type Use } from "./uses.js";
 
 /** How far a tile reaches along an axis: at most `max` positions, of which `live` are inside the axis. */
@@ -39,6 +40,8 @@ export interface Home {
   readonly buffer: string;
   readonly dtype: DType;
   readonly terms: Readonly<Record<string, readonly Term[]>>;
+  /** Where the first element is, if not at 0. */
+  readonly base?: Expr;
 }
 
 export class Context {
@@ -53,6 +56,8 @@ export class Context {
   readonly buffers: Buffer[] = [];
   /** Values that will be needed in memory, and are written there by the first nest that computes them. */
   readonly wanted = new Set<ValueId>();
+  /** Loads that are served from a copy of all that their loops read. */
+  readonly strips = new Map<ValueId, Strip>();
   /** Extents that are even whatever they are. */
   readonly evens = new Set<Extent>();
   /** Loop variables that are known to be multiples of a number. */

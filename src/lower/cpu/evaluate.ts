@@ -20,7 +20,7 @@ const coordinateOf = (coordinates: Coordinates, axis: string): Coordinate => {
 export const homeOffset = (home: Home, coordinates: Coordinates): Expr =>
   Object.entries(home.terms).reduce(
     (sum, [axis, terms]) => plus(sum, offsetAlong(terms, coordinateOf(coordinates, axis))),
-    at(0),
+    home.base ?? at(0),
   );
 
 export function evaluate(nest: Nest, id: ValueId, coordinates: Coordinates): Expr {

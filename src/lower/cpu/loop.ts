@@ -9,6 +9,7 @@ import { evaluate } from "./evaluate.js";
 import { Nest } from "./nest.js";
 import { inlineOps, operandsOf, settle } from "./place.js";
 import { denseTerms, materialise, writeTo } from "./roots.js";
+import { makeStrips } from "./strip.js";
 import { loopOrder, stepsOf } from "./vector.js";
 
 /** The value of an i32 without axes, named. */
@@ -55,6 +56,7 @@ export function lowerLoop(context: Context, op: LoopOp, lowerBody: (body: LoopOp
     from = begin;
   }
   const homes = op.args.map((_, i) => carryHome(context, op, i));
+  makeStrips(context, op);
   op.args.forEach(({ id }, i) => context.homes.set(id, homes[i]!));
   const [first, last] = [staticValue(from), staticValue(to)];
   const once = first !== undefined && last !== undefined && last > first && last - first <= step;
@@ -86,11 +88,19 @@ function carryHome(context: Context, op: LoopOp, i: number): Home {
   const shape = dot && dotShape(context, dot);
   const order = () => loopOrder(extents, (axis) => stepsOf(context, op.yields[i]!, axis), lanesOf(context.target));
   const { terms, elements } = shape ? resultTerms(shape, extents) : denseTerms(context, order(), extents);
+  // A value of the same iteration that nobody else reads hands its memory on.
+  const known = context.homes.get(init);
+  const own = context.usesOf(init).length === 1 && context.depths.get(init)! === context.usesOf(init)[0]!.depth;
+  if (known && own && !known.base && sameTerms(known.terms, terms)) return known;
   const home: Home = { buffer: context.allocate("carry", arg.dtype, elements), dtype: arg.dtype, terms };
   settle(context, [init]);
   writeTo(context, init, home);
   return home;
 }
+
+const sameTerms = (a: Home["terms"], b: Home["terms"]): boolean =>
+  Object.keys(a).length === Object.keys(b).length &&
+  Object.entries(a).every(([axis, terms]) => JSON.stringify(terms) === JSON.stringify(b[axis]));
 
 /** The dot that makes a value, through loops that carry it. */
 function accumulatingDot(context: Context, id: ValueId) {

@@ -54,6 +54,18 @@ export class Nest {
     return { expr: this.#variable("i", live, max) };
   }
 
+  /** Opens a loop over panels of `width`; the loop over the lanes of one is opened by the function it gives. */
+  openPanels({ extent: { max, live } }: Loop, width: number): () => Coordinate {
+    const panels = isConst(live) ? at(Math.ceil((live as { value: number }).value / width)) : ceiling(live, width);
+    const outer = this.#variable("p", panels, Math.ceil(max / width));
+    return () => {
+      const whole = live.kind === "const" && live.value % width === 0;
+      const lanes = whole ? at(width) : this.bind(least(at(width), minus(live, times(outer, width))));
+      const inner = this.#variable("l", lanes, width);
+      return { expr: plus(times(outer, width), inner), split: { width, outer, inner } };
+    };
+  }
+
   /** Opens a loop over pairs; gives the coordinates of both halves. */
   openPairs({ extent: { max, live } }: Loop): readonly [Coordinate, Coordinate] {
     const count = isConst(live) ? at(Math.ceil((live as { value: number }).value / 2)) : ceiling(live, 2);

@@ -72,6 +72,11 @@ function deepestUse(context: Context, id: ValueId, seen = new Set<ValueId>()): n
 /** Decides at its definition how a pointwise value lives. */
 export function placeValue(context: Context, op: ValueOp): void {
   const depth = context.depths.get(op.id)!;
+  const strip = context.strips.get(op.id);
+  if (strip) {
+    context.homes.set(op.id, { buffer: strip.buffer, dtype: op.dtype, terms: strip.terms, base: strip.base() });
+    return;
+  }
   if (op.kind === "load" && context.stored.has(op.tensor)) {
     const [use, ...more] = context.usesOf(op.id);
     const updates = more.length === 0 && use !== undefined && reachesOnlyStore(context, op.id, op.tensor, JSON.stringify(op.at)); // prettier-ignore

@@ -23,12 +23,15 @@ function overAxes(
   order: readonly string[],
   loop: (axis: string) => Partial<Loop>,
   body: (coordinates: Coordinates) => void,
+  turned = false,
 ): void {
   const { context } = nest;
   const written = order.filter((axis) => isUnrolled(context, axis, axes.get(axis)!));
   const coordinates = new Map<string, Coordinate>();
   const choices = new Map<string, readonly Coordinate[]>();
-  for (const axis of order) {
+  const [across, along] = order.slice(-2);
+  const squares = turned && !written.includes(across!) && !written.includes(along!);
+  for (const axis of squares ? order.slice(0, -2) : order) {
     const one: Loop = { axis, extent: axes.get(axis)!, ...loop(axis) };
     if (written.includes(axis))
       choices.set(
@@ -37,6 +40,11 @@ function overAxes(
       );
     else if (one.split === 2) choices.set(axis, nest.openPairs(one));
     else coordinates.set(axis, nest.open(one));
+  }
+  if (squares) {
+    const lanes = nest.openPanels({ axis: along!, extent: axes.get(along!)! }, lanesOf(context.target));
+    coordinates.set(across!, nest.open({ axis: across!, extent: axes.get(across!)! }));
+    coordinates.set(along!, lanes());
   }
   const unroll = (rest: readonly string[], known: Map<string, Coordinate>): void => {
     const [axis, ...more] = rest;
@@ -255,7 +263,7 @@ function lowerArg(context: Context, op: ReduceOp, fn: "argmax" | "argmin"): void
 export function lowerStore(context: Context, op: StoreOp): void {
   const value = context.value(op.value);
   const extents = new Map(context.extents(value));
-  const order = loopOrder(
+  const found = loopOrder(
     extents,
     (axis) => {
       const own = tensorStep(context, op.tensor, op.at, axis);
@@ -263,6 +271,16 @@ export function lowerStore(context: Context, op: StoreOp): void {
     },
     lanesOf(context.target),
   );
+  // Where the value lies along another axis than the tensor, both are walked in small squares.
+  const vector = found.at(-1);
+  const lanes = lanesOf(context.target);
+  const across = found.find(
+    (axis) =>
+      axis !== vector && extents.get(axis)!.max >= lanes && stepsOf(context, op.value, axis).includes(1) &&
+      stepsOf(context, op.value, vector!).some((step) => step !== 0 && step !== 1),
+  ); // prettier-ignore
+  const turned = across !== undefined && extents.get(vector!)!.max >= lanes;
+  const order = turned ? [...found.filter((axis) => axis !== across && axis !== vector), across, vector!] : found;
   const nest = new Nest(context);
   const split = (axis: string): Partial<Loop> => {
     const dim = context.program.params.find(({ name }) => name === op.tensor)!.axes.indexOf(axis);
@@ -270,11 +288,18 @@ export function lowerStore(context: Context, op: StoreOp): void {
     return panel ? { split: panel.modulo! } : {};
   };
   const safe = op.at.every((position) => position.kind !== "value" || context.axesOf(position.value).length === 0);
-  overAxes(nest, extents, order, split, (coordinates) => {
-    const { index, guard } = address(nest, op.tensor, op.at, coordinates);
-    const stmt = { kind: "store", buffer: op.tensor, index, value: evaluate(nest, op.value, coordinates), reduce: op.reduce } as const; // prettier-ignore
-    nest.push(guard ? { kind: "if", condition: guard, body: [stmt] } : stmt);
-  });
+  overAxes(
+    nest,
+    extents,
+    order,
+    split,
+    (coordinates) => {
+      const { index, guard } = address(nest, op.tensor, op.at, coordinates);
+      const stmt = { kind: "store", buffer: op.tensor, index, value: evaluate(nest, op.value, coordinates), reduce: op.reduce } as const; // prettier-ignore
+      nest.push(guard ? { kind: "if", condition: guard, body: [stmt] } : stmt);
+    },
+    turned && order.every((axis) => split(axis).split === undefined),
+  );
   // A scatter may meet the same element twice, so its lanes must stay in order.
   context.emit(...nest.close(safe && op.reduce === null));
 }

@@ -48,7 +48,7 @@ export interface Blas {
   run(step: BlasStep): void;
 }
 
-const QUERIES: Readonly<Record<BlasName, LibraryQuery>> = {
+export const BLAS_QUERIES: Readonly<Record<BlasName, LibraryQuery>> = {
   openblas: {
     name: "OpenBLAS",
     files: ["libopenblas.so.0", "libopenblas.so"],
@@ -69,7 +69,7 @@ const QUERIES: Readonly<Record<BlasName, LibraryQuery>> = {
 
 /** Finds a BLAS. `files` replaces the usual file names. */
 export function openBlas(name: BlasName, files?: readonly string[]): Found<Blas> {
-  const library = openLibrary(files ? { ...QUERIES[name], files, folders: [] } : QUERIES[name]);
+  const library = openLibrary(files ? { ...BLAS_QUERIES[name], files, folders: [] } : BLAS_QUERIES[name]);
   if (isCannot(library)) return library;
   const about = name === "openblas" ? openblas(library) : blis(library);
   if (isCannot(about)) return about;

@@ -81,6 +81,11 @@ describe("BLAS provider", { skip }, () => {
     assert.deepEqual(names, ["linear+add"]);
   });
 
+  it("is for the CPU, and says so elsewhere", async () => {
+    const answer = await factory.open({ ...target, device: "cuda" });
+    assert.match(isCannot(answer) ? answer.cannot : "opened", /CPU only/);
+  });
+
   it("says no with a reason", () => {
     const no = (build: Build, dtype: DType = "f32"): string => {
       const answer = provider.candidates(region(build, { dtype }), "full");

@@ -7,13 +7,14 @@ import { openOpenMp } from "../../device/native/openmp.js";
 import { NativeScope } from "../../device/native/scope.js";
 import { TroupeError } from "../../core/error.js";
 import type { NodeId, Params } from "../../graph/node.js";
+import { firstTry } from "../../device/native/first-try.js";
 import type { Region, Regions } from "../../graph/region.js";
 import { chainPatterns } from "../native/chain.js";
 import { emptyOperand } from "../empty.js";
 import {
   isCannot, type Binding, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider, type ProviderFactory,
 } from "../provider.js"; // prettier-ignore
-import { BLAS_NAMES, openBlas, type Blas, type Matrix, type Product } from "./binding.js";
+import { BLAS_NAMES, BLAS_QUERIES, openBlas, type Blas, type Matrix, type Product } from "./binding.js";
 import { planOf, type BlasPlan, type MatrixView } from "./plan.js";
 
 const HEADS: ReadonlySet<string> = new Set(["linear", "matmul", "conv2d"]);
@@ -170,6 +171,11 @@ export const factory: ProviderFactory = {
   name: "blas",
   open: async (target: Target): Promise<Provider | Cannot> => {
     if (target.device !== "cpu") return { cannot: "BLAS libraries are used on the CPU only" };
+    const tried = await firstTry({
+      queries: BLAS_NAMES.map((name) => BLAS_QUERIES[name]),
+      module: new URL("./smoke.js", import.meta.url).href,
+    });
+    if (tried) return tried;
     const openMp = openOpenMp();
     if (!isCannot(openMp)) openMp.setThreads(target.threads);
     const answers = BLAS_NAMES.map((name) => openBlas(name));

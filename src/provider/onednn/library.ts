@@ -3,7 +3,13 @@
 // Sizes and numbers are those of the public headers of oneDNN 2.6; every descriptor is filled by the library itself.
 import koffi from "koffi";
 import { type Found, isCannot } from "../../device/native/found.js";
-import { type Functions, type Library, bindFunctions, openLibrary } from "../../device/native/library.js";
+import {
+  type Functions,
+  type Library,
+  type LibraryQuery,
+  bindFunctions,
+  openLibrary,
+} from "../../device/native/library.js";
 
 const SIGNATURES = {
   dnnl_engine_create: ["i32", "pointer", "i32", "usize"],
@@ -53,14 +59,16 @@ export interface OneDnnLibrary {
   readonly execute: bigint;
 }
 
+export const ONEDNN: LibraryQuery = {
+  name: "oneDNN",
+  files: ["libdnnl.so.2", "libdnnl.so"],
+  requires: ["dnnl_version", "dnnl_primitive_execute"],
+  advice: "Debian and Ubuntu have it as the package libdnnl2.",
+};
+
 /** Finds oneDNN 2; any other major version is a "cannot" with the reason. */
-export function openOneDnn(files: readonly string[] = ["libdnnl.so.2", "libdnnl.so"]): Found<OneDnnLibrary> {
-  const library = openLibrary({
-    name: "oneDNN",
-    files,
-    requires: ["dnnl_version", "dnnl_primitive_execute"],
-    advice: "Debian and Ubuntu have it as the package libdnnl2.",
-  });
+export function openOneDnn(files: readonly string[] = ONEDNN.files): Found<OneDnnLibrary> {
+  const library = openLibrary({ ...ONEDNN, files });
   if (isCannot(library)) return library;
   const versionFunction = bindFunctions(library, { dnnl_version: ["pointer"] });
   if (isCannot(versionFunction)) return versionFunction;

@@ -161,6 +161,11 @@ describe("oneDNN provider", { skip }, () => {
     assert.deepEqual(names, ["linear+gelu_tanh"]);
   });
 
+  it("is for the CPU, and says so elsewhere", async () => {
+    const answer = await factory.open({ ...target, device: "cuda" });
+    assert.match(isCannot(answer) ? answer.cannot : "opened", /CPU only/);
+  });
+
   it("says no with a reason", () => {
     const no = (build: Build, dtype: DType = "f32"): string => {
       const answer = provider.candidates(region(dtype, build), "full");

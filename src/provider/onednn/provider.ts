@@ -2,6 +2,7 @@
 import { openOpenMp } from "../../device/native/openmp.js";
 import type { Target } from "../../device/device.js";
 import type { Node, NodeId, Params } from "../../graph/node.js";
+import { firstTry } from "../../device/native/first-try.js";
 import type { Region, Regions } from "../../graph/region.js";
 import { chainPatterns, isView } from "../native/chain.js";
 import {
@@ -10,6 +11,7 @@ import {
 import { makeAttention } from "./attention.js";
 import { OneDnn } from "./binding.js";
 import { convVariants, makeConv } from "./conv.js";
+import { ONEDNN } from "./library.js";
 import { candidateOf, unsupportedDType, type Maker } from "./form.js";
 import {
   makeBinary,
@@ -95,6 +97,8 @@ export const factory: ProviderFactory = {
   name: "onednn",
   open: async (target: Target): Promise<Provider | Cannot> => {
     if (target.device !== "cpu") return { cannot: "oneDNN 2 is used on the CPU only" };
+    const tried = await firstTry({ queries: [ONEDNN], module: new URL("./smoke.js", import.meta.url).href });
+    if (tried) return tried;
     const openMp = openOpenMp();
     if (!isCannot(openMp)) openMp.setThreads(target.threads);
     const dnn = OneDnn.open();

@@ -6,7 +6,14 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import koffi from "koffi";
 import { type Found, isCannot } from "../../device/native/found.js";
-import { type Library, bindFunctions, functionAt, openLibrary, stringAt } from "../../device/native/library.js";
+import {
+  type Library,
+  type LibraryQuery,
+  bindFunctions,
+  functionAt,
+  openLibrary,
+  stringAt,
+} from "../../device/native/library.js";
 import type { NativeFunction, Signature } from "../../device/native/types.js";
 
 /** Position in the table, then the C function's type. Functions that return OrtStatus* return 0n for success. */
@@ -54,17 +61,17 @@ export interface OrtLibrary {
   readonly run: bigint;
 }
 
+export const onnxRuntimeQuery = (): LibraryQuery => ({
+  name: "ONNX Runtime",
+  files: ["libonnxruntime.so.1", "libonnxruntime.so"],
+  folders: packageFolders(),
+  requires: ["OrtGetApiBase"],
+  advice: "The npm package onnxruntime-node brings it.",
+});
+
 /** Finds ONNX Runtime. `files` replaces the usual file names. */
-export function openOnnxRuntime(
-  files: readonly string[] = ["libonnxruntime.so.1", "libonnxruntime.so"],
-): Found<OrtLibrary> {
-  const library = openLibrary({
-    name: "ONNX Runtime",
-    files,
-    folders: packageFolders(),
-    requires: ["OrtGetApiBase"],
-    advice: "The npm package onnxruntime-node brings it.",
-  });
+export function openOnnxRuntime(files?: readonly string[]): Found<OrtLibrary> {
+  const library = openLibrary({ ...onnxRuntimeQuery(), ...(files && { files }) });
   if (isCannot(library)) return library;
   const base = bindFunctions(library, { OrtGetApiBase: ["pointer"] });
   if (isCannot(base)) return base;

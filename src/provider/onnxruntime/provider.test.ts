@@ -7,6 +7,7 @@ import { Regions } from "../../graph/region.js";
 import type { Words } from "../../graph/words.js";
 import { graphOf, regionOf, target, tryCases, tryRegion } from "../native/tryout.fixture.js";
 import { isCannot, type Provider } from "../provider.js";
+import { openOnnxRuntime } from "./library.js";
 import { LOWERINGS } from "./lowering.js";
 import { factory } from "./provider.js";
 
@@ -115,6 +116,16 @@ describe("ONNX Runtime provider", { skip }, () => {
     for (const wanted of ["linear+silu+linear", "rms_norm+linear+add", "linear+silu", "linear+add"]) {
       assert.ok(found.includes(wanted), `${wanted} is not among ${found.join(", ")}`);
     }
+  });
+
+  it("is for the CPU, and says so elsewhere", async () => {
+    const answer = await factory.open({ ...target, device: "cuda" });
+    assert.match(isCannot(answer) ? answer.cannot : "opened", /CPU only/);
+    const foreign = openOnnxRuntime(["libm.so.6"]);
+    assert.match(
+      isCannot(foreign) ? foreign.cannot : "opened",
+      /ONNX Runtime cannot be loaded: .*no symbol OrtGetApiBase/,
+    );
   });
 
   it("says no with a reason", () => {

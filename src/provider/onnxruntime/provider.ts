@@ -4,9 +4,10 @@ import { dtypeBytes } from "../../core/dtype.js";
 import { TroupeError } from "../../core/error.js";
 import { sizeOf } from "../../core/shape.js";
 import type { Address, Step, Target } from "../../device/device.js";
-import { copyFunction } from "../../device/native/memory.js";
 import { NativeScope } from "../../device/native/scope.js";
+import { runSteps } from "../native/runs.js";
 import type { NodeId, Params } from "../../graph/node.js";
+import { firstTry } from "../../device/native/first-try.js";
 import type { Region, Regions } from "../../graph/region.js";
 import { emptyOperand } from "../empty.js";
 import {
@@ -14,6 +15,7 @@ import {
 } from "../provider.js"; // prettier-ignore
 import { OnnxRuntime, type OrtTensor } from "./binding.js";
 import { encodeExported, exportRegion, type Exported, type Port } from "./export.js";
+import { onnxRuntimeQuery } from "./library.js";
 import { onnxPatterns } from "./patterns.js";
 
 class OnnxRuntimeProvider implements Provider {
@@ -131,23 +133,18 @@ class SessionKernel implements Kernel {
   }
 }
 
-/** The steps that copy a window into its dense copy, or back. */
-function moves({ runs, dtype }: Port, window: Address, copy: Address, direction: "in" | "out"): readonly Step[] {
-  if (!runs) return [];
-  const fn = copyFunction();
-  const element = dtypeBytes(dtype);
-  const bytes = runs.length * element;
-  return runs.offsets.map((offset, i): Step => {
-    const [there, here] = [window + BigInt(offset * element), copy + BigInt(i * bytes)];
-    const words = direction === "in" ? [here, there, bytes] : [there, here, bytes];
-    return { kind: "native", name: `copy window ${direction}`, fn, words, status: "ignored" };
-  });
-}
+const moves = ({ runs, dtype }: Port, window: Address, copy: Address, direction: "in" | "out"): readonly Step[] =>
+  runs ? runSteps(runs, dtype, { window, copy }, direction) : [];
 
 export const factory: ProviderFactory = {
   name: "onnxruntime",
   open: async (target: Target): Promise<Provider | Cannot> => {
     if (target.device !== "cpu") return { cannot: "ONNX Runtime is used on the CPU only" };
+    const tried = await firstTry({
+      queries: [onnxRuntimeQuery()],
+      module: new URL("./smoke.js", import.meta.url).href,
+    });
+    if (tried) return tried;
     const ort = OnnxRuntime.open({ threads: target.threads });
     return isCannot(ort) ? ort : new OnnxRuntimeProvider(ort);
   },

@@ -27,7 +27,7 @@ export function variantOf(params: Params): Variant | undefined {
 export function nameOf(kernel: string, { schedule, width, channelsLast }: Variant): string {
   const tile = schedule.tile ? ` ${schedule.tile.rows}x${schedule.tile.vectors}` : "";
   const blocks = Object.entries(schedule.blocks).map(([axis, size]) => ` ${axis}${size}`).join(""); // prettier-ignore
-  return `${kernel}${tile}${blocks}${width ? ` panels of ${width}` : ""}${schedule.stageRows ? ", rows copied" : ""}${channelsLast ? ", channels last" : ""}`; // prettier-ignore
+  return `${kernel}${tile}${blocks}${width ? ` panels of ${width}` : ""}${schedule.stageRows ? ", rows copied" : ""}${schedule.strips ? ", strips" : ""}${channelsLast ? ", channels last" : ""}`; // prettier-ignore
 }
 
 const take = <T>(list: readonly T[], effort: Effort): readonly T[] =>
@@ -106,32 +106,49 @@ export interface ConvSizes {
   readonly weight: boolean;
   readonly bf16: boolean;
   readonly canTurn: boolean;
+  /** The channels of the input lie side by side already. */
+  readonly isTurned: boolean;
 }
 
+/** Scratch memory for the lines of a picture that one program reads: a good part of a core's own cache. */
+const STRIP_BYTES = 320 << 10;
+
 export function convVariants(sizes: ConvSizes, target: CpuTarget, effort: Effort): readonly Variant[] {
-  const { OY, OX, O, C, weight, bf16, canTurn } = sizes;
+  const { OY, OX, O, C, weight, bf16, canTurn, isTurned } = sizes;
   const lanes = lanesOf(target);
   const pairs = bf16 && target.bf16dot && C % 2 === 0;
-  const of = (tile: Tile, lines: number, columnsMost: number, channelsLast: boolean): Variant => {
+  const lineBytes = OX * C * (bf16 ? 2 : 4);
+  const stripLines = Math.max(1, Math.min(8, Math.floor(STRIP_BYTES / lineBytes) - 2));
+  interface Options {
+    readonly lines: number;
+    readonly columns: number;
+    readonly turn: boolean;
+    readonly strips: boolean;
+  }
+  const of = (tile: Tile, { lines, columns: most, turn, strips }: Options): Variant => {
     const vectors = Math.min(tile.vectors, Math.ceil(O / lanes));
     const width = vectors * lanes;
-    const columns = Math.max(1, Math.min(Math.ceil(O / width), Math.floor(columnsMost / width))) * width;
-    return {
-      schedule: { blocks: { OY: Math.min(OY, lines), OX, O: columns, C: evenBlock(C, 512) }, tile: { rows: tile.rows, vectors } }, // prettier-ignore
-      width: weight ? width : 0,
-      pairs: weight && pairs,
-      channelsLast,
-    };
+    const columns = Math.max(1, Math.min(Math.ceil(O / width), Math.floor(most / width))) * width;
+    const blocks = { OY: Math.min(OY, lines), OX, O: columns, C: evenBlock(C, 512) };
+    const schedule = { blocks, tile: { rows: tile.rows, vectors }, ...(strips && { strips }) };
+    return { schedule, width: weight ? width : 0, pairs: weight && pairs, channelsLast: turn };
   };
   const wide = target.vectorBytes === 64;
-  const [a, b, c]: readonly [Tile, Tile, Tile] = wide
+  const [long, even, broad]: readonly Tile[] = wide
     ? [{ rows: 14, vectors: 2 }, { rows: 8, vectors: 2 }, { rows: 6, vectors: 4 }]
-    : [{ rows: 6, vectors: 2 }, { rows: 4, vectors: 3 }, { rows: 4, vectors: 2 }]; // prettier-ignore
-  const best = OX % 8 === 0 && wide ? b : a;
-  const other = best === a ? b : a;
-  const list = [of(best, 1, 128, false)];
-  if (canTurn) list.push(of(best, 1, 128, true), of(c, 2, 128, true), of(other, 4, 64, true));
-  list.push(of(best, 4, 64, false), of(c, 2, 128, false), of(other, 1, 256, false));
+    : [{ rows: 6, vectors: 2 }, { rows: 4, vectors: 2 }, { rows: 4, vectors: 3 }]; // prettier-ignore
+  const best = OX % 8 === 0 && wide ? even! : long!;
+  const inStrips = (tile: Tile, turn: boolean): Variant => of(tile, { lines: stripLines, columns: 256, turn, strips: true }); // prettier-ignore
+  const direct = (tile: Tile, lines: number, columns: number, turn: boolean): Variant => of(tile, { lines, columns, turn, strips: false }); // prettier-ignore
+  const turned = canTurn || isTurned;
+  const list = [isTurned ? direct(best, 1, 128, false) : inStrips(best, false)];
+  if (turned) list.push(direct(best, 1, 128, canTurn), inStrips(best, canTurn), direct(broad!, 2, 128, canTurn));
+  list.push(
+    inStrips(broad!, false),
+    inStrips(long!, false),
+    direct(long!, 4, 64, canTurn),
+    direct(best, 1, 256, false),
+  );
   return take(distinct(list), effort);
 }
 
@@ -148,10 +165,23 @@ export function attentionVariants({ Q, L, bf16, programs }: AttentionSizes, targ
     const block = Math.ceil(Q / Math.ceil(Q / most));
     return Math.min(Math.ceil(Q / lanes) * lanes, Math.ceil(block / (2 * lanes)) * 2 * lanes);
   };
-  const of = (q: number, l: number): Variant => ({ ...PLAIN, schedule: { blocks: { Q: rounded(q), L: evenBlock(L, l) } } });
+  const keys = (most: number): number => Math.min(L, Math.ceil(evenBlock(L, most) / lanes) * lanes);
+  const of = (q: number, l: number): Variant => ({ ...PLAIN, schedule: { blocks: { Q: rounded(q), L: keys(l) } } });
   const list = bf16 ? [of(96, 128), of(64, 128), of(160, 64), of(128, 256), of(64, 64)] : [of(64, 64), of(32, 256), of(64, 128), of(96, 128), of(160, 64)]; // prettier-ignore
   const spread = programs < target.threads ? [of(32, 128), ...list] : list;
   return take(distinct(spread), effort);
+} // prettier-ignore
+
+/** Channels first: a group a program. Channels last: as many groups as fill the lanes, for their channels are neighbours. */
+export function groupNormVariants(
+  { H, isTurned, canTurn }: { readonly H: number; readonly isTurned: boolean; readonly canTurn: boolean },
+  effort: Effort,
+): readonly Variant[] {
+  const of = (G: number, Y: number, turn: boolean): Variant => ({ ...PLAIN, schedule: { blocks: { G, Y } }, channelsLast: turn });
+  const list = [isTurned ? of(16, 4, false) : of(1, H, false)];
+  if (canTurn) list.push(of(16, 4, true), of(16, 16, true));
+  list.push(of(1, Math.ceil(H / 8), false), of(4, 8, false));
+  return take(distinct(list), effort);
 } // prettier-ignore
 
 /** Kernels that move memory: smaller and larger shares a program. */

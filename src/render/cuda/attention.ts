@@ -263,7 +263,7 @@ ${loops}    if (${elected}) barrier_arrive(q_empty);
     sharedBytes: attentionSharedBytes(schedule, depth, valueDepth),
     cluster: 1,
     arguments: args,
-    tiles: [{ axis: query, tile: blockQ }, ...form.points.map((p) => ({ axis: p.axis, tile: 1 }))],
+    tiles: [{ axis: query, tile: splitTail ? 64 : blockQ }, ...form.points.map((p) => ({ axis: p.axis, tile: 1 }))],
   };
 }
 
