@@ -14,6 +14,8 @@ export { interpretGraph, type Bindings, type Interpreted } from "./graph/interpr
 export type { Graph, TensorType, Value } from "./graph/node.js";
 export { printGraph } from "./graph/print.js";
 export { Words, type AttentionOptions } from "./graph/words.js";
+export { explainText, type ExplainTextOptions } from "./plan/explain-text.js";
+export { explain, type Explanation } from "./plan/explain.js";
 export type { Plan } from "./plan/plan.js";
 export { PROVIDERS, type ProviderSpec } from "./provider/open.js";
 export { Session } from "./session/session.js";
