@@ -12,7 +12,7 @@ import { propose, type Proposals } from "../plan/propose.js";
 import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
 import { planProblems } from "../plan/verify.js";
-import { findPlan, isUnusable, planFile, planKey, savePlan } from "../plan/store.js";
+import { findPlan, isUnusable, planFile, planKey, savePlan, type PlanContext } from "../plan/store.js";
 import type { Effort } from "../provider/provider.js";
 import { rewriteGraph } from "../rewrite/passes.js";
 import type { RegionRecord } from "../tuner/measurement.js";
@@ -40,7 +40,8 @@ interface Prepared {
   readonly component: Component;
   readonly graph: Graph;
   readonly proposals: Proposals;
-  /** Where its plan is kept. */
+  /** What a stored plan must have been made for, and where it is kept. */
+  readonly context: PlanContext;
   readonly file: string;
 }
 
@@ -64,7 +65,7 @@ export async function compileComponents(
   const recordOf = (signature: string): RegionRecord | undefined =>
     records.get(signature, machine.device.target.threads);
   const prepared = components.map((component) => prepare(machine, component));
-  const stored = await Promise.all(prepared.map((item) => (options.again ? undefined : storedPlan(machine, item))));
+  const stored = await Promise.all(prepared.map((item) => (options.again ? undefined : storedPlan(item))));
   const missing = prepared.filter((_, i) => !stored[i]);
   const made = options.effort === "none" ? await byRules(machine, missing) : await byTuning(machine, missing, options);
   return prepared.map(
@@ -83,17 +84,12 @@ export async function compileComponents(
 function prepare(machine: Machine, component: Component): Prepared {
   const graph = rewriteGraph(verifyGraph(component.graph));
   const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
-  return {
-    component,
-    graph,
-    proposals: propose(new Regions(graph), machine.opened.providers),
-    file: planFile(planKey(context, STORED_AS)),
-  };
+  const proposals = propose(new Regions(graph), machine.opened.providers);
+  return { component, graph, proposals, context, file: planFile(planKey(context, STORED_AS)) };
 }
 
 /** A plan that another version of troupe stored may no longer fit; then there is none. */
-async function storedPlan(machine: Machine, { graph, proposals, file }: Prepared): Promise<Plan | undefined> {
-  const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
+async function storedPlan({ context, file, proposals }: Prepared): Promise<Plan | undefined> {
   const plan = await findPlan(file, context);
   return isUnusable(plan) || planProblems(plan, proposals.regions).length > 0 ? undefined : plan;
 }

@@ -91,6 +91,7 @@ export async function textToImage(folder: string, options: TextToImageOptions = 
   const model = await openImageModel(folder);
   let machine: Machine | undefined;
   try {
+    imageShape(model, options); // what cannot be drawn is refused before libraries are opened
     machine = await openMachine({ threads: options.threads, specs: options.providers });
     for (const text of machine.notes) options.onEvent?.({ kind: "note", text });
     const artist = new Artist(model, machine, options);
