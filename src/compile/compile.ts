@@ -21,6 +21,7 @@ import { conversionsBy } from "./conversions.js";
 import { championOf, type Contender } from "./champion.js";
 import { byImportance } from "./importance.js";
 import type { Machine } from "./machine.js";
+import { expectRoom } from "./room.js";
 import { ruleRecords } from "./rules.js";
 
 export interface CompileOptions {
@@ -52,12 +53,16 @@ const CONVERSIONS_SHARE = 0.05;
 const PROOF_SHARE = 0.2;
 const MOST_PROOF_MS = 1500;
 
-/** Compiled components, in the order given. Throws TroupeError("plan") when no provider can compute an op. */
+/**
+ * Compiled components, in the order given. Throws TroupeError("memory") for what cannot fit, ("plan") when no provider
+ * can compute an op, ("io") when plans cannot be stored.
+ */
 export async function compileComponents(
   machine: Machine,
   components: readonly Component[],
   options: CompileOptions,
 ): Promise<readonly CompiledComponent[]> {
+  expectRoom(components);
   const records = new RecordStore(machine.device.target);
   const recordOf = (signature: string): RegionRecord | undefined =>
     records.get(signature, machine.device.target.threads);
