@@ -8,6 +8,8 @@ export interface UiOptions {
 }
 
 const BAR_CELLS = 24;
+/** The terminal echoes ^C at the end of the line; a line that wraps cannot be taken away. */
+const INTERRUPT_CELLS = 3;
 /** Plain progress lines come at most this often. */
 const LINE_EVERY_MS = 2000;
 
@@ -74,8 +76,8 @@ export class Ui {
   #line(moving: string, plain: string): void {
     if (this.#quiet) return;
     if (this.#moving) {
-      const width = process.stderr.columns || 80;
-      process.stderr.write(`\r\u001b[K${moving.trimEnd().slice(0, width - 1)}`);
+      const width = (process.stderr.columns || 80) - INTERRUPT_CELLS;
+      process.stderr.write(`\r\u001b[K${moving.trimEnd().slice(0, width)}`);
       isLineShown = true;
       return;
     }

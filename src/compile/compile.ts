@@ -3,13 +3,15 @@
 // stand in for times, so there is a valid plan from the first second.
 import { messageOf, TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
-import { Regions, type Region } from "../graph/region.js";
+import { Regions } from "../graph/region.js";
+import { verifyGraph } from "../graph/verify.js";
 import { assemble, graphHash } from "../plan/assemble.js";
 import type { Plan } from "../plan/plan.js";
 import { conversionsNeeded, conversionsOf } from "../plan/conversion.js";
 import { propose, type Proposals } from "../plan/propose.js";
 import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
+import { planProblems } from "../plan/verify.js";
 import { findPlan, isUnusable, planFile, planKey, savePlan } from "../plan/store.js";
 import type { Effort } from "../provider/provider.js";
 import { rewriteGraph } from "../rewrite/passes.js";
@@ -19,7 +21,7 @@ import { tune, type TuneResult } from "../tuner/tune.js";
 import type { CompiledComponent, CompileEvent, Component } from "./component.js";
 import { conversionsBy } from "./conversions.js";
 import { championOf, type Contender } from "./champion.js";
-import { byImportance } from "./importance.js";
+import { byImportance, type Ranked } from "./importance.js";
 import type { Machine } from "./machine.js";
 import { expectRoom } from "./room.js";
 import { ruleRecords } from "./rules.js";
@@ -84,7 +86,7 @@ export async function compileComponents(
 }
 
 function prepare(machine: Machine, component: Component): Prepared {
-  const graph = rewriteGraph(component.graph);
+  const graph = rewriteGraph(verifyGraph(component.graph));
   const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
   return {
     component,
@@ -94,10 +96,11 @@ function prepare(machine: Machine, component: Component): Prepared {
   };
 }
 
-async function storedPlan(machine: Machine, { graph, file }: Prepared): Promise<Plan | undefined> {
+/** A plan that another version of troupe stored may no longer fit; then there is none. */
+async function storedPlan(machine: Machine, { graph, proposals, file }: Prepared): Promise<Plan | undefined> {
   const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
   const plan = await findPlan(file, context);
-  return isUnusable(plan) ? undefined : plan;
+  return isUnusable(plan) || planProblems(plan, proposals.regions).length > 0 ? undefined : plan;
 }
 
 type Made = Map<string, CompiledComponent>;
@@ -123,17 +126,21 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
   const made: Made = new Map();
   if (prepared.length === 0) return made;
   const { signal, onEvent, budgetMs = Number.POSITIVE_INFINITY } = options;
-  const regions = await measure(machine, byImportance(prepared), budgetMs * REGIONS_SHARE, options);
+  const ranked = byImportance(prepared);
+  const regions = await measure(machine, ranked, budgetMs * REGIONS_SHARE, options);
   const measured = new Map(regions.records.map((record) => [record.signature, record]));
   const asked = (signature: string): RegionRecord | undefined => measured.get(signature);
-  const conversions = prepared.flatMap(({ proposals }) => conversionsNeeded(proposals, asked));
+  const conversions = prepared
+    .flatMap(({ proposals }) => conversionsNeeded(proposals, asked))
+    .map((region) => ({ region, matters: false }));
   const converted = await measure(machine, conversions, budgetMs * CONVERSIONS_SHARE, options);
   for (const record of converted.records) measured.set(record.signature, record);
   if (signal?.aborted)
     throw new TroupeError("cancelled", "tuning was interrupted; what was measured is kept", { cause: signal.reason });
   const proofMs = Math.min(MOST_PROOF_MS, (budgetMs * PROOF_SHARE) / prepared.length);
-  for (const item of prepared) {
+  for (const [done, item] of prepared.entries()) {
     const { component, graph, proposals, file } = item;
+    onEvent?.({ kind: "prove", component: component.name, done, total: prepared.length });
     const rules = regions.complete
       ? undefined
       : ruleRecords(proposals, machine.opened.providers, machine.device.target.threads);
@@ -151,18 +158,25 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
 /** Tries regions within a budget and tells how far it is. */
 function measure(
   machine: Machine,
-  regions: readonly Region[],
+  ranked: readonly Ranked[],
   budgetMs: number,
   { effort, signal, onEvent }: CompileOptions,
 ): Promise<TuneResult> {
-  return tune(regions, machine.device.target, {
-    effort,
-    specs: machine.specs,
-    budgetMs,
-    ...(signal && { signal }),
-    onProgress: ({ done, total, title, best, secondsLeft }) =>
-      onEvent?.({ kind: "tune", done, total, title: best ? `${title}: ${best}` : title, secondsLeft }),
-  });
+  onEvent?.({ kind: "tune", done: 0, total: ranked.length, title: "" });
+  const minor = new Set(ranked.filter(({ matters }) => !matters).map(({ region }) => region));
+  return tune(
+    ranked.map(({ region }) => region),
+    machine.device.target,
+    {
+      effort,
+      effortOf: (region) => (effort === "quick" && minor.has(region) ? "none" : effort),
+      specs: machine.specs,
+      budgetMs,
+      ...(signal && { signal }),
+      onProgress: ({ done, total, title, best, secondsLeft }) =>
+        onEvent?.({ kind: "tune", done, total, title: best ? `${title}: ${best}` : title, secondsLeft }),
+    },
+  );
 }
 
 /** The chosen plan first, then those it has to beat; plans equal to an earlier one are left out. */

@@ -13,10 +13,19 @@ const STEP_US = 2;
 /** A plan needs every op; fused regions and siblings only make it better. */
 const NEEDED = 4;
 
+/** The regions that make up this share of all likely time are worth more than their providers' default candidates. */
+const MATTERS = 0.95;
+
+export interface Ranked {
+  readonly region: Region;
+  /** Whether it is among the few that make up nearly all of the time. */
+  readonly matters: boolean;
+}
+
 /** One region for each distinct signature of all components, most important first. */
 export function byImportance(
   prepared: readonly { readonly component: Component; readonly proposals: Proposals }[],
-): readonly Region[] {
+): readonly Ranked[] {
   const weights = new Map<string, { region: Region; weight: number }>();
   for (const { component, proposals } of prepared)
     for (const [signature, same] of proposals.bySignature) {
@@ -26,7 +35,14 @@ export function byImportance(
       const weight = likelyUs(first.region) * same.length * component.runs * needed;
       weights.set(signature, { region: first.region, weight: (known?.weight ?? 0) + weight });
     }
-  return [...weights.values()].sort((a, b) => b.weight - a.weight).map(({ region }) => region);
+  const ranked = [...weights.values()].sort((a, b) => b.weight - a.weight);
+  const total = ranked.reduce((sum, { weight }) => sum + weight, 0);
+  let before = 0;
+  return ranked.map(({ region, weight }) => {
+    const matters = before <= MATTERS * total;
+    before += weight;
+    return { region, matters };
+  });
 }
 
 function likelyUs({ graph, nodes, inputs, outputs }: Region): number {

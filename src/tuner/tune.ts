@@ -25,6 +25,8 @@ export interface TuneProgress {
 
 export interface TuneOptions {
   readonly effort?: Effort;
+  /** Less effort for regions that matter less: how many candidates their providers are asked for. */
+  readonly effortOf?: (region: Region) => Effort;
   /** Stops when this much time has passed; a region that is not finished then is lost. */
   readonly budgetMs?: number;
   readonly onProgress?: (progress: TuneProgress) => void;
@@ -60,7 +62,7 @@ const ROTATION_BYTES = 256 * 2 ** 20;
 
 /** Tries every distinct region in the order given: what matters most comes first, for a budget may end it. */
 export async function tune(regions: readonly Region[], target: Target, options: TuneOptions = {}): Promise<TuneResult> {
-  const { effort = "quick", hangMs = 30_000, specs = PROVIDERS } = options;
+  const { effort = "quick", effortOf = () => effort, hangMs = 30_000, specs = PROVIDERS } = options;
   const started = Date.now();
   const signal = endOf(options);
   const store = options.records === false ? undefined : (options.records ?? new RecordStore(target));
@@ -79,18 +81,19 @@ export async function tune(regions: readonly Region[], target: Target, options: 
     if (!opened || signal?.aborted || spentMs > (options.budgetMs ?? Infinity)) break;
     const { versions } = opened;
     const stored = store?.get(region.signature, target.threads);
-    let record = stored && upToDate(stored, versions, effort) ? stored : undefined;
+    const asked = effortOf(region);
+    let record = stored && upToDate(stored, versions, asked) ? stored : undefined;
     if (!record) {
       const before = Date.now();
       const judged = new Map([
-        ...verdictsOf(stored, versions, effort),
+        ...verdictsOf(stored, versions, asked),
         ...quarantinedOf(store, region.signature, versions),
       ]);
-      const result = await contest(region, worker, { effort, seed, fills: ["normal"], timing, judged });
+      const result = await contest(region, worker, { effort: asked, seed, fills: ["normal"], timing, judged });
       if (!result) break;
       measuredMs += Date.now() - before;
       measured++;
-      record = merged(region, target, effort, versions, result, stored);
+      record = merged(region, target, asked, versions, result, stored);
       store?.add(record);
     }
     records.push(present(record, versions));
