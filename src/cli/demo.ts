@@ -4,6 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
+import { messageOf, TroupeError } from "../core/error.js";
 import { textToImage, type Draw } from "../pipeline/image/text-to-image.js";
 import type { CommandContext } from "./main.js";
 import { libraryOptions, type ModelFlags } from "./options.js";
@@ -29,7 +30,12 @@ export const demoCommand = ({ signal }: CommandContext): Command =>
     .action(async (flags: Pick<ModelFlags, "json" | "quiet">) => {
       const ui = new Ui(flags);
       const out = join(process.cwd(), "out");
-      await mkdir(out, { recursive: true });
+      await mkdir(out, { recursive: true }).catch((cause: unknown) => {
+        throw new TroupeError("io", `cannot make the folder ${out}: ${messageOf(cause)}`, {
+          advice: "Start it in a folder that can be written.",
+          cause,
+        });
+      });
       const options = libraryOptions({ ...flags, device: "auto", dtype: "auto", effort: "none" }, ui, signal);
       await using draw = await textToImage(MODEL, options);
       const fresh = Object.values(draw.compiled).some(({ origin }) => origin === "rules");

@@ -1,6 +1,7 @@
 // The whole way of a model's components: passes, proposals, measurements, cover, plan, and the proof end to end.
 // A plan that was stored for the same graph, machine and libraries ends the way at once; without measuring, rules
 // stand in for times, so there is a valid plan from the first second.
+import { existsSync } from "node:fs";
 import { messageOf, TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
 import { Regions } from "../graph/region.js";
@@ -12,10 +13,11 @@ import { propose, type Proposals } from "../plan/propose.js";
 import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
 import { planProblems } from "../plan/verify.js";
-import { findPlan, isUnusable, planFile, planKey, savePlan } from "../plan/store.js";
+import { expectWritable, findPlan, isUnusable, planFile, planKey, savePlan } from "../plan/store.js";
 import type { Effort } from "../provider/provider.js";
 import { rewriteGraph } from "../rewrite/passes.js";
 import type { RegionRecord } from "../tuner/measurement.js";
+import { reviveProblem } from "../session/revive.js";
 import { RecordStore } from "../tuner/records.js";
 import { tune, type TuneResult } from "../tuner/tune.js";
 import type { CompiledComponent, CompileEvent, Component } from "./component.js";
@@ -69,7 +71,9 @@ export async function compileComponents(
   const recordOf = (signature: string): RegionRecord | undefined =>
     records.get(signature, machine.device.target.threads);
   const prepared = components.map((component) => prepare(machine, component));
-  const stored = await Promise.all(prepared.map((item) => (options.again ? undefined : storedPlan(machine, item))));
+  const stored = await Promise.all(
+    prepared.map((item) => (options.again ? undefined : storedPlan(machine, item, options))),
+  );
   const missing = prepared.filter((_, i) => !stored[i]);
   const made = options.effort === "none" ? await byRules(machine, missing) : await byTuning(machine, missing, options);
   return prepared.map(
@@ -96,11 +100,21 @@ function prepare(machine: Machine, component: Component): Prepared {
   };
 }
 
-/** A plan that another version of troupe stored may no longer fit; then there is none. */
-async function storedPlan(machine: Machine, { graph, proposals, file }: Prepared): Promise<Plan | undefined> {
+/** The stored plan. One that is damaged or no longer fits is told and set aside; a new one takes its place. */
+async function storedPlan(
+  machine: Machine,
+  { component, graph, proposals, file }: Prepared,
+  { onEvent }: CompileOptions,
+): Promise<Plan | undefined> {
   const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
   const plan = await findPlan(file, context);
-  return isUnusable(plan) || planProblems(plan, proposals.regions).length > 0 ? undefined : plan;
+  const { providers } = machine;
+  const why = isUnusable(plan)
+    ? plan.reasons[0]
+    : (planProblems(plan, proposals.regions)[0] ?? reviveProblem({ graph, plan, providers }, proposals.regions));
+  if (why === undefined) return plan as Plan;
+  if (existsSync(file)) onEvent?.({ kind: "note", text: `the stored plan of ${component.name} is set aside: ${why}` });
+  return undefined;
 }
 
 type Made = Map<string, CompiledComponent>;
@@ -127,6 +141,7 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
   if (prepared.length === 0) return made;
   const { signal, onEvent, budgetMs = Number.POSITIVE_INFINITY } = options;
   const ranked = byImportance(prepared);
+  await expectWritable(prepared[0]!.file);
   const regions = await measure(machine, ranked, budgetMs * REGIONS_SHARE, options);
   const measured = new Map(regions.records.map((record) => [record.signature, record]));
   const asked = (signature: string): RegionRecord | undefined => measured.get(signature);
