@@ -141,7 +141,10 @@ export class RecordStore {
 
 const recordKey = (signature: string, threads: number): string => `${signature} ${threads}`;
 
-/** One write of whole lines; a line that a full disk or a killed process cut short is ended first. */
+/**
+ * One write of a whole line; one that a full disk or a killed process cut short is ended first. A line that another
+ * process is writing looks cut, too: then an empty one follows it.
+ */
 function appendLine(path: string, data: object): void {
   let file: number | undefined;
   try {

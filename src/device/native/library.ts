@@ -101,9 +101,9 @@ export function stampsOf(query: LibraryQuery): readonly string[] {
   });
 }
 
-/** Whether the file itself is not there; a library that it needs may be what is missing. */
+/** Whether the file itself is not there; otherwise a library that it needs is what is missing. */
 const isAbsent = (path: string, why: string): boolean =>
-  /No such file/.test(why) && why.replace(/^.*Failed to load shared library: /, "").startsWith(path);
+  /No such file/.test(why) && (why.startsWith(path) || why.startsWith("cannot open"));
 
 function* places(query: LibraryQuery): Generator<string> {
   const absolute = query.files.filter(isAbsolute);
