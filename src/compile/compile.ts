@@ -13,7 +13,7 @@ import { propose, type Proposals } from "../plan/propose.js";
 import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
 import { planProblems } from "../plan/verify.js";
-import { expectWritable, findPlan, isUnusable, planFile, planKey, savePlan } from "../plan/store.js";
+import { expectWritable, findPlan, isUnusable, planFile, planKey, savePlan, type PlanContext } from "../plan/store.js";
 import type { Effort } from "../provider/provider.js";
 import { rewriteGraph } from "../rewrite/passes.js";
 import type { RegionRecord } from "../tuner/measurement.js";
@@ -30,7 +30,7 @@ import { ruleRecords } from "./rules.js";
 
 export interface CompileOptions {
   readonly effort: Effort;
-  /** Most time for tuning all components together, in milliseconds. */
+  /** Most time for tuning all components together, in milliseconds; by default 90 s for "quick", any for "full". */
   readonly budgetMs?: number | undefined;
   /** Tunes although a plan is stored. */
   readonly again?: boolean | undefined;
@@ -43,7 +43,8 @@ interface Prepared {
   readonly component: Component;
   readonly graph: Graph;
   readonly proposals: Proposals;
-  /** Where its plan is kept. */
+  /** What a stored plan must have been made for, and where it is kept. */
+  readonly context: PlanContext;
   readonly file: string;
 }
 
@@ -51,6 +52,7 @@ interface Prepared {
 const STORED_AS = "best";
 /** No rival: it is there so that every op has a kernel. */
 const REFERENCE = "reference";
+const QUICK_BUDGET_MS = 90_000;
 /** Shares of the tuning budget: regions, conversions between layouts, the proof end to end. */
 const REGIONS_SHARE = 0.75;
 const CONVERSIONS_SHARE = 0.05;
@@ -92,23 +94,17 @@ export async function compileComponents(
 function prepare(machine: Machine, component: Component): Prepared {
   const graph = rewriteGraph(verifyGraph(component.graph));
   const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
-  return {
-    component,
-    graph,
-    proposals: propose(new Regions(graph), machine.opened.providers),
-    file: planFile(planKey(context, STORED_AS)),
-  };
+  const proposals = propose(new Regions(graph), machine.opened.providers);
+  return { component, graph, proposals, context, file: planFile(planKey(context, STORED_AS)) };
 }
 
 /** The stored plan. One that is damaged or no longer fits is told and set aside; a new one takes its place. */
 async function storedPlan(
-  machine: Machine,
-  { component, graph, proposals, file }: Prepared,
+  { providers }: Machine,
+  { component, context, graph, proposals, file }: Prepared,
   { onEvent }: CompileOptions,
 ): Promise<Plan | undefined> {
-  const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
   const plan = await findPlan(file, context);
-  const { providers } = machine;
   const why = isUnusable(plan)
     ? plan.reasons[0]
     : (planProblems(plan, proposals.regions)[0] ?? reviveProblem({ graph, plan, providers }, proposals.regions));
@@ -139,7 +135,8 @@ async function byRules(machine: Machine, prepared: readonly Prepared[]): Promise
 async function byTuning(machine: Machine, prepared: readonly Prepared[], options: CompileOptions): Promise<Made> {
   const made: Made = new Map();
   if (prepared.length === 0) return made;
-  const { signal, onEvent, budgetMs = Number.POSITIVE_INFINITY } = options;
+  const { signal, onEvent } = options;
+  const budgetMs = options.budgetMs ?? (options.effort === "quick" ? QUICK_BUDGET_MS : Number.POSITIVE_INFINITY);
   const ranked = byImportance(prepared);
   await expectWritable(prepared[0]!.file);
   const regions = await measure(machine, ranked, budgetMs * REGIONS_SHARE, options);
