@@ -10,6 +10,7 @@ import { decodePng } from "../src/pipeline/image/png.js";
 
 const MODEL = "models/flux-shapes";
 const GOLDEN = `${MODEL}/golden.safetensors`;
+const COMPONENTS = ["clip", "t5", "prepare", "step", "decode"];
 const PROMPT = ["--prompt", "a large red circle in the center, on a white background"];
 
 interface Ended {
@@ -24,8 +25,9 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true, force: true }));
 
+/** Our own kernels are left out: compiling them is the longest part, and other tests do it. */
 function troupe(...args: readonly string[]): Promise<Ended> {
-  const env = { ...process.env, TROUPE_CACHE: join(folder, "cache"), TROUPE_DEBUG: "" };
+  const env = { ...process.env, TROUPE_CACHE: join(folder, "cache"), TROUPE_DEBUG: "", TROUPE_WITHOUT: "tile" };
   return new Promise((resolve) => {
     execFile(process.execPath, ["bin/troupe.js", ...args], { env }, (error, out, err) => {
       resolve({ status: error === null ? 0 : Number(error.code), out, err });
@@ -148,6 +150,43 @@ describe("commands", () => {
     const { status, out } = await troupe("conform", "--provider", "reference", "--dtype", "f32", "--effort", "none");
     assert.equal(status, 0);
     assert.match(out, /^reference +\d{2,} +0 .*ok$/m);
+  });
+
+  it("compile stores plans and shows the winners; explain tells of them, by model, by op and by file", async () => {
+    const shape = ["--size", "32x32"];
+    const compiled = await troupe("compile", MODEL, ...shape, "--budget", "2s");
+    assert.equal(compiled.status, 0, compiled.err);
+    assert.match(compiled.out, /^component +plan .*expected$/m);
+    for (const name of COMPONENTS) assert.match(compiled.out, new RegExp(`^${name} `, "m"));
+    assert.match(compiled.out, /^step, end to end\n *rival/m);
+    assert.match(compiled.err, /^tuning 0\/\d+/m);
+
+    const whole = linesOf(await troupe("explain", MODEL, ...shape, "--json"));
+    assert.equal(whole.filter(({ kind }) => kind === "component").length, COMPONENTS.length);
+    const [op] = (whole[0]!.regions as { readonly ops: string }[])[0]!.ops.split("+");
+    const some = await troupe("explain", MODEL, op!, ...shape);
+    assert.match(some.out, /^ +→ +\w+/m);
+    const none = await troupe("explain", MODEL, "abacus", ...shape);
+    assert.equal(none.status, 2);
+    assert.match(none.err, new RegExp(`no part of the plan computes abacus[^]*${op}`));
+
+    const plans = join(folder, "cache", "plans");
+    const [file] = (await readdir(plans)).filter((name) => name.endsWith(".json"));
+    const alone = await troupe("explain", join(plans, file!));
+    assert.match(alone.out, /^chosen from .*\n\nprovider +candidate +steps/m);
+    const withModel = await troupe("explain", join(plans, file!), "--model", MODEL, ...shape);
+    assert.match(withModel.out, /^ +→ +\w+/m);
+    const otherShape = await troupe(
+      "explain",
+      join(plans, file!),
+      "--model",
+      MODEL,
+      "--size",
+      "48x32",
+      "--dtype",
+      "bf16",
+    );
+    assert.equal(otherShape.status, 5, otherShape.out);
   });
 
   it("follow counts what is drawn as asked, and ends with 1 for a model that draws nothing", async () => {

@@ -26,9 +26,10 @@ const troupe = (...args: readonly string[]): Promise<{ stdout: string; stderr: s
 test("the library call draws what the prompt says, without any listener", async () => {
   await using draw = await textToImage(MODEL, { effort: "none" });
   const image = await draw(PROMPT, { seed: 1 });
-  const at = (x: number, y: number): readonly number[] => [
-    ...image.pixels.subarray(3 * (y * image.width + x)).slice(0, 3),
-  ];
+  const at = (x: number, y: number): readonly number[] => {
+    const first = 3 * (y * image.width + x);
+    return [...image.pixels.subarray(first, first + 3)];
+  };
   const [red, ground] = [at(128, 128), at(20, 20)];
   assert.ok(red[0]! > 180 && red[1]! < 90 && red[2]! < 90, `the center is ${red.join()}`);
   assert.ok(ground.every((c) => c > 220), `the ground is ${ground.join()}`); // prettier-ignore

@@ -1,15 +1,18 @@
 // Probe: state through graph, plan and session. Two sequences of different length decode from one paged cache; every
 // run is compared with the interpreter, which threads the states in float64.
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { rowError } from "../src/check/row-error.js";
-import { compileComponents } from "../src/compile/compile.js";
+import { compileComponents, type CompileOptions } from "../src/compile/compile.js";
+import type { CompiledComponent } from "../src/compile/component.js";
 import { openMachine, type Machine } from "../src/compile/machine.js";
 import type { DType } from "../src/core/dtype.js";
 import { interpretGraph } from "../src/graph/interpret.js";
 import type { Graph } from "../src/graph/node.js";
 import type { RefTensor } from "../src/graph/op.js";
-import { verifyGraph } from "../src/graph/verify.js";
 import { requiredTensors } from "../src/model/weights.js";
 import type { Plan, RegionStep } from "../src/plan/plan.js";
 import { PROVIDERS } from "../src/provider/open.js";
@@ -36,11 +39,16 @@ const OUTPUTS = ["y", "half"];
 /** Of a layer in which every value is stored in the dtype. */
 const TOLERANCE: Partial<Record<DType, number>> = { f32: 2e-6, bf16: 2e-2 };
 
+// Plans and records of this test only; compiled kernels with them.
+const cache = mkdtempSync(join(tmpdir(), "troupe-state-"));
+process.env.TROUPE_CACHE = cache;
+
 const plain = await openMachine({ threads: 1, specs: PROVIDERS.filter(({ name }) => name === "reference") });
 const machine = await openMachine({ threads: 2 });
 after(() => {
   plain[Symbol.dispose]();
   machine[Symbol.dispose]();
+  rmSync(cache, { recursive: true, force: true });
 });
 
 /** Shapes of the weights as a checkpoint has them: the rewritten graph also names joint ones. */
@@ -114,10 +122,13 @@ async function decode(on: Machine, graph: Graph, plan: Plan, sizes: DecodeSizes,
   return results;
 }
 
-async function compiled(on: Machine, sizes: DecodeSizes): Promise<{ graph: Graph; plan: Plan }> {
-  const graph = verifyGraph(decodeGraph(sizes));
-  const component = { name: "decode", graph, weights: weightsOf(sizes), runs: 1 };
-  const [made] = await compileComponents(on, [component], { effort: "none" });
+async function compiled(
+  on: Machine,
+  sizes: DecodeSizes,
+  options: CompileOptions = { effort: "none" },
+): Promise<CompiledComponent> {
+  const component = { name: "decode", graph: decodeGraph(sizes), weights: weightsOf(sizes), runs: 1 };
+  const [made] = await compileComponents(on, [component], options);
   return made!;
 }
 
@@ -138,6 +149,16 @@ describe("a paged cache over several runs", () => {
     const { graph, plan } = await compiled(machine, SIZES);
     const first = await decode(machine, graph, plan, SIZES, 6);
     assert.deepEqual(await decode(machine, graph, revived(plan), SIZES, 6), first);
+  });
+
+  it("decodes with a tuned plan, and with the same plan from the store", async () => {
+    const tuned = await compiled(machine, SIZES, { effort: "quick", budgetMs: 4000 });
+    assert.equal(tuned.origin, "tuned");
+    const first = await decode(machine, tuned.graph, tuned.plan, SIZES, 6);
+    const stored = await compiled(machine, SIZES, { effort: "quick", budgetMs: 4000 });
+    assert.equal(stored.origin, "stored");
+    assert.deepEqual(stored.plan, revived(tuned.plan));
+    assert.deepEqual(await decode(machine, stored.graph, stored.plan, SIZES, 6), first);
   });
 
   it("decodes with every candidate that any provider has for the cache", async (t) => {
@@ -178,8 +199,10 @@ describe("a paged cache over several runs", () => {
 });
 
 describe("what a state must not do", () => {
-  it("a read of a version that is overwritten is refused by name", () => {
-    assert.throws(() => verifyGraph(staleGraph()), /\(paged_attention\) reads %0 after node 0 page_append/);
+  it("a read of a version that is overwritten is refused by name", async () => {
+    const component = { name: "stale", graph: staleGraph(), weights: formulaStore({}), runs: 1 };
+    const why = /\(paged_attention\) reads %0 after node 0 page_append/;
+    await assert.rejects(compileComponents(plain, [component], { effort: "none" }), why);
   });
 
   it("a plan whose steps read the cache before it is written is not loaded", async () => {

@@ -47,7 +47,7 @@ describe("the tuner among misbehaving providers", () => {
     const result = await tune(regions, target, {
       specs,
       records,
-      hangMs: 700,
+      hangMs: 1500,
       seed: 11,
       onProgress: ({ done, total, best }) => {
         seen.push(done);

@@ -10,7 +10,7 @@ import { Regions } from "../graph/region.js";
 import { imageComponents, openImageModel, type ImageModel } from "../pipeline/image/components.js";
 import { imageShape } from "../pipeline/image/shape.js";
 import { graphHash } from "../plan/assemble.js";
-import { explainText } from "../plan/explain-text.js";
+import { explainText, isAbout } from "../plan/explain-text.js";
 import { explain, type Explanation } from "../plan/explain.js";
 import type { Plan } from "../plan/plan.js";
 import { readPlan } from "../plan/store.js";
@@ -50,7 +50,14 @@ export const explainCommand = ({ signal }: CommandContext): Command =>
     });
 
 function show(ui: Ui, explanations: readonly Explanation[], op: string | undefined): void {
-  for (const explanation of explanations) {
+  const about = explanations.filter(({ regions }) => op === undefined || regions.some((one) => isAbout(one, op)));
+  if (about.length === 0) {
+    const ops = explanations.flatMap(({ regions }) => regions.flatMap((region) => region.ops.split("+")));
+    throw new TroupeError("usage", `no part of the plan computes ${op}`, {
+      advice: `It computes ${[...new Set(ops)].toSorted().join(", ")}.`,
+    });
+  }
+  for (const explanation of about) {
     ui.data("component", explanation);
     ui.result(explainText(explanation, op === undefined ? {} : { only: op }));
   }

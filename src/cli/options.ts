@@ -91,6 +91,7 @@ export const libraryOptions = (flags: ModelFlags, ui: Ui, signal: AbortSignal): 
       const left = event.secondsLeft === undefined ? "" : `${Math.ceil(event.secondsLeft)} s left  `;
       ui.progress("tuning", event.done, event.total, `${left}${event.title}`);
     } else if (event.kind === "build") ui.progress(`building ${event.component}`, event.done, event.total);
+    else if (event.kind === "prove") ui.progress(`comparing plans of ${event.component}`, event.done, event.total);
     else if (event.kind === "plan") ui.data("plan", { component: event.component, label: event.label });
     else ui.note(event.text);
   },

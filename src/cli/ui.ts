@@ -7,9 +7,13 @@ export interface UiOptions {
   readonly quiet?: boolean | undefined;
 }
 
-const BAR_CELLS = 24;
+const MOST_BAR_CELLS = 24;
+/** The terminal echoes ^C at the end of the line; a line that wraps cannot be taken away. */
+const INTERRUPT_CELLS = 3;
 /** Plain progress lines come at most this often. */
 const LINE_EVERY_MS = 2000;
+
+const columns = (): number => process.stderr.columns || 80;
 
 /** Whether a moving line stands on the terminal; there is one terminal, however many commands write to it. */
 let isLineShown = false;
@@ -59,8 +63,9 @@ export class Ui {
   /** How far a piece of work is. */
   progress(title: string, done: number, total: number, detail = ""): void {
     if (this.json) return this.data("progress", { title, done, total, detail });
-    const filled = total > 0 ? Math.round((BAR_CELLS * done) / total) : 0;
-    const bar = `${"█".repeat(filled)}${"░".repeat(BAR_CELLS - filled)}`;
+    const cells = Math.min(MOST_BAR_CELLS, Math.floor(columns() / 5));
+    const filled = total > 0 ? Math.round((cells * done) / total) : 0;
+    const bar = `${"█".repeat(filled)}${"░".repeat(cells - filled)}`;
     this.#line(`${title} ${bar} ${done}/${total} ${detail}`, `${title} ${done}/${total} ${detail}`);
   }
 
@@ -74,8 +79,7 @@ export class Ui {
   #line(moving: string, plain: string): void {
     if (this.#quiet) return;
     if (this.#moving) {
-      const width = process.stderr.columns || 80;
-      process.stderr.write(`\r\u001b[K${moving.trimEnd().slice(0, width - 1)}`);
+      process.stderr.write(`\r\u001b[K${moving.trimEnd().slice(0, columns() - INTERRUPT_CELLS)}`);
       isLineShown = true;
       return;
     }

@@ -13,7 +13,7 @@ export function showWinners(ui: Ui, compiled: readonly CompiledComponent[]): voi
 }
 
 /** Steps by provider. */
-function wins(steps: CompiledComponent["plan"]["steps"]): ReadonlyMap<string, number> {
+export function wins(steps: CompiledComponent["plan"]["steps"]): ReadonlyMap<string, number> {
   const won = new Map<string, number>();
   for (const { choice } of steps) won.set(choice.provider, (won.get(choice.provider) ?? 0) + 1);
   return won;

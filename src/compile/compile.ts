@@ -1,31 +1,36 @@
 // The whole way of a model's components: passes, proposals, measurements, cover, plan, and the proof end to end.
 // A plan that was stored for the same graph, machine and libraries ends the way at once; without measuring, rules
 // stand in for times, so there is a valid plan from the first second.
+import { existsSync } from "node:fs";
 import { messageOf, TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
-import { Regions, type Region } from "../graph/region.js";
+import { Regions } from "../graph/region.js";
+import { verifyGraph } from "../graph/verify.js";
 import { assemble, graphHash } from "../plan/assemble.js";
 import type { Plan } from "../plan/plan.js";
 import { conversionsNeeded, conversionsOf } from "../plan/conversion.js";
 import { propose, type Proposals } from "../plan/propose.js";
 import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
-import { findPlan, isUnusable, planFile, planKey, savePlan } from "../plan/store.js";
+import { planProblems } from "../plan/verify.js";
+import { expectWritable, findPlan, isUnusable, planFile, planKey, savePlan, type PlanContext } from "../plan/store.js";
 import type { Effort } from "../provider/provider.js";
 import { rewriteGraph } from "../rewrite/passes.js";
 import type { RegionRecord } from "../tuner/measurement.js";
+import { reviveProblem } from "../session/revive.js";
 import { RecordStore } from "../tuner/records.js";
 import { tune, type TuneResult } from "../tuner/tune.js";
 import type { CompiledComponent, CompileEvent, Component } from "./component.js";
 import { conversionsBy } from "./conversions.js";
 import { championOf, type Contender } from "./champion.js";
-import { byImportance } from "./importance.js";
+import { byImportance, type Ranked } from "./importance.js";
 import type { Machine } from "./machine.js";
+import { expectRoom } from "./room.js";
 import { ruleRecords } from "./rules.js";
 
 export interface CompileOptions {
   readonly effort: Effort;
-  /** Most time for tuning all components together, in milliseconds. */
+  /** Most time for tuning all components together, in milliseconds; by default 90 s for "quick", any for "full". */
   readonly budgetMs?: number | undefined;
   /** Tunes although a plan is stored. */
   readonly again?: boolean | undefined;
@@ -38,7 +43,8 @@ interface Prepared {
   readonly component: Component;
   readonly graph: Graph;
   readonly proposals: Proposals;
-  /** Where its plan is kept. */
+  /** What a stored plan must have been made for, and where it is kept. */
+  readonly context: PlanContext;
   readonly file: string;
 }
 
@@ -46,23 +52,30 @@ interface Prepared {
 const STORED_AS = "best";
 /** No rival: it is there so that every op has a kernel. */
 const REFERENCE = "reference";
+const QUICK_BUDGET_MS = 90_000;
 /** Shares of the tuning budget: regions, conversions between layouts, the proof end to end. */
 const REGIONS_SHARE = 0.75;
 const CONVERSIONS_SHARE = 0.05;
 const PROOF_SHARE = 0.2;
 const MOST_PROOF_MS = 1500;
 
-/** Compiled components, in the order given. Throws TroupeError("plan") when no provider can compute an op. */
+/**
+ * Compiled components, in the order given. Throws TroupeError("memory") for what cannot fit, ("plan") when no provider
+ * can compute an op, ("io") when plans cannot be stored.
+ */
 export async function compileComponents(
   machine: Machine,
   components: readonly Component[],
   options: CompileOptions,
 ): Promise<readonly CompiledComponent[]> {
+  expectRoom(components);
   const records = new RecordStore(machine.device.target);
   const recordOf = (signature: string): RegionRecord | undefined =>
     records.get(signature, machine.device.target.threads);
   const prepared = components.map((component) => prepare(machine, component));
-  const stored = await Promise.all(prepared.map((item) => (options.again ? undefined : storedPlan(machine, item))));
+  const stored = await Promise.all(
+    prepared.map((item) => (options.again ? undefined : storedPlan(machine, item, options))),
+  );
   const missing = prepared.filter((_, i) => !stored[i]);
   // The tuner's operands lie in host memory, which says nothing of a GPU's times.
   const byRule = options.effort === "none" || machine.device.target.device === "cuda";
@@ -81,20 +94,25 @@ export async function compileComponents(
 }
 
 function prepare(machine: Machine, component: Component): Prepared {
-  const graph = rewriteGraph(component.graph);
+  const graph = rewriteGraph(verifyGraph(component.graph));
   const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
-  return {
-    component,
-    graph,
-    proposals: propose(new Regions(graph), machine.opened.providers),
-    file: planFile(planKey(context, STORED_AS)),
-  };
+  const proposals = propose(new Regions(graph), machine.opened.providers);
+  return { component, graph, proposals, context, file: planFile(planKey(context, STORED_AS)) };
 }
 
-async function storedPlan(machine: Machine, { graph, file }: Prepared): Promise<Plan | undefined> {
-  const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
+/** The stored plan. One that is damaged or no longer fits is told and set aside; a new one takes its place. */
+async function storedPlan(
+  { providers }: Machine,
+  { component, context, graph, proposals, file }: Prepared,
+  { onEvent }: CompileOptions,
+): Promise<Plan | undefined> {
   const plan = await findPlan(file, context);
-  return isUnusable(plan) ? undefined : plan;
+  const why = isUnusable(plan)
+    ? plan.reasons[0]
+    : (planProblems(plan, proposals.regions)[0] ?? reviveProblem({ graph, plan, providers }, proposals.regions));
+  if (why === undefined) return plan as Plan;
+  if (existsSync(file)) onEvent?.({ kind: "note", text: `the stored plan of ${component.name} is set aside: ${why}` });
+  return undefined;
 }
 
 type Made = Map<string, CompiledComponent>;
@@ -119,18 +137,24 @@ async function byRules(machine: Machine, prepared: readonly Prepared[]): Promise
 async function byTuning(machine: Machine, prepared: readonly Prepared[], options: CompileOptions): Promise<Made> {
   const made: Made = new Map();
   if (prepared.length === 0) return made;
-  const { signal, onEvent, budgetMs = Number.POSITIVE_INFINITY } = options;
-  const regions = await measure(machine, byImportance(prepared), budgetMs * REGIONS_SHARE, options);
+  const { signal, onEvent } = options;
+  const budgetMs = options.budgetMs ?? (options.effort === "quick" ? QUICK_BUDGET_MS : Number.POSITIVE_INFINITY);
+  const ranked = byImportance(prepared);
+  await expectWritable(prepared[0]!.file);
+  const regions = await measure(machine, ranked, budgetMs * REGIONS_SHARE, options);
   const measured = new Map(regions.records.map((record) => [record.signature, record]));
   const asked = (signature: string): RegionRecord | undefined => measured.get(signature);
-  const conversions = prepared.flatMap(({ proposals }) => conversionsNeeded(proposals, asked));
+  const conversions = prepared
+    .flatMap(({ proposals }) => conversionsNeeded(proposals, asked))
+    .map((region) => ({ region, matters: false }));
   const converted = await measure(machine, conversions, budgetMs * CONVERSIONS_SHARE, options);
   for (const record of converted.records) measured.set(record.signature, record);
   if (signal?.aborted)
     throw new TroupeError("cancelled", "tuning was interrupted; what was measured is kept", { cause: signal.reason });
   const proofMs = Math.min(MOST_PROOF_MS, (budgetMs * PROOF_SHARE) / prepared.length);
-  for (const item of prepared) {
+  for (const [done, item] of prepared.entries()) {
     const { component, graph, proposals, file } = item;
+    onEvent?.({ kind: "prove", component: component.name, done, total: prepared.length });
     const rules = regions.complete
       ? undefined
       : ruleRecords(proposals, machine.opened.providers, machine.device.target.threads);
@@ -148,18 +172,25 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
 /** Tries regions within a budget and tells how far it is. */
 function measure(
   machine: Machine,
-  regions: readonly Region[],
+  ranked: readonly Ranked[],
   budgetMs: number,
   { effort, signal, onEvent }: CompileOptions,
 ): Promise<TuneResult> {
-  return tune(regions, machine.device.target, {
-    effort,
-    specs: machine.specs,
-    budgetMs,
-    ...(signal && { signal }),
-    onProgress: ({ done, total, title, best, secondsLeft }) =>
-      onEvent?.({ kind: "tune", done, total, title: best ? `${title}: ${best}` : title, secondsLeft }),
-  });
+  onEvent?.({ kind: "tune", done: 0, total: ranked.length, title: "" });
+  const minor = new Set(ranked.filter(({ matters }) => !matters).map(({ region }) => region));
+  return tune(
+    ranked.map(({ region }) => region),
+    machine.device.target,
+    {
+      effort,
+      effortOf: (region) => (effort === "quick" && minor.has(region) ? "none" : effort),
+      specs: machine.specs,
+      budgetMs,
+      ...(signal && { signal }),
+      onProgress: ({ done, total, title, best, secondsLeft }) =>
+        onEvent?.({ kind: "tune", done, total, title: best ? `${title}: ${best}` : title, secondsLeft }),
+    },
+  );
 }
 
 /** The chosen plan first, then those it has to beat; plans equal to an earlier one are left out. */

@@ -10,23 +10,39 @@ import type { Component } from "./component.js";
 const FLOPS_PER_US = 100_000;
 const BYTES_PER_US = 15_000;
 const STEP_US = 2;
-/** A plan needs every op; fused regions and siblings only make it better. */
-const NEEDED = 4;
+/** A plan needs every op; fused regions and siblings only make it better, whole components are checked at length. */
+const WORTH = { single: 4, fused: 1, whole: 0.02 } as const;
+
+/** The regions that make up this share of all likely time are worth more than their providers' default candidates. */
+const MATTERS = 0.95;
+
+export interface Ranked {
+  readonly region: Region;
+  /** Whether it is among the few that make up nearly all of the time. */
+  readonly matters: boolean;
+}
 
 /** One region for each distinct signature of all components, most important first. */
 export function byImportance(
   prepared: readonly { readonly component: Component; readonly proposals: Proposals }[],
-): readonly Region[] {
+): readonly Ranked[] {
   const weights = new Map<string, { region: Region; weight: number }>();
   for (const { component, proposals } of prepared)
     for (const [signature, same] of proposals.bySignature) {
       const [first] = same as [Proposal];
       const known = weights.get(signature);
-      const needed = first.whole || first.from === "single" ? NEEDED : 1;
-      const weight = likelyUs(first.region) * same.length * component.runs * needed;
+      const worth = first.from === "single" ? WORTH.single : first.whole ? WORTH.whole : WORTH.fused;
+      const weight = likelyUs(first.region) * same.length * component.runs * worth;
       weights.set(signature, { region: first.region, weight: (known?.weight ?? 0) + weight });
     }
-  return [...weights.values()].sort((a, b) => b.weight - a.weight).map(({ region }) => region);
+  const ranked = [...weights.values()].sort((a, b) => b.weight - a.weight);
+  const total = ranked.reduce((sum, { weight }) => sum + weight, 0);
+  let before = 0;
+  return ranked.map(({ region, weight }) => {
+    const matters = before <= MATTERS * total;
+    before += weight;
+    return { region, matters };
+  });
 }
 
 function likelyUs({ graph, nodes, inputs, outputs }: Region): number {

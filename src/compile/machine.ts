@@ -1,4 +1,5 @@
 // The machine a model is compiled for: an opened device and the providers found for it.
+import { TroupeError } from "../core/error.js";
 import type { Device } from "../device/device.js";
 import { findCompiler } from "../device/cpu/compile.js";
 import { cpuTarget } from "../device/cpu/target.js";
@@ -27,11 +28,22 @@ export interface MachineOptions {
   readonly specs?: readonly ProviderSpec[] | undefined;
 }
 
+/** Thread pools end the process when the system refuses them a thread. */
+const MOST_THREADS = 1024;
+
 /**
  * Opens a device and every provider that works on it. The device comes first: it sets how native pools start.
- * Throws TroupeError("provider") where the device asked for is not here.
+ * Throws TroupeError("usage" | "provider") where there is no such number of threads or no such device here.
  */
-export async function openMachine({ device: kind = "auto", threads, specs = PROVIDERS }: MachineOptions = {}): Promise<Machine> {
+export async function openMachine({
+  device: kind = "auto",
+  threads,
+  specs = PROVIDERS,
+}: MachineOptions = {}): Promise<Machine> {
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS))
+    throw new TroupeError("usage", `${threads} is no number of threads`, {
+      advice: `Use a whole number from 1 to ${MOST_THREADS}; as many as there are cores is usually best.`,
+    });
   const device = await openDevice(kind === "cuda" ? cudaTarget() : cpuTarget(threads));
   const opened = await openProviders(device.target, specs);
   const dispose = (): void => {

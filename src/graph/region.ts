@@ -109,6 +109,7 @@ export class Regions {
           (value) => this.wanted.has(value) || (this.readers.get(value) ?? []).some((node) => !inside.has(node.id)),
         ),
       );
+    if (outputs.length === 0) return { cannot: "nothing that it makes is read" };
     const views = this.#innerViews(workInside, reads);
     const here = new Set([...workInside, ...views].flatMap((node) => node.outputs));
     if ([...reads].some((value) => !here.has(value) && !inputs.includes(value)))

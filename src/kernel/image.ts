@@ -85,15 +85,15 @@ export function groupNormForm(task: Task): KernelForm {
   declareOver(sheet, task, split);
   return sheet.finish("group_norm", (body) => {
     const { t } = body;
-    const at = { B: t.each("B"), G: t.each("G") };
-    const zero = t.zeros("f32") as unknown as Floats;
+    const at = { B: t.each("B"), G: t.program("G") };
+    const zero = t.zeros("f32", "G") as Floats;
     const { count, mean, squares } = t.loop("Y", { count: zero, mean: zero, squares: zero }, (y, seen) => {
       const v = body.floats("x", { ...at, Y: y });
       const more = t.end(y).sub(t.start(y)).mul(t.size("P")).mul(t.size("X")).to("f32") as unknown as Floats;
-      const here = v.mean() as unknown as Floats;
+      const here = v.mean("P", "Y", "X") as unknown as Floats;
       const all = seen.count.add(more);
       const off = here.sub(seen.mean);
-      const within = v.sub(here).square().sum() as unknown as Floats;
+      const within = v.sub(here).square().sum("P", "Y", "X") as unknown as Floats;
       return {
         count: all,
         mean: seen.mean.add(off.mul(more).div(all)),
@@ -106,28 +106,31 @@ export function groupNormForm(task: Task): KernelForm {
     t.forEach("Y", (y) => {
       const here = { ...at, Y: y };
       const out = body.floats("x", here).sub(mean).mul(factor).add(shift);
-      finish(body, task, { tile: out, axes: ["P", "Y", "X"] }, here, ["B", "G"]);
+      finish(body, task, { tile: out, axes: ["G", "P", "Y", "X"] }, here, ["B"]);
     });
   });
 }
 
+/** Every pixel is written to the `factor` × `factor` pixels that it becomes: those are axes of fixed size. */
 export function upsampleForm(task: Task): KernelForm {
   const [x] = task.inputs as readonly [Located];
   const { factor } = task.head.params as { factor: number };
   const [B, C, H, W] = x.shape as Four;
-  const [xb, xc, xh, xw] = x.strides as Four;
   const sheet = new Sheet();
-  for (const [axis, size] of Object.entries({ B, C, H, W, OY: H * factor, OX: W * factor })) sheet.axis(axis, size);
-  sheet.parameter("x", "in", x.source, x.dtype, ["B", "C", "H", "W"], [xb, xc, xh, xw]);
-  declareOver(sheet, task, named(["B", "C", "OY", "OX"]));
+  for (const [axis, size] of Object.entries({ B, C, H, W })) sheet.axis(axis, size);
+  for (const axis of ["FY", "FX"]) sheet.axis(axis, factor, true);
+  const split = (steps: Steps): { axes: string[]; strides: number[] } => {
+    const [sb, sc, sy, sx] = steps as readonly (number | null)[];
+    const wide = (step: number | null): number | null => (step === null ? null : step * factor);
+    return named(["B", "C", "H", "FY", "W", "FX"])([sb!, sc!, wide(sy!), sy!, wide(sx!), sx!]);
+  };
+  sheet.parameter("x", "in", x.source, x.dtype, ["B", "C", "H", "W"], x.strides);
+  declareOver(sheet, task, split);
   return sheet.finish("upsample_nearest", (body) => {
     const { t } = body;
-    const at = { B: t.each("B"), C: t.program("C"), OY: t.program("OY"), OX: t.program("OX") };
-    const tile = body.floats("x", {
-      ...at,
-      H: t.window("H", at.OY, { divide: factor }),
-      W: t.window("W", at.OX, { divide: factor }),
-    });
-    finish(body, task, { tile, axes: ["C", "OY", "OX"] }, at, ["B"]);
+    const at = { B: t.each("B"), C: t.program("C"), H: t.program("H"), W: t.program("W") };
+    const axes = ["C", "H", "W", "FY", "FX"];
+    const tile = (t.zeros("f32", ...axes) as Floats).add(body.floats("x", at));
+    finish(body, task, { tile, axes }, at, ["B"]);
   });
 }

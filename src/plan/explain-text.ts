@@ -9,10 +9,7 @@ export interface ExplainTextOptions {
 
 export function explainText(explanation: Explanation, { only }: ExplainTextOptions = {}): string {
   const { component, label, expectedUs, regions, usByProvider, sureWins } = explanation;
-  const shown = regions.filter(
-    ({ ops, names }) =>
-      only === undefined || ops.split("+").includes(only) || names.some((name) => name.includes(only)),
-  );
+  const shown = regions.filter((region) => only === undefined || isAbout(region, only));
   const total = expectedUs === undefined ? "not measured" : showUs(expectedUs);
   const shares = Object.entries(usByProvider)
     .sort(([, a], [, b]) => b - a)
@@ -25,10 +22,22 @@ export function explainText(explanation: Explanation, { only }: ExplainTextOptio
   return `${[head, ...shown.map(regionText)].join("\n\n")}\n`;
 }
 
+/** Whether a region computes an op of this name, or has a node whose name contains the text. */
+export const isAbout = ({ ops, names }: ExplainedRegion, only: string): boolean =>
+  ops.split("+").includes(only) || names.some((name) => name.includes(only));
+
+const MOST_OPS = 5;
+
+/** The ops of a region that has no title of its own, the first few of many. */
+function shortened(title: string): string {
+  const ops = title.split("+");
+  return ops.length > MOST_OPS ? `${ops.slice(0, 3).join("+")}+… (${ops.length} ops)` : title;
+}
+
 function regionText(region: ExplainedRegion): string {
   const { title, uses, us, names, candidates, cannot, chosen, apartUs } = region;
   const lines = [
-    `${title}  × ${uses}${us === undefined ? "" : `  ${showUs(us)} each`}  (${names[0]}${uses > 1 ? ", …" : ""})`,
+    `${shortened(title)}  × ${uses}${us === undefined ? "" : `  ${showUs(us)} each`}  (${names[0]}${uses > 1 ? ", …" : ""})`,
   ];
   const rows = candidates.map(({ provider, id, chosen: isChosen, us: times, error, layouts, packs, verdict }) => [
     isChosen ? "→" : " ",

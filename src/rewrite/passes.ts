@@ -3,6 +3,7 @@
 import { debug } from "../core/debug.js";
 import type { Graph } from "../graph/node.js";
 import { materialize } from "../graph/storage.js";
+import { dropDead } from "./drop-dead.js";
 import { foldConstants } from "./fold-constants.js";
 import { mergeLinears } from "./merge-linears.js";
 
@@ -12,6 +13,7 @@ export interface Pass {
 }
 
 export const PASSES: readonly Pass[] = [
+  { name: "drop dead", run: dropDead },
   { name: "fold constants", run: foldConstants },
   { name: "materialize", run: materialize },
   { name: "merge linears", run: mergeLinears },

@@ -5,10 +5,12 @@ import { sizeOf } from "../core/shape.js";
 import { interpretGraph } from "../graph/interpret.js";
 import { producersOf, type Graph, type Source, type Value } from "../graph/node.js";
 import type { RefTensor } from "../graph/op.js";
+import { scale } from "../graph/op/elementwise.js";
 import { Regions } from "../graph/region.js";
 import { resolveStorage } from "../graph/storage.js";
 import { verifyGraph } from "../graph/verify.js";
 import { Words } from "../graph/words.js";
+import { dropDead } from "./drop-dead.js";
 import { foldConstants } from "./fold-constants.js";
 import { mergeLinears } from "./merge-linears.js";
 import { PASSES, rewriteGraph } from "./passes.js";
@@ -205,4 +207,40 @@ test("every pass keeps a graph valid, and applying all of them twice changes not
     assert.deepEqual([...again.data], [...outputs.get("out")!.data], name);
   }
   assert.equal(rewriteGraph(graph), graph);
+});
+
+test("what no result and no state needs goes, with its weights; inputs and states stay", () => {
+  const g = new Words("dead");
+  const x = g.input("x", "f32", [2, 4]);
+  g.input("unread", "f32", [3]);
+  const counter = g.state("counter", "f32", [2, 4]);
+  const y = g.silu(x);
+  const wide = g.linear(y, g.weight("w", "f32", [8, 4]));
+  g.slice(g.exp(wide), 1, 0, 4);
+  const next = g.add(counter, y);
+  g.becomes(counter, next);
+  const z = g.mul(y, 2);
+  g.apply(scale, { by: 2 }, [g.copy(y)], [z]);
+  const graph = g.finish({ z, twice: z });
+  const made = verifyGraph(dropDead(graph));
+  assert.deepEqual(made.nodes.map(({ op }) => op), ["silu", "add", "scale", "copy", "scale"]); // prettier-ignore
+  assert.deepEqual(
+    [...made.sources.values()].map((source) => ("name" in source ? source.name : source.kind)),
+    ["x", "unread", "counter"],
+  );
+  const states = new Map([["counter", filled(counter, 5)]]);
+  const results = (of: Graph) => {
+    const { outputs, states: after } = interpretGraph(of, { ...bindingsOf(graph), states });
+    return [outputs.get("z")!.data, outputs.get("twice")!.data, after.get("counter")!.data];
+  };
+  assert.deepEqual(results(made), results(graph));
+  assert.equal(dropDead(made), made);
+});
+
+test("nodes that nothing reads are no region", () => {
+  const g = new Words("reader");
+  const y = g.silu(g.input("x", "f32", [2, 4]));
+  g.exp(y);
+  const regions = new Regions(g.finish({ y }));
+  assert.deepEqual(regions.cut([1]), { cannot: "nothing that it makes is read" });
 });

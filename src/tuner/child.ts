@@ -1,7 +1,7 @@
 // The tuner's end of a worker process: requests, replies, and a watch over it. A worker that crashes, stands still or
 // takes too much memory ends as a `Gone` that says what it was doing.
 import { fork, type ChildProcess } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { TroupeError } from "../core/error.js";
 import { readMark, type Mark, type Phase } from "./journal.js";
@@ -48,6 +48,7 @@ export class TunerChild {
   constructor(journal: string, limits: Limits) {
     this.#journal = journal;
     this.#limits = limits;
+    rmSync(journal, { force: true }); // the marks of a worker before this one are not its own
     this.#process = fork(fileURLToPath(new URL("./worker.js", import.meta.url)), [], {
       serialization: "advanced",
       stdio: ["ignore", "ignore", "pipe", "ipc"],

@@ -25,7 +25,9 @@ export interface TuneProgress {
 
 export interface TuneOptions {
   readonly effort?: Effort;
-  /** Stops before the next region when this much time has passed. */
+  /** Less effort for regions that matter less: how many candidates their providers are asked for. */
+  readonly effortOf?: (region: Region) => Effort;
+  /** Stops when this much time has passed; a region that is not finished then is lost. */
   readonly budgetMs?: number;
   readonly onProgress?: (progress: TuneProgress) => void;
   readonly signal?: AbortSignal;
@@ -60,8 +62,9 @@ const ROTATION_BYTES = 256 * 2 ** 20;
 
 /** Tries every distinct region in the order given: what matters most comes first, for a budget may end it. */
 export async function tune(regions: readonly Region[], target: Target, options: TuneOptions = {}): Promise<TuneResult> {
-  const { effort = "quick", signal, hangMs = 30_000, specs = PROVIDERS } = options;
+  const { effort = "quick", effortOf = () => effort, hangMs = 30_000, specs = PROVIDERS } = options;
   const started = Date.now();
+  const signal = endOf(options);
   const store = options.records === false ? undefined : (options.records ?? new RecordStore(target));
   const seed = options.seed ?? started % 2 ** 31;
   const memoryBytes = options.memoryBytes ?? Math.max(2 ** 30, 0.7 * freemem());
@@ -78,18 +81,19 @@ export async function tune(regions: readonly Region[], target: Target, options: 
     if (!opened || signal?.aborted || spentMs > (options.budgetMs ?? Infinity)) break;
     const { versions } = opened;
     const stored = store?.get(region.signature, target.threads);
-    let record = stored && upToDate(stored, versions, effort) ? stored : undefined;
+    const asked = effortOf(region);
+    let record = stored && upToDate(stored, versions, asked) ? stored : undefined;
     if (!record) {
       const before = Date.now();
       const judged = new Map([
-        ...verdictsOf(stored, versions, effort),
+        ...verdictsOf(stored, versions, asked),
         ...quarantinedOf(store, region.signature, versions),
       ]);
-      const result = await contest(region, worker, { effort, seed, fills: ["normal"], timing, judged });
+      const result = await contest(region, worker, { effort: asked, seed, fills: ["normal"], timing, judged });
       if (!result) break;
       measuredMs += Date.now() - before;
       measured++;
-      record = merged(region, target, effort, versions, result, stored);
+      record = merged(region, target, asked, versions, result, stored);
       store?.add(record);
     }
     records.push(present(record, versions));
@@ -110,6 +114,13 @@ export async function tune(regions: readonly Region[], target: Target, options: 
     versions: opened?.versions ?? {},
     complete: records.length === distinct.length,
   };
+}
+
+/** Whatever comes first: the caller's abort, or the end of the budget. */
+function endOf({ signal, budgetMs = Infinity }: TuneOptions): AbortSignal | undefined {
+  if (!Number.isFinite(budgetMs)) return signal;
+  const timeout = AbortSignal.timeout(Math.max(0, Math.ceil(budgetMs)));
+  return signal ? AbortSignal.any([signal, timeout]) : timeout;
 }
 
 const EFFORTS: readonly Effort[] = ["none", "quick", "full"];

@@ -74,6 +74,8 @@ process.on("message", (request: Request) => {
       send({ kind: "failed", message: error instanceof Error ? (error.stack ?? error.message) : messageOf(error) });
     });
 });
+// Ctrl-C reaches every process of a terminal's group. The tuner decides what it means; nothing here has crashed of it.
+process.on("SIGINT", () => {});
 // The tuner is gone: nobody wants the result, and what is running did nothing wrong.
 process.on("disconnect", () => {
   session?.journal.mark("idle", -1);

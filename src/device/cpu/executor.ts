@@ -1,6 +1,9 @@
 // The step table: a whole plan as one C call. Each row is a function, 16 words and how its result is judged;
 // a flag is looked at between rows, so a run can be cancelled from JavaScript while C works on another thread.
 import koffi from "koffi";
+import { TroupeError } from "../../core/error.js";
+import { isCannot } from "../native/found.js";
+import { openLibrary } from "../native/library.js";
 
 /** Words of a row: function, judgement, arguments. */
 export const ROW_WORDS = 18;
@@ -53,12 +56,14 @@ export interface Executor {
   readonly profile: Call;
 }
 
+/** Throws TroupeError("compile") when the file is not the executor. */
 export function loadExecutor(path: string): Executor {
-  const library = koffi.load(path);
+  const library = openLibrary({ name: "the step table", files: [path], requires: ["troupe_run", "troupe_profile"], advice: "Remove the file." }); // prettier-ignore
+  if (isCannot(library)) throw new TroupeError("compile", library.cannot, { advice: "Remove the cache folder." });
+  const bind = (symbol: string, ...types: readonly string[]): unknown =>
+    koffi.decode(library.address(symbol)!, koffi.proto("long", [...types]));
   return {
-    run: library.func(
-      "long troupe_run(uint64_t rows, long count, uint64_t cancel, void *status)",
-    ) as unknown as Executor["run"],
-    profile: library.func("long troupe_profile(uint64_t rows, long count, void *us, void *status)") as unknown as Call,
+    run: bind("troupe_run", "uint64_t", "long", "uint64_t", "void *") as Executor["run"],
+    profile: bind("troupe_profile", "uint64_t", "long", "void *", "void *") as Call,
   };
 }

@@ -53,9 +53,24 @@ const RTLD_LAZY_NODELETE = 0x1001;
  * OpenMP pools still run in it, which crashes an exit that had gone well.
  */
 export function pinLibrary(path: string): void {
-  if (process.platform !== "linux") return;
-  const open = koffi.load(null).func("dlopen", "void *", ["str", "int"]) as (...args: unknown[]) => unknown;
-  open(path, RTLD_LAZY_NODELETE);
+  if (process.platform === "linux") loader().open(path, RTLD_LAZY_NODELETE);
+}
+
+interface Loader {
+  readonly open: (...args: readonly unknown[]) => unknown;
+  readonly find: (...args: readonly unknown[]) => unknown;
+}
+
+let knownLoader: Loader | undefined;
+
+/** dlopen and dladdr of the system's loader. */
+function loader(): Loader {
+  if (knownLoader) return knownLoader;
+  const self = koffi.load(null);
+  return (knownLoader = {
+    open: self.func("dlopen", "void *", ["str", "int"]) as Loader["open"],
+    find: self.func("dladdr", "int", ["void *", "void *"]) as Loader["find"],
+  });
 }
 
 /** Finds and loads a library: the user's folders, the query's, the loader's own search, then the usual places. */
@@ -64,10 +79,11 @@ export function openLibrary(query: LibraryQuery): Found<Library> {
   for (const path of places(query)) {
     const library = tryOpen(query, path);
     if (!isCannot(library)) {
-      debug(1, () => `native: ${query.name} from ${library.path}`);
+      // A name is a product found on the machine; a path is one of many generated files.
+      debug(isAbsolute(query.files[0] ?? "") ? 5 : 1, () => `native: ${query.name} from ${library.path}`);
       return library;
     }
-    if (!/No such file/.test(library.cannot)) reasons.push(`${path}: ${library.cannot}`);
+    if (!isAbsent(path, library.cannot)) reasons.push(`${path}: ${library.cannot}`);
   }
   const why = reasons.length > 0 ? reasons.join("; ") : `none of ${query.files.join(", ")} is installed`;
   return { cannot: `${query.name} cannot be loaded: ${why}. ${query.advice}` };
@@ -84,6 +100,10 @@ export function stampsOf(query: LibraryQuery): readonly string[] {
     return stat ? [`${path} ${stat.size} ${stat.mtimeMs}`] : [];
   });
 }
+
+/** Whether the file itself is not there; otherwise a library that it needs is what is missing. */
+const isAbsent = (path: string, why: string): boolean =>
+  /No such file/.test(why) && (why.startsWith(path) || why.startsWith("cannot open"));
 
 function* places(query: LibraryQuery): Generator<string> {
   const absolute = query.files.filter(isAbsolute);
@@ -121,9 +141,8 @@ function tryOpen(query: LibraryQuery, path: string): Found<Library> {
 /** The file that the code at `address` was loaded from; undefined where the system cannot tell. */
 export function fileOf(address: bigint): string | undefined {
   try {
-    const dladdr = koffi.load(null).func("dladdr", "int", ["void *", "void *"]) as (...args: unknown[]) => unknown;
     const info = new BigUint64Array(4); // Dl_info: file name, base, symbol name, symbol
-    return dladdr(address, info) === 0 ? undefined : koffi.decode.string(info[0]!);
+    return loader().find(address, info) === 0 ? undefined : koffi.decode.string(info[0]!);
   } catch {
     return undefined;
   }

@@ -74,7 +74,7 @@ export function loopOrder(
     const extent = axes.get(axis)!.max;
     const fill = Math.min(1, extent / lanes);
     const merit = steps(axis).reduce<number>(
-      (sum, step) => sum + (step === 1 ? 3 : step === 0 ? 0.5 : step === 2 ? 0 : -1),
+      (sum, step) => sum + (step === 1 ? 3 : step === 0 ? 0.5 : step !== undefined && step <= 4 ? 0.8 : -1),
       0,
     );
     return merit > 0 ? merit * fill : merit;

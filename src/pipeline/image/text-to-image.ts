@@ -27,7 +27,7 @@ export interface TextToImageOptions {
   readonly threads?: number;
   /** How long to look for the fastest kernels when no plan is stored: none, quick (default), full. */
   readonly effort?: Effort;
-  /** Most time for tuning, in milliseconds. */
+  /** Most time for tuning, in milliseconds; by default 90 s for "quick", any for "full". */
   readonly budgetMs?: number;
   /** Looks for kernels although a plan is stored. */
   readonly again?: boolean;
@@ -91,6 +91,7 @@ export async function textToImage(folder: string, options: TextToImageOptions = 
   const model = await openImageModel(folder);
   let machine: Machine | undefined;
   try {
+    imageShape(model, options); // what cannot be drawn is refused before libraries are opened
     machine = await openMachine({ device: options.device, threads: options.threads, specs: options.providers });
     for (const text of machine.notes) options.onEvent?.({ kind: "note", text });
     const artist = new Artist(model, machine, options);

@@ -8,6 +8,7 @@ import { copyFunction, NativeMemory } from "../../device/native/memory.js";
 import { NativeScope } from "../../device/native/scope.js";
 import type { Params } from "../../graph/node.js";
 import type { Operand, Region } from "../../graph/region.js";
+import { runSteps, type Runs } from "../native/runs.js";
 import type { Strided } from "../native/strided.js";
 import {
   isCannot,
@@ -51,6 +52,8 @@ export interface Form {
   readonly aliases?: Candidate["aliases"];
   readonly packings?: readonly Packing[];
   readonly temporaryBytes?: readonly number[];
+  /** The result's window is filled from the dense temporary of this number at the end. */
+  readonly endsFrom?: { readonly temporary: number; readonly runs: Runs };
   /** The result starts as a copy of this input, unless it lies there already. */
   readonly startsAs?: number;
   readonly stages: readonly Stage[];
@@ -179,7 +182,10 @@ class FormKernel implements Kernel {
         explain: (status) => `oneDNN says: ${STATUS[Number(BigInt.asIntN(32, status))] ?? `status ${status}`}`,
       };
     });
-    return form.startsAs === undefined ? steps : [...this.#start(binding, form.startsAs), ...steps];
+    const started = form.startsAs === undefined ? steps : [...this.#start(binding, form.startsAs), ...steps];
+    if (!form.endsFrom) return started;
+    const where = { window: binding.outputs[0]!, copy: addressOf({ temporary: form.endsFrom.temporary }) };
+    return [...started, ...runSteps(form.endsFrom.runs, this.region.outputs[0]!.dtype, where, "out")];
   }
 
   #start(binding: Binding, input: number): readonly Step[] {

@@ -5,11 +5,12 @@ import { contiguous, isContiguous, sizeOf } from "../../core/shape.js";
 import type { Params } from "../../graph/node.js";
 import type { Operand, Region } from "../../graph/region.js";
 import { chainOf, type Chain } from "../native/chain.js";
+import { runsOf } from "../native/runs.js";
 import { asBroadcastMatrix, asMatrix, padded, permuted, tidy, type Strided } from "../native/strided.js";
 import { isCannot, type Cannot } from "../provider.js";
-import type { OneDnn, Tensor } from "./binding.js";
+import type { OneDnn } from "./binding.js";
 import { ARG } from "./constants.js";
-import { packWeights, tensorOf, type Form, type Place, type Stage } from "./form.js";
+import { packWeights, tensorOf, type Form, type Place } from "./form.js";
 import { endsInSum, postOpsOf, type Spread } from "./postop.js";
 
 /** The operands of the product as views whose last two dims are the matrices'. */
@@ -69,8 +70,8 @@ function formOf(dnn: OneDnn, region: Region, chain: Chain, views: Views, params:
   });
   if (isCannot(primitive)) return primitive;
   const target: Place = copied ? { temporary: 0 } : { output: 0 };
-  const copy = copied ? copyOut(dnn, dst, out) : [];
-  if (isCannot(copy)) return copy;
+  const runs = copied ? runsOf(out.dims, views.dst.strides) : undefined;
+  if (copied && !runs) return { cannot: "the result's window is too scattered to copy" };
   const args: (readonly [number, Place])[] = [
     [ARG.src, { input: xAt }], [ARG.weights, { input: wAt }], [ARG.dst, target], ...post.args,
   ]; // prettier-ignore
@@ -81,15 +82,9 @@ function formOf(dnn: OneDnn, region: Region, chain: Chain, views: Views, params:
     packings: packed ? [packWeights(wAt, weights, primitive)] : [],
     ...(post.startsAs === undefined ? {} : { startsAs: post.startsAs, aliases: [{ output: 0, input: post.startsAs }] }),
     temporaryBytes: copied ? [sizeOf(dst.dims) * dtypeBytes(region.outputs[0]!.dtype)] : [],
-    stages: [{ name: chain.head.op, primitive, args }, ...copy],
+    ...(runs && { endsFrom: { temporary: 0, runs } }),
+    stages: [{ name: chain.head.op, primitive, args }],
   };
-}
-
-/** The stage that brings a dense temporary into the result's window. */
-function copyOut(dnn: OneDnn, from: Tensor, to: Tensor): readonly Stage[] | Cannot {
-  const primitive = dnn.reorder(from, to);
-  if (isCannot(primitive)) return primitive;
-  return [{ name: "copy", primitive, args: [[ARG.src, { temporary: 0 }], [ARG.dst, { output: 0 }]] }]; // prettier-ignore
 }
 
 /** All leading dims as one, else each for itself with the weights repeated. */

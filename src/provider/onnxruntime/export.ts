@@ -6,7 +6,7 @@ import type { Cannot } from "../provider.js";
 import { Emitter, isOnnxDType } from "./emit.js";
 import { LOWERINGS } from "./lowering.js";
 import { encodeModel, type OnnxDType, type OnnxGraph, type OnnxInitializer, type OnnxValue } from "./onnx.js";
-import { runsOf, type Runs } from "./runs.js";
+import { runsOf, type Runs } from "../native/runs.js";
 
 /** A tensor at the model's border: which operand of the region it is, and its shape as declared. */
 export interface Port {

@@ -4,8 +4,8 @@ import { dtypeBytes } from "../../core/dtype.js";
 import { TroupeError } from "../../core/error.js";
 import { sizeOf } from "../../core/shape.js";
 import type { Address, Step, Target } from "../../device/device.js";
-import { copyFunction } from "../../device/native/memory.js";
 import { NativeScope } from "../../device/native/scope.js";
+import { runSteps } from "../native/runs.js";
 import type { NodeId, Params } from "../../graph/node.js";
 import { firstTry } from "../../device/native/first-try.js";
 import type { Region, Regions } from "../../graph/region.js";
@@ -133,18 +133,8 @@ class SessionKernel implements Kernel {
   }
 }
 
-/** The steps that copy a window into its dense copy, or back. */
-function moves({ runs, dtype }: Port, window: Address, copy: Address, direction: "in" | "out"): readonly Step[] {
-  if (!runs) return [];
-  const fn = copyFunction();
-  const element = dtypeBytes(dtype);
-  const bytes = runs.length * element;
-  return runs.offsets.map((offset, i): Step => {
-    const [there, here] = [window + BigInt(offset * element), copy + BigInt(i * bytes)];
-    const words = direction === "in" ? [here, there, bytes] : [there, here, bytes];
-    return { kind: "native", name: `copy window ${direction}`, fn, words, status: "ignored" };
-  });
-}
+const moves = ({ runs, dtype }: Port, window: Address, copy: Address, direction: "in" | "out"): readonly Step[] =>
+  runs ? runSteps(runs, dtype, { window, copy }, direction) : [];
 
 export const factory: ProviderFactory = {
   name: "onnxruntime",

@@ -13,7 +13,15 @@ import type { Task } from "../../kernel/task.js";
 import { embeddingForm, firstMatchForm, ropeForm, selectForm, sinusoidForm, takeRowForm } from "../../kernel/token.js";
 import type { CpuTarget } from "../../lower/schedule.js";
 import type { Effort } from "../provider.js";
-import { attentionVariants, convVariants, movingVariants, PLAIN, productVariants, type Variant } from "./space.js";
+import {
+  attentionVariants,
+  convVariants,
+  groupNormVariants,
+  movingVariants,
+  PLAIN,
+  productVariants,
+  type Variant,
+} from "./space.js";
 
 export interface Family {
   form(task: Task, variant: Variant): KernelForm;
@@ -82,7 +90,7 @@ const FAMILIES: Readonly<Record<string, Family>> = {
   group_norm: {
     form: groupNormForm,
     variants: (task, region, _target, effort) =>
-      movingVariants([{ key: "Y", size: task.output.shape[2]! }], canTurn(region), effort),
+      groupNormVariants({ H: task.output.shape[2]!, isTurned: task.inputs[0]!.strides[1] === 1, canTurn: canTurn(region) }, effort), // prettier-ignore
     takesLinks: true,
     overwrites: "none",
   },

@@ -15,6 +15,7 @@ import type { Task } from "../../kernel/task.js";
 import { lowerToThreads } from "../../lower/cpu/lower.js";
 import { panelLayout, type Layout as MemoryLayout } from "../../lower/layout.js";
 import type { CpuTarget } from "../../lower/schedule.js";
+import { verifyThreads } from "../../lower/verify.js";
 import type { ThreadProgram } from "../../lower/thread.js";
 import { cFile, renderC } from "../../render/c/program.js";
 import { chainPatterns } from "../native/chain.js";
@@ -105,6 +106,7 @@ class TileProvider implements Provider {
       capturable: true,
       async build(signal) {
         const program = threads();
+        verifyThreads(program);
         const symbol = symbolOf(renderC(program, "kernel").text);
         const source = cFile([renderC(program, symbol)]);
         const state = hasTrait(opOf(task.head), "state") ? { startsAs: { input: 0, bytes: bytesOf(task.output) } } : {};

@@ -165,10 +165,23 @@ export function attentionVariants({ Q, L, bf16, programs }: AttentionSizes, targ
     const block = Math.ceil(Q / Math.ceil(Q / most));
     return Math.min(Math.ceil(Q / lanes) * lanes, Math.ceil(block / (2 * lanes)) * 2 * lanes);
   };
-  const of = (q: number, l: number): Variant => ({ ...PLAIN, schedule: { blocks: { Q: rounded(q), L: evenBlock(L, l) } } });
+  const keys = (most: number): number => Math.min(L, Math.ceil(evenBlock(L, most) / lanes) * lanes);
+  const of = (q: number, l: number): Variant => ({ ...PLAIN, schedule: { blocks: { Q: rounded(q), L: keys(l) } } });
   const list = bf16 ? [of(96, 128), of(64, 128), of(160, 64), of(128, 256), of(64, 64)] : [of(64, 64), of(32, 256), of(64, 128), of(96, 128), of(160, 64)]; // prettier-ignore
   const spread = programs < target.threads ? [of(32, 128), ...list] : list;
   return take(distinct(spread), effort);
+} // prettier-ignore
+
+/** Channels first: a group a program. Channels last: as many groups as fill the lanes, for their channels are neighbours. */
+export function groupNormVariants(
+  { H, isTurned, canTurn }: { readonly H: number; readonly isTurned: boolean; readonly canTurn: boolean },
+  effort: Effort,
+): readonly Variant[] {
+  const of = (G: number, Y: number, turn: boolean): Variant => ({ ...PLAIN, schedule: { blocks: { G, Y } }, channelsLast: turn });
+  const list = [isTurned ? of(16, 4, false) : of(1, H, false)];
+  if (canTurn) list.push(of(16, 4, true), of(16, 16, true));
+  list.push(of(1, Math.ceil(H / 8), false), of(4, 8, false));
+  return take(distinct(list), effort);
 } // prettier-ignore
 
 /** Kernels that move memory: smaller and larger shares a program. */

@@ -8,6 +8,7 @@ import { pinLibrary } from "../../device/native/library.js";
 import { lowerToThreads } from "../../lower/cpu/lower.js";
 import { offsetOfPosition, strided, type Layout } from "../../lower/layout.js";
 import type { CpuSchedule, CpuTarget } from "../../lower/schedule.js";
+import { verifyThreads } from "../../lower/verify.js";
 import type { ThreadProgram } from "../../lower/thread.js";
 import { sizesOf } from "../../tile/interpret.js";
 import type { TileTensor } from "../../tile/memory.js";
@@ -46,7 +47,9 @@ export async function prepareTrials(trials: readonly Trial[]): Promise<TrialRun[
       }),
     );
     const given = sizesOf(program, { tensors, ...(sizes && { sizes }) });
-    return lowerToThreads(program, { sizes: given, layouts }, schedule, target);
+    const threads = lowerToThreads(program, { sizes: given, layouts }, schedule, target);
+    verifyThreads(threads);
+    return threads;
   });
   const file = cFile(lowered.map((program, i) => renderC(program, `trial_${i}`)));
   const path = await compileC(compiler, file);
