@@ -27,7 +27,7 @@ import { ruleRecords } from "./rules.js";
 
 export interface CompileOptions {
   readonly effort: Effort;
-  /** Most time for tuning all components together, in milliseconds. */
+  /** Most time for tuning all components together, in milliseconds; by default 90 s for "quick", any for "full". */
   readonly budgetMs?: number | undefined;
   /** Tunes although a plan is stored. */
   readonly again?: boolean | undefined;
@@ -49,6 +49,7 @@ interface Prepared {
 const STORED_AS = "best";
 /** No rival: it is there so that every op has a kernel. */
 const REFERENCE = "reference";
+const QUICK_BUDGET_MS = 90_000;
 /** Shares of the tuning budget: regions, conversions between layouts, the proof end to end. */
 const REGIONS_SHARE = 0.75;
 const CONVERSIONS_SHARE = 0.05;
@@ -116,7 +117,8 @@ async function byRules(machine: Machine, prepared: readonly Prepared[]): Promise
 async function byTuning(machine: Machine, prepared: readonly Prepared[], options: CompileOptions): Promise<Made> {
   const made: Made = new Map();
   if (prepared.length === 0) return made;
-  const { signal, onEvent, budgetMs = Number.POSITIVE_INFINITY } = options;
+  const { signal, onEvent } = options;
+  const budgetMs = options.budgetMs ?? (options.effort === "quick" ? QUICK_BUDGET_MS : Number.POSITIVE_INFINITY);
   const ranked = byImportance(prepared);
   const regions = await measure(machine, ranked, budgetMs * REGIONS_SHARE, options);
   const measured = new Map(regions.records.map((record) => [record.signature, record]));

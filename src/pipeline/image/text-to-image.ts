@@ -27,7 +27,7 @@ export interface TextToImageOptions {
   readonly threads?: number;
   /** How long to look for the fastest kernels when no plan is stored: none, quick (default), full. */
   readonly effort?: Effort;
-  /** Most time for tuning, in milliseconds. */
+  /** Most time for tuning, in milliseconds; by default 90 s for "quick", any for "full". */
   readonly budgetMs?: number;
   /** Looks for kernels although a plan is stored. */
   readonly again?: boolean;
