@@ -1,6 +1,7 @@
 // The whole way of a model's components: passes, proposals, measurements, cover, plan, and the proof end to end.
 // A plan that was stored for the same graph, machine and libraries ends the way at once; without measuring, rules
 // stand in for times, so there is a valid plan from the first second.
+import { existsSync } from "node:fs";
 import { messageOf, TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
 import { Regions } from "../graph/region.js";
@@ -12,10 +13,11 @@ import { propose, type Proposals } from "../plan/propose.js";
 import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
 import { planProblems } from "../plan/verify.js";
-import { findPlan, isUnusable, planFile, planKey, savePlan, type PlanContext } from "../plan/store.js";
+import { expectWritable, findPlan, isUnusable, planFile, planKey, savePlan, type PlanContext } from "../plan/store.js";
 import type { Effort } from "../provider/provider.js";
 import { rewriteGraph } from "../rewrite/passes.js";
 import type { RegionRecord } from "../tuner/measurement.js";
+import { reviveProblem } from "../session/revive.js";
 import { RecordStore } from "../tuner/records.js";
 import { tune, type TuneResult } from "../tuner/tune.js";
 import type { CompiledComponent, CompileEvent, Component } from "./component.js";
@@ -23,6 +25,7 @@ import { conversionsBy } from "./conversions.js";
 import { championOf, type Contender } from "./champion.js";
 import { byImportance, type Ranked } from "./importance.js";
 import type { Machine } from "./machine.js";
+import { expectRoom } from "./room.js";
 import { ruleRecords } from "./rules.js";
 
 export interface CompileOptions {
@@ -56,17 +59,23 @@ const CONVERSIONS_SHARE = 0.05;
 const PROOF_SHARE = 0.2;
 const MOST_PROOF_MS = 1500;
 
-/** Compiled components, in the order given. Throws TroupeError("plan") when no provider can compute an op. */
+/**
+ * Compiled components, in the order given. Throws TroupeError("memory") for what cannot fit, ("plan") when no provider
+ * can compute an op, ("io") when plans cannot be stored.
+ */
 export async function compileComponents(
   machine: Machine,
   components: readonly Component[],
   options: CompileOptions,
 ): Promise<readonly CompiledComponent[]> {
+  expectRoom(components);
   const records = new RecordStore(machine.device.target);
   const recordOf = (signature: string): RegionRecord | undefined =>
     records.get(signature, machine.device.target.threads);
   const prepared = components.map((component) => prepare(machine, component));
-  const stored = await Promise.all(prepared.map((item) => (options.again ? undefined : storedPlan(item))));
+  const stored = await Promise.all(
+    prepared.map((item) => (options.again ? undefined : storedPlan(machine, item, options))),
+  );
   const missing = prepared.filter((_, i) => !stored[i]);
   const made = options.effort === "none" ? await byRules(machine, missing) : await byTuning(machine, missing, options);
   return prepared.map(
@@ -89,10 +98,19 @@ function prepare(machine: Machine, component: Component): Prepared {
   return { component, graph, proposals, context, file: planFile(planKey(context, STORED_AS)) };
 }
 
-/** A plan that another version of troupe stored may no longer fit; then there is none. */
-async function storedPlan({ context, file, proposals }: Prepared): Promise<Plan | undefined> {
+/** The stored plan. One that is damaged or no longer fits is told and set aside; a new one takes its place. */
+async function storedPlan(
+  { providers }: Machine,
+  { component, context, graph, proposals, file }: Prepared,
+  { onEvent }: CompileOptions,
+): Promise<Plan | undefined> {
   const plan = await findPlan(file, context);
-  return isUnusable(plan) || planProblems(plan, proposals.regions).length > 0 ? undefined : plan;
+  const why = isUnusable(plan)
+    ? plan.reasons[0]
+    : (planProblems(plan, proposals.regions)[0] ?? reviveProblem({ graph, plan, providers }, proposals.regions));
+  if (why === undefined) return plan as Plan;
+  if (existsSync(file)) onEvent?.({ kind: "note", text: `the stored plan of ${component.name} is set aside: ${why}` });
+  return undefined;
 }
 
 type Made = Map<string, CompiledComponent>;
@@ -120,6 +138,7 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
   const { signal, onEvent } = options;
   const budgetMs = options.budgetMs ?? (options.effort === "quick" ? QUICK_BUDGET_MS : Number.POSITIVE_INFINITY);
   const ranked = byImportance(prepared);
+  await expectWritable(prepared[0]!.file);
   const regions = await measure(machine, ranked, budgetMs * REGIONS_SHARE, options);
   const measured = new Map(regions.records.map((record) => [record.signature, record]));
   const asked = (signature: string): RegionRecord | undefined => measured.get(signature);

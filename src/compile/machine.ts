@@ -1,4 +1,5 @@
 // The machine a model is compiled for: an opened device and the providers found for it.
+import { TroupeError } from "../core/error.js";
 import type { Device } from "../device/device.js";
 import { findCompiler } from "../device/cpu/compile.js";
 import { openCpuDevice } from "../device/cpu/open.js";
@@ -24,8 +25,15 @@ export interface MachineOptions {
   readonly specs?: readonly ProviderSpec[] | undefined;
 }
 
+/** Thread pools end the process when the system refuses them a thread. */
+const MOST_THREADS = 1024;
+
 /** Opens the CPU and every provider that works on it. The device comes first: it sets how native pools start. */
 export async function openMachine({ threads, specs = PROVIDERS }: MachineOptions = {}): Promise<Machine> {
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS))
+    throw new TroupeError("usage", `${threads} is no number of threads`, {
+      advice: `Use a whole number from 1 to ${MOST_THREADS}; as many as there are cores is usually best.`,
+    });
   const device = await openCpuDevice(cpuTarget(threads));
   const opened = await openProviders(device.target, specs);
   const compiler = await findCompiler();
