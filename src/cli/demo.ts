@@ -36,7 +36,10 @@ export const demoCommand = ({ signal }: CommandContext): Command =>
         });
       const out = join(process.cwd(), "out");
       await mkdir(out, { recursive: true }).catch((cause: unknown) => {
-        throw new TroupeError("io", `cannot make the folder ${out}: ${messageOf(cause)}`, { cause });
+        throw new TroupeError("io", `cannot make the folder ${out}: ${messageOf(cause)}`, {
+          advice: "Start it in a folder that can be written.",
+          cause,
+        });
       });
       const options = libraryOptions({ ...flags, device: "auto", dtype: "auto", effort: "none" }, ui, signal);
       await using draw = await textToImage(MODEL, options);

@@ -78,8 +78,11 @@ const numbered = (file: string, number: number): string => {
 /** Throws TroupeError("io") where a picture could not be written. */
 async function checkOutput(file: string): Promise<void> {
   const advice = "Name a file in a folder that exists and may be written to.";
-  if ((await stat(file).catch(() => undefined))?.isDirectory())
-    throw new TroupeError("io", `cannot write ${file}: it is a folder`, { advice });
+  const there = await stat(file).catch(() => undefined);
+  if (there && !there.isFile())
+    throw new TroupeError("io", `cannot write ${file}: it is ${there.isDirectory() ? "a folder" : "no regular file"}`, {
+      advice,
+    });
   try {
     await access(dirname(file), constants.W_OK);
     if (!(await stat(dirname(file))).isDirectory()) throw new Error(`${dirname(file)} is no folder`);

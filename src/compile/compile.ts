@@ -1,6 +1,7 @@
 // The whole way of a model's components: passes, proposals, measurements, cover, plan, and the proof end to end.
 // A plan that was stored for the same graph, machine and libraries ends the way at once; without measuring, rules
 // stand in for times, so there is a valid plan from the first second.
+import { existsSync } from "node:fs";
 import { messageOf, TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
 import { Regions } from "../graph/region.js";
@@ -12,10 +13,11 @@ import { propose, type Proposals } from "../plan/propose.js";
 import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
 import { planProblems } from "../plan/verify.js";
-import { findPlan, isUnusable, planFile, planKey, savePlan, type PlanContext } from "../plan/store.js";
+import { expectWritable, findPlan, isUnusable, planFile, planKey, savePlan, type PlanContext } from "../plan/store.js";
 import type { Effort } from "../provider/provider.js";
 import { rewriteGraph } from "../rewrite/passes.js";
 import type { RegionRecord } from "../tuner/measurement.js";
+import { reviveProblem } from "../session/revive.js";
 import { RecordStore } from "../tuner/records.js";
 import { tune, type TuneResult } from "../tuner/tune.js";
 import type { CompiledComponent, CompileEvent, Component } from "./component.js";
@@ -23,11 +25,12 @@ import { conversionsBy } from "./conversions.js";
 import { championOf, type Contender } from "./champion.js";
 import { byImportance, type Ranked } from "./importance.js";
 import type { Machine } from "./machine.js";
+import { expectRoom } from "./room.js";
 import { ruleRecords } from "./rules.js";
 
 export interface CompileOptions {
   readonly effort: Effort;
-  /** Most time for tuning all components together, in milliseconds. */
+  /** Most time for tuning all components together, in milliseconds; by default 90 s for "quick", any for "full". */
   readonly budgetMs?: number | undefined;
   /** Tunes although a plan is stored. */
   readonly again?: boolean | undefined;
@@ -49,25 +52,34 @@ interface Prepared {
 const STORED_AS = "best";
 /** No rival: it is there so that every op has a kernel. */
 const REFERENCE = "reference";
+const QUICK_BUDGET_MS = 90_000;
 /** Shares of the tuning budget: regions, conversions between layouts, the proof end to end. */
 const REGIONS_SHARE = 0.75;
 const CONVERSIONS_SHARE = 0.05;
 const PROOF_SHARE = 0.2;
 const MOST_PROOF_MS = 1500;
 
-/** Compiled components, in the order given. Throws TroupeError("plan") when no provider can compute an op. */
+/**
+ * Compiled components, in the order given. Throws TroupeError("memory") for what cannot fit, ("plan") when no provider
+ * can compute an op, ("io") when plans cannot be stored.
+ */
 export async function compileComponents(
   machine: Machine,
   components: readonly Component[],
   options: CompileOptions,
 ): Promise<readonly CompiledComponent[]> {
+  expectRoom(components);
   const records = new RecordStore(machine.device.target);
   const recordOf = (signature: string): RegionRecord | undefined =>
     records.get(signature, machine.device.target.threads);
   const prepared = components.map((component) => prepare(machine, component));
-  const stored = await Promise.all(prepared.map((item) => (options.again ? undefined : storedPlan(item))));
+  const stored = await Promise.all(
+    prepared.map((item) => (options.again ? undefined : storedPlan(machine, item, options))),
+  );
   const missing = prepared.filter((_, i) => !stored[i]);
-  const made = options.effort === "none" ? await byRules(machine, missing) : await byTuning(machine, missing, options);
+  // The tuner's operands lie in host memory, which says nothing of a GPU's times.
+  const byRule = options.effort === "none" || machine.device.target.device === "cuda";
+  const made = byRule ? await byRules(machine, missing) : await byTuning(machine, missing, options);
   return prepared.map(
     ({ component, graph, proposals }, i): CompiledComponent =>
       made.get(component.name) ?? {
@@ -88,10 +100,19 @@ function prepare(machine: Machine, component: Component): Prepared {
   return { component, graph, proposals, context, file: planFile(planKey(context, STORED_AS)) };
 }
 
-/** A plan that another version of troupe stored may no longer fit; then there is none. */
-async function storedPlan({ context, file, proposals }: Prepared): Promise<Plan | undefined> {
+/** The stored plan. One that is damaged or no longer fits is told and set aside; a new one takes its place. */
+async function storedPlan(
+  { providers }: Machine,
+  { component, context, graph, proposals, file }: Prepared,
+  { onEvent }: CompileOptions,
+): Promise<Plan | undefined> {
   const plan = await findPlan(file, context);
-  return isUnusable(plan) || planProblems(plan, proposals.regions).length > 0 ? undefined : plan;
+  const why = isUnusable(plan)
+    ? plan.reasons[0]
+    : (planProblems(plan, proposals.regions)[0] ?? reviveProblem({ graph, plan, providers }, proposals.regions));
+  if (why === undefined) return plan as Plan;
+  if (existsSync(file)) onEvent?.({ kind: "note", text: `the stored plan of ${component.name} is set aside: ${why}` });
+  return undefined;
 }
 
 type Made = Map<string, CompiledComponent>;
@@ -116,8 +137,10 @@ async function byRules(machine: Machine, prepared: readonly Prepared[]): Promise
 async function byTuning(machine: Machine, prepared: readonly Prepared[], options: CompileOptions): Promise<Made> {
   const made: Made = new Map();
   if (prepared.length === 0) return made;
-  const { signal, onEvent, budgetMs = Number.POSITIVE_INFINITY } = options;
+  const { signal, onEvent } = options;
+  const budgetMs = options.budgetMs ?? (options.effort === "quick" ? QUICK_BUDGET_MS : Number.POSITIVE_INFINITY);
   const ranked = byImportance(prepared);
+  await expectWritable(prepared[0]!.file);
   const regions = await measure(machine, ranked, budgetMs * REGIONS_SHARE, options);
   const measured = new Map(regions.records.map((record) => [record.signature, record]));
   const asked = (signature: string): RegionRecord | undefined => measured.get(signature);

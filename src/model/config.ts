@@ -4,6 +4,11 @@ import { z } from "zod";
 import { TroupeError } from "../core/error.js";
 
 const count = (most: number) => z.number().int().min(1).max(most);
+/** Beyond these, float32 latents would no longer be numbers. */
+const factor = z.number().min(1e-6).max(1e6);
+const offset = z.number().min(-1e6).max(1e6);
+/** Exponents of the noise levels' shift. */
+const exponent = z.number().min(-30).max(30);
 const epsilon = z.number().positive().max(0.1);
 /** Keys that change the arithmetic in a way we do not compute. */
 const off = z.literal(false).nullish();
@@ -39,8 +44,8 @@ export const vaeSchema = z
     sample_size: count(65_536).default(32),
     norm_num_groups: count(65_536).default(32),
     act_fn: z.literal("silu").default("silu"),
-    scaling_factor: z.number().positive().default(0.18215),
-    shift_factor: z.number().nullish(),
+    scaling_factor: factor.default(0.18215),
+    shift_factor: offset.nullish(),
     use_post_quant_conv: z.boolean().default(true),
     mid_block_add_attention: z.boolean().default(true),
   })
@@ -69,27 +74,32 @@ export const clipSchema = z
   });
 export type ClipConfig = Readonly<z.infer<typeof clipSchema>>;
 
-export const t5Schema = z.object({
-  vocab_size: count(2 ** 24).default(32_128),
-  d_model: count(65_536).default(512),
-  d_kv: count(1024).default(64),
-  d_ff: count(2 ** 20).default(2048),
-  num_layers: count(1000).default(6),
-  num_heads: count(1024).default(8),
-  feed_forward_proj: z.enum(["relu", "gated-gelu"]).default("relu"),
-  layer_norm_epsilon: epsilon.default(1e-6),
-  relative_attention_num_buckets: count(4096).multipleOf(4).default(32),
-  relative_attention_max_distance: count(2 ** 20).default(128),
-});
+export const t5Schema = z
+  .object({
+    vocab_size: count(2 ** 24).default(32_128),
+    d_model: count(65_536).default(512),
+    d_kv: count(1024).default(64),
+    d_ff: count(2 ** 20).default(2048),
+    num_layers: count(1000).default(6),
+    num_heads: count(1024).default(8),
+    feed_forward_proj: z.enum(["relu", "gated-gelu"]).default("relu"),
+    layer_norm_epsilon: epsilon.default(1e-6),
+    relative_attention_num_buckets: count(4096).multipleOf(4).default(32),
+    relative_attention_max_distance: count(2 ** 20).default(128),
+  })
+  // Otherwise the logarithm of far distances has no base, and buckets outside the table are read.
+  .refine((c) => c.relative_attention_max_distance > c.relative_attention_num_buckets / 4, {
+    error: "relative_attention_max_distance must be more than a quarter of relative_attention_num_buckets",
+  });
 export type T5Config = Readonly<z.infer<typeof t5Schema>>;
 
 export const flowMatchSchema = z
   .object({
     num_train_timesteps: count(100_000).default(1000),
-    shift: z.number().positive().default(1),
+    shift: factor.default(1),
     use_dynamic_shifting: z.boolean().default(false),
-    base_shift: z.number().default(0.5),
-    max_shift: z.number().default(1.15),
+    base_shift: exponent.default(0.5),
+    max_shift: exponent.default(1.15),
     base_image_seq_len: count(2 ** 24).default(256),
     max_image_seq_len: count(2 ** 24).default(4096),
     shift_terminal: z.number().min(0).max(1).nullable().default(null),
@@ -115,6 +125,11 @@ export const modelIndexSchema = z.object({
   tokenizer_2: component,
   transformer: component,
   vae: component,
+});
+/** What a component's own config says it is; some files say nothing. */
+export const classSchema = z.object({
+  _class_name: z.string().optional(),
+  architectures: z.array(z.string()).nullish(),
 });
 /** What tells one pipeline's folder from another's, whatever else is in it. */
 export const pipelineSchema = modelIndexSchema.pick({ _class_name: true });

@@ -1,10 +1,10 @@
 // A FLUX.1 folder in the diffusers layout: which classes it holds, and their configs.
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { z } from "zod";
 import { messageOf, TroupeError } from "../core/error.js";
+import { readText } from "../core/read-text.js";
 import {
-  clipSchema, flowMatchSchema, fluxSchema, modelIndexSchema, parseConfig, pipelineSchema, t5Schema, vaeSchema,
+  classSchema, clipSchema, flowMatchSchema, fluxSchema, modelIndexSchema, parseConfig, pipelineSchema, t5Schema, vaeSchema,
   type ClipConfig, type FlowMatchConfig, type FluxConfig, type ModelIndex, type T5Config, type VaeConfig,
 } from "./config.js"; // prettier-ignore
 
@@ -30,6 +30,12 @@ const CLASSES: Readonly<Record<Component, readonly string[]>> = {
   vae: ["AutoencoderKL"],
 };
 
+/** Larger models that hold the component's weights under the same names; their configs are the same. */
+const ALSO: Readonly<Partial<Record<Component, readonly string[]>>> = {
+  text_encoder: ["CLIPModel", "CLIPTextModelWithProjection"],
+  text_encoder_2: ["T5ForConditionalGeneration", "T5Model"],
+};
+
 /** Reads and checks all configs. Errors: TroupeError("model") naming file, key or class; ("io") for unreadable files. */
 export async function readFluxFolder(folder: string): Promise<FluxFolder> {
   const indexFile = join(folder, "model_index.json");
@@ -40,8 +46,20 @@ export async function readFluxFolder(folder: string): Promise<FluxFolder> {
     const [, found] = index[name as Component];
     if (found === null || !classes.includes(found)) throw unknownClass(indexFile, name, found);
   }
-  const config = <T extends z.ZodType>(schema: T, component: string, file = "config.json"): Promise<z.infer<T>> =>
-    readConfig(schema, join(folder, component, file));
+  const config = async <T extends z.ZodType>(
+    schema: T,
+    component: Component,
+    file = "config.json",
+  ): Promise<z.infer<T>> => {
+    const path = join(folder, component, file);
+    const json = await readJson(path);
+    // A folder put together from several models: its index says one class, its config another.
+    const { _class_name: own, architectures } = parseConfig(classSchema, json, path);
+    for (const found of own === undefined ? (architectures ?? []) : [own])
+      if (![...CLASSES[component], ...(ALSO[component] ?? [])].includes(found))
+        throw unknownClass(path, component, found);
+    return parseConfig(schema, json, path);
+  };
   const [clip, t5, flux, vae, scheduler] = await Promise.all([
     config(clipSchema, "text_encoder"),
     config(t5Schema, "text_encoder_2"),
@@ -73,20 +91,21 @@ function checkTogether(
   }
 }
 
-async function readConfig<T extends z.ZodType>(schema: T, file: string): Promise<z.infer<T>> {
-  const text = await readFile(file, "utf8").catch((cause: unknown) => {
+const readConfig = async <T extends z.ZodType>(schema: T, file: string): Promise<z.infer<T>> =>
+  parseConfig(schema, await readJson(file), file);
+
+async function readJson(file: string): Promise<unknown> {
+  const text = await readText(file).catch((cause: unknown) => {
     throw new TroupeError("io", `cannot read ${file}: ${messageOf(cause)}`, {
       advice: "give a folder in the diffusers layout, with model_index.json at its root",
       cause,
     });
   });
-  let json: unknown;
   try {
-    json = JSON.parse(text);
+    return JSON.parse(text);
   } catch (cause) {
     throw new TroupeError("model", `${file} is not JSON: ${messageOf(cause)}`, { advice: "fetch it again", cause });
   }
-  return parseConfig(schema, json, file);
 }
 
 const unknownClass = (file: string, component: string, found: string | null): TroupeError =>

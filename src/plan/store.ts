@@ -1,11 +1,12 @@
 // Plans as files: JSON written by atomic rename, read back with every field checked. A plan that does not fit this
 // graph, machine or set of libraries is set aside with its reasons; only a caller who demands that very file gets an error.
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { cacheFolder } from "../core/debug.js";
 import { messageOf, TroupeError } from "../core/error.js";
+import { readText } from "../core/read-text.js";
 import { canonical, hashOf } from "../core/hash.js";
 import type { Target } from "../device/device.js";
 import { PLAN_FORMAT, type Plan } from "./plan.js";
@@ -88,10 +89,32 @@ export async function savePlan(plan: Plan, file: string): Promise<string> {
     await rename(draft, file);
   } catch (cause) {
     await rm(draft, { force: true }).catch(() => undefined); // the first failure is the one to tell
-    throw new TroupeError("io", `the plan cannot be written to ${file}: ${messageOf(cause)}`, { cause });
+    throw unwritable(file, cause);
   }
   return file;
 }
+
+/** Somewhat more than plans have. */
+const ROOM_BYTES = 2 ** 20;
+
+/** Throws TroupeError("io") where a plan could not be written: said before minutes of tuning and not after them. */
+export async function expectWritable(file: string): Promise<void> {
+  const draft = `${file}.${randomUUID()}.tmp`;
+  try {
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(draft, new Uint8Array(ROOM_BYTES));
+  } catch (cause) {
+    throw unwritable(file, cause);
+  } finally {
+    await rm(draft, { force: true }).catch(() => undefined); // where nothing can be written nothing is left
+  }
+}
+
+const unwritable = (file: string, cause: unknown): TroupeError =>
+  new TroupeError("io", `the plan cannot be written to ${file}: ${messageOf(cause)}`, {
+    advice: "Make room, or name a folder that can be written in TROUPE_CACHE.",
+    cause,
+  });
 
 /** The plan in a text, or why it cannot be used in this context. */
 export function parsePlan(text: string, context: PlanContext): Plan | Unusable {
@@ -105,7 +128,7 @@ export function parsePlan(text: string, context: PlanContext): Plan | Unusable {
 export async function findPlan(file: string, context: PlanContext): Promise<Plan | Unusable> {
   let text: string;
   try {
-    text = await readFile(file, "utf8");
+    text = await readText(file);
   } catch (cause) {
     return { reasons: [`there is no plan in ${file}: ${messageOf(cause)}`] };
   }
@@ -126,13 +149,16 @@ export async function openPlan(file: string, context: PlanContext): Promise<Plan
 export async function readPlan(file: string): Promise<Plan> {
   let text: string;
   try {
-    text = await readFile(file, "utf8");
+    text = await readText(file);
   } catch (cause) {
-    throw new TroupeError("io", `${file} cannot be read: ${messageOf(cause)}`, { cause });
+    throw new TroupeError("io", `${file} cannot be read: ${messageOf(cause)}`, { advice: "check the path", cause });
   }
   const found = read(text);
   if (!isUnusable(found)) return found;
-  throw new TroupeError("plan", `${file} is no plan: ${found.reasons.join("; ")}`, { details: { file } });
+  throw new TroupeError("plan", `${file} is no plan: ${found.reasons.join("; ")}`, {
+    advice: "Name a file that troupe stored, or a model's folder.",
+    details: { file },
+  });
 }
 
 function read(text: string): Plan | Unusable {
@@ -145,9 +171,19 @@ function read(text: string): Plan | Unusable {
   const format = (data as { readonly format?: unknown } | null)?.format;
   if (format !== PLAN_FORMAT)
     return { reasons: [`its format is ${String(format)}, this version reads ${PLAN_FORMAT}`] };
-  const parsed = schema.safeParse(data);
+  const parsed = checked(data);
+  if (typeof parsed === "string") return { reasons: [parsed] };
   if (parsed.success) return parsed.data as Plan;
   return { reasons: parsed.error.issues.slice(0, 3).map((issue) => `${issue.path.join(".")}: ${issue.message}`) };
+}
+
+/** The check itself goes as deep as the data does. */
+function checked(data: unknown): ReturnType<typeof schema.safeParse> | string {
+  try {
+    return schema.safeParse(data);
+  } catch (error) {
+    return `it cannot be checked: ${messageOf(error)}`;
+  }
 }
 
 function misfits(plan: Plan, { graphHash, target: here, versions }: PlanContext): readonly string[] {

@@ -16,7 +16,9 @@ export function planProblems(plan: Plan, regions: Regions): readonly string[] {
   if (plan.format !== PLAN_FORMAT) return [`the plan has format ${String(plan.format)}, not ${PLAN_FORMAT}`];
   if (plan.graph.hash !== graphHash(regions.graph))
     return [`the plan is for another graph than ${regions.graph.name} (${plan.graph.hash})`];
-  return [...stepProblems(plan, regions), ...memoryProblems(plan, regions)];
+  const problems = stepProblems(plan, regions);
+  // Places mean something only where the steps do.
+  return problems.length > 0 ? problems : memoryProblems(plan, regions);
 }
 
 /** Runs the steps in thought and keeps track of what exists in which layout. */
@@ -65,6 +67,9 @@ function stepProblems(plan: Plan, regions: Regions): readonly string[] {
   };
   const runConvert = (step: ConvertStep, at: string): void => {
     if (regions.storage.get(step.value)?.root !== step.value) problems.push(`${at} converts a view`);
+    for (const layout of [step.from, step.to])
+      if (!isOrder(layout, graph.values[step.value]?.shape.length ?? 0))
+        problems.push(`${at} has the layout ${layout!.join()}`);
     need(step.value, step.from, at);
     exists.add(`${step.value}|${layoutKey(step.to)}`);
   };
@@ -85,11 +90,14 @@ function portProblems(ports: readonly Port[], operands: readonly Operand[], at: 
   return ports.flatMap(({ layout }, i) => {
     const { fixed, kind, shape } = operands[i]!;
     if (layoutKey(layout) === "") return [];
-    const isOrder = layout!.toSorted((a, b) => a - b).join() === shape.map((_, d) => d).join();
-    if (!isOrder) return [`${at} ${i} has the layout ${layout!.join()} for ${shape.length} dims`];
+    if (!isOrder(layout, shape.length)) return [`${at} ${i} has the layout ${layout!.join()} for ${shape.length} dims`];
     return fixed || kind !== "activation" ? [`${at} ${i} has a layout of its own but lies fixed`] : [];
   });
 }
+
+/** Whether a layout names every dim once. */
+const isOrder = (layout: Port["layout"], dims: number): boolean =>
+  layout === undefined || (layout.length === dims && layout.toSorted((a, b) => a - b).every((dim, d) => dim === d));
 
 /** Compares every two placements at every step that touches or spans them. */
 function memoryProblems(plan: Plan, regions: Regions): readonly string[] {
@@ -97,6 +105,8 @@ function memoryProblems(plan: Plan, regions: Regions): readonly string[] {
   const bound = boundRoots(regions);
   const keyOf = (placement: Placement): string => `${placement.root}|${layoutKey(placement.layout)}`;
   const placed = new Map(plan.placements.map((placement) => [keyOf(placement), placement]));
+  for (const { root } of plan.placements)
+    if (regions.storage.get(root)?.root !== root) return [`value ${root} is placed and has no storage of its own`];
   if (placed.size < plan.placements.length) problems.push("a buffer is placed twice");
   const spans = new Map<string, { from: number; to: number }>();
   const shared = new Set<string>();

@@ -1,5 +1,5 @@
 // The kernels of a plan's steps, rebuilt from the stored choices, a few at a time.
-import { TroupeError } from "../core/error.js";
+import { messageOf, TroupeError } from "../core/error.js";
 import { canonical } from "../core/hash.js";
 import type { Graph } from "../graph/node.js";
 import type { Region, Regions } from "../graph/region.js";
@@ -29,22 +29,7 @@ export async function reviveAll(
   const queue = plan.steps.map((step, index) => ({ step, index }));
   const revived = Array.from<Revived>({ length: plan.steps.length });
   const build = async (step: PlanStep): Promise<Revived> => {
-    const region = regionOf(step, graph, regions);
-    const provider = providers.get(step.choice.provider);
-    if (!provider)
-      throw new TroupeError(
-        "plan",
-        `the plan of ${graph.name} needs provider ${step.choice.provider}, which is not here`,
-        {
-          advice: "Compile again on this machine, or install what `troupe doctor` names.",
-        },
-      );
-    const candidate = provider.revive(region, step.choice);
-    if (isCannot(candidate))
-      throw new TroupeError("plan", `${step.choice.provider} cannot revive ${step.choice.id}: ${candidate.cannot}`, {
-        advice: "Compile again on this machine.",
-      });
-    expectSame(step, candidate);
+    const { region, candidate } = candidateOf(step, { graph, providers }, regions);
     const key = JSON.stringify([region.signature, step.choice]);
     let kernel = shared.get(key);
     if (!kernel) {
@@ -65,6 +50,44 @@ export async function reviveAll(
   const results = await Promise.allSettled(Array.from({ length: BUILDS_AT_ONCE }, worker));
   for (const result of results) if (result.status === "rejected") throw result.reason;
   return revived;
+}
+
+/** The step's region and its candidate, as it was when the plan was made. Throws TroupeError("plan"). */
+function candidateOf(
+  step: PlanStep,
+  { graph, providers }: Pick<LoadOptions, "graph" | "providers">,
+  regions: Regions,
+): { readonly region: Region; readonly candidate: Candidate } {
+  const region = regionOf(step, graph, regions);
+  const provider = providers.get(step.choice.provider);
+  if (!provider)
+    throw new TroupeError(
+      "plan",
+      `the plan of ${graph.name} needs provider ${step.choice.provider}, which is not here`,
+      {
+        advice: "Compile again on this machine, or install what `troupe doctor` names.",
+      },
+    );
+  const candidate = provider.revive(region, step.choice);
+  if (isCannot(candidate))
+    throw new TroupeError("plan", `${step.choice.provider} cannot revive ${step.choice.id}: ${candidate.cannot}`, {
+      advice: "Compile again on this machine.",
+    });
+  expectSame(step, candidate);
+  return { region, candidate };
+}
+
+/** Why the providers here cannot run a plan that fits its graph; undefined where they can. Nothing is built. */
+export function reviveProblem(
+  options: Pick<LoadOptions, "graph" | "plan" | "providers">,
+  regions: Regions,
+): string | undefined {
+  try {
+    for (const step of options.plan.steps) candidateOf(step, options, regions);
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
 }
 
 /** Memory was laid out for what the plan stores: a candidate that came back with other needs would write beside it. */

@@ -33,7 +33,7 @@ export class JournalWriter {
   }
 
   mark(phase: Phase, index: number): void {
-    const text = `${phase} ${index} ${++this.#count}`;
+    const text = `${phase} ${index} ${++this.#count} ${process.pid}`;
     writeSync(this.#file, `${text.padEnd(MARK_BYTES - 1)}\n`, 0, "latin1");
   }
 
@@ -49,16 +49,27 @@ export class JournalWriter {
 
 /** The mark in a journal; undefined where there is none yet. */
 export function readMark(path: string): Mark | undefined {
+  const [phase, index, count] = readWords(path);
+  const known = PHASES.find((name) => name === phase);
+  return known && { phase: known, index: Number(index), count: Number(count) };
+}
+
+/** The process that wrote the mark; undefined where it does not say. */
+export function readWorker(path: string): number | undefined {
+  const pid = Number(readWords(path)[3]);
+  return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined;
+}
+
+/** What the first line says; nothing where there is none. */
+function readWords(path: string): readonly string[] {
   let file: number | undefined;
   try {
     file = openSync(path, "r");
     const bytes = Buffer.alloc(MARK_BYTES);
     readSync(file, bytes, 0, MARK_BYTES, 0);
-    const [phase, index, count] = bytes.toString("latin1").trim().split(" ");
-    const known = PHASES.find((name) => name === phase);
-    return known && { phase: known, index: Number(index), count: Number(count) };
+    return bytes.toString("latin1").trim().split(" ");
   } catch {
-    return undefined;
+    return [];
   } finally {
     if (file !== undefined) closeSync(file);
   }

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { appendFileSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"; // prettier-ignore
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
-import { JournalWriter, readContext, readMark } from "./journal.js";
+import { JournalWriter, readContext, readMark, readWorker } from "./journal.js";
 import type { RegionRecord } from "./measurement.js";
 import { RecordStore } from "./records.js";
 
@@ -63,6 +65,52 @@ describe("records", () => {
     assert.equal(store.get("d", 2), undefined);
   });
 
+  it("end a line that was cut short before they add one", () => {
+    const name = readdirSync(folder).find((file) => file.endsWith(".jsonl"))!;
+    appendFileSync(join(folder, name), '{"signature": "cut');
+    new RecordStore(target, folder).add(record("g", 3));
+    assert.deepEqual(new RecordStore(target, folder).get("g", 2), record("g", 3));
+  });
+
+  it("of two processes at once stay readable line by line", async () => {
+    const shared = join(folder, "shared");
+    const script = `
+      const { RecordStore } = await import(${JSON.stringify(new URL("./records.js", import.meta.url).href)});
+      const [folder, target, record, name] = JSON.parse(process.argv[1]);
+      const store = new RecordStore(target, folder);
+      for (let i = 0; i < 200; i++) store.add({ ...record, signature: name + i, title: "x".repeat(30_000) });`;
+    const tuner = async (name: string): Promise<number> => {
+      const args = JSON.stringify([shared, target, record("", 1), name]);
+      const child = spawn(process.execPath, ["--input-type=module", "-e", script, args], { stdio: "inherit" });
+      return ((await once(child, "close")) as [number])[0];
+    };
+    assert.deepEqual(await Promise.all([tuner("a"), tuner("b")]), [0, 0]);
+    const [file] = readdirSync(shared);
+    const lines = readFileSync(join(shared, file!), "utf8")
+      .split("\n")
+      .filter((line) => line !== "");
+    const names = lines.map((line) => (JSON.parse(line) as RegionRecord).signature);
+    assert.equal(new Set(names).size, 400);
+    const store = new RecordStore(target, shared);
+    for (const name of ["a0", "a199", "b0", "b199"]) assert.equal(store.get(name, 2)?.title.length, 30_000);
+  });
+
+  it("are read where nothing can be written, and journals go elsewhere", (t) => {
+    const fixed = join(folder, "fixed");
+    new RecordStore(target, fixed).add(record("h", 4));
+    if (spawnSync("mount", ["--bind", fixed, fixed]).status !== 0) return t.skip("nothing can be mounted here");
+    try {
+      assert.equal(spawnSync("mount", ["-o", "remount,bind,ro", fixed]).status, 0);
+      const store = new RecordStore(target, fixed);
+      assert.deepEqual(store.get("h", 2), record("h", 4));
+      store.add(record("i", 1));
+      assert.deepEqual(store.get("i", 2), record("i", 1));
+      assert.ok(!store.journalPath().startsWith(fixed));
+    } finally {
+      spawnSync("umount", [fixed]);
+    }
+  });
+
   it("keep an error that is not finite", () => {
     const store = new RecordStore(target, folder);
     const [measurement] = record("e", 1).measurements;
@@ -85,6 +133,36 @@ describe("records", () => {
 });
 
 describe("the journal", () => {
+  it("of a killed tuner is left alone while its worker lives, and gives up its candidate when that is dead", () => {
+    const store = new RecordStore(target, folder);
+    const path = store.journalPath().replace(`.${process.pid}.`, ".999999999.");
+    const candidates = [{ provider: "p", version: "1", id: "one", key: "p/one/0" }];
+    const write = (worker: number): void =>
+      writeFileSync(path, `${`timing 0 3 ${worker}`.padEnd(63)}\n${JSON.stringify({ signature: "k", candidates })}`);
+    write(process.pid);
+    assert.deepEqual(new RecordStore(target, folder).quarantined("k"), []);
+    assert.ok(existsSync(path));
+    write(999_999_998);
+    assert.equal(new RecordStore(target, folder).quarantined("k")[0]?.key, "p/one/0");
+    assert.ok(!existsSync(path));
+  });
+
+  it("that makes no sense is taken away and accuses nobody", () => {
+    const store = new RecordStore(target, folder);
+    const path = store.journalPath().replace(`.${process.pid}.`, ".999999997.");
+    for (const text of [
+      "",
+      "\0".repeat(64),
+      "timing 7 1",
+      `${"timing 5 1".padEnd(63)}\n{"signature":"m","candidates":[]}`,
+      `${"timing 0 1".padEnd(63)}\n{"signature`,
+    ]) {
+      writeFileSync(path, text);
+      assert.deepEqual(new RecordStore(target, folder).quarantined("m"), []);
+      assert.ok(!existsSync(path), text);
+    }
+  });
+
   it("says what was last being tried, and what its numbers mean", () => {
     const path = join(folder, "journal");
     const writer = new JournalWriter(path);
@@ -95,6 +173,7 @@ describe("the journal", () => {
     writer.mark("checking", 12);
     assert.deepEqual(readMark(path), { phase: "checking", index: 12, count: 2 });
     assert.deepEqual(readContext(path), { signature: "s", candidates });
+    assert.equal(readWorker(path), process.pid);
     writer.close();
     assert.equal(readMark(join(folder, "nothing")), undefined);
     assert.equal(readContext(join(folder, "nothing")), undefined);

@@ -1,6 +1,6 @@
 // What was measured on this machine, kept as JSON Lines: a line a region, the last one counts. A row is void when its
 // provider's version has changed; the others stay.
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { accessSync, constants, closeSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, rmSync, writeSync } from "node:fs"; // prettier-ignore
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
@@ -10,7 +10,7 @@ import { messageOf } from "../core/error.js";
 import { hashOf } from "../core/hash.js";
 import type { Target } from "../device/device.js";
 import type { Json } from "../graph/node.js";
-import { readContext, readMark } from "./journal.js";
+import { readContext, readMark, readWorker } from "./journal.js";
 import type { RegionRecord } from "./measurement.js";
 
 const layout = z
@@ -75,7 +75,7 @@ export class RecordStore {
   readonly #journals: string = "";
   readonly #quarantined: readonly Quarantined[] = [];
 
-  /** Reads what is there; lines that cannot be read are passed over. A folder that cannot be used keeps nothing. */
+  /** Reads what is there; lines that cannot be read are passed over. A folder that cannot be written keeps nothing. */
   constructor(target: Target, folder = join(cacheFolder(), "records")) {
     const { device, hardware, isa } = target;
     this.#folder = folder;
@@ -83,14 +83,14 @@ export class RecordStore {
     this.#key = hashOf({ device, hardware, isa });
     try {
       mkdirSync(folder, { recursive: true });
+      accessSync(folder, constants.W_OK);
     } catch (error) {
-      debug(1, () => `records: ${folder} cannot be made: ${messageOf(error)}`);
+      debug(1, () => `records: nothing can be kept in ${folder}: ${messageOf(error)}`);
       this.#journals = tmpdir();
-      return;
     }
     for (const record of readLines(this.#path("jsonl"), recordSchema))
       this.#records.set(recordKey(record.signature, record.threads), record as RegionRecord);
-    this.#collectJournals();
+    if (this.#journals === folder) this.#collectJournals();
     this.#quarantined = readLines(this.#path("quarantine.jsonl"), quarantineSchema);
   }
 
@@ -119,6 +119,9 @@ export class RecordStore {
       const match = /^(.*)\.(\d+)\.journal$/.exec(name);
       if (match?.[1] !== this.#key || isAlive(Number(match[2]))) continue;
       const path = join(this.#folder, name);
+      // A worker outlives a killed tuner for a moment: what it is at did nothing wrong, and it is about to say so.
+      const worker = readWorker(path);
+      if (worker !== undefined && isAlive(worker)) continue;
       const mark = readMark(path);
       const context = readContext(path);
       const culprit = mark && context?.candidates[mark.index];
@@ -138,13 +141,26 @@ export class RecordStore {
 
 const recordKey = (signature: string, threads: number): string => `${signature} ${threads}`;
 
+/**
+ * One write of a whole line; one that a full disk or a killed process cut short is ended first. A line that another
+ * process is writing looks cut, too: then an empty one follows it.
+ */
 function appendLine(path: string, data: object): void {
+  let file: number | undefined;
   try {
-    appendFileSync(path, `${JSON.stringify(data)}\n`);
+    file = openSync(path, "a+");
+    const last = Buffer.alloc(1);
+    const { size } = fstatSync(file);
+    const cut = size > 0 && readSync(file, last, 0, 1, size - 1) === 1 && last[0] !== NEWLINE;
+    writeSync(file, `${cut ? "\n" : ""}${JSON.stringify(data)}\n`);
   } catch (error) {
     debug(1, () => `records: ${path} cannot be written: ${messageOf(error)}`);
+  } finally {
+    if (file !== undefined) closeSync(file);
   }
 }
+
+const NEWLINE = 0x0a;
 
 function readLines<T>(path: string, schema: z.ZodType<T>): readonly T[] {
   let text: string;
@@ -167,7 +183,7 @@ function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM"; // somebody else's
   }
 }

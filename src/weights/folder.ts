@@ -1,8 +1,9 @@
 // A component's weights in a Hugging Face folder: one file, or shards with an index, or a named variant of either.
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { messageOf, TroupeError } from "../core/error.js";
+import { readText } from "../core/read-text.js";
 import { SafetensorsFile } from "./safetensors.js";
 import { missingTensor, type ReadOptions, type TensorInfo, type WeightStore } from "./store.js";
 
@@ -80,9 +81,9 @@ async function openShards(folder: string, index: string): Promise<WeightStore> {
 
 async function readIndex(path: string): Promise<Readonly<Record<string, string>>> {
   try {
-    return indexSchema.parse(JSON.parse(await readFile(path, "utf8"))).weight_map;
+    return indexSchema.parse(JSON.parse(await readText(path))).weight_map;
   } catch (cause) {
-    throw new TroupeError("weights", `${path} is not an index of shards`, {
+    throw new TroupeError("weights", `${path} is not an index of shards: ${messageOf(cause)}`, {
       advice: "the file is damaged or was not fully downloaded; fetch it again",
       cause,
     });

@@ -3,6 +3,7 @@
 import type { DType } from "../core/dtype.js";
 import { TroupeError } from "../core/error.js";
 import type { Shape } from "../core/shape.js";
+import { shown, structureProblem } from "./structure.js";
 
 /** Bits of every dtype name the format knows, and ours where we can read it. */
 const FORMATS: Readonly<Record<string, { readonly bits: number; readonly dtype?: DType }>> = {
@@ -46,16 +47,16 @@ export function headerBytes(first: Uint8Array, fileBytes: number, file: string):
 
 /** Parses the JSON part. Throws TroupeError("weights") for anything but a complete, exact description of the file. */
 export function parseHeader(json: Uint8Array, fileBytes: number, file: string): Header {
+  if (json[0] !== 0x7b) fail(file, "does not begin with a JSON object");
+  const problem = structureProblem(json);
+  if (problem !== undefined) fail(file, problem);
   const text = decodeUtf8(json, file);
-  if (!text.startsWith("{")) fail(file, "does not begin with a JSON object");
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
   } catch (cause) {
     fail(file, "has a header that is not JSON", cause);
   }
-  const twice = duplicateKey(text);
-  if (twice !== undefined) fail(file, `names ${twice} twice`);
   const start = 8 + json.byteLength;
   const entries = new Map<string, HeaderEntry>();
   let metadata: Readonly<Record<string, string>> = {};
@@ -83,12 +84,20 @@ function parseMetadata(value: unknown, file: string): Readonly<Record<string, st
   return value as Record<string, string>;
 }
 
-const isCount = (x: unknown): x is number => typeof x === "number" && Number.isSafeInteger(x) && x >= 0;
+const isCount = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) >= 0 && !Object.is(x, -0);
 
-function parseEntry(name: string, value: unknown, start: number, file: string): HeaderEntry {
-  const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
+/** A value of the JSON in a message; objects of a hostile header may not even have a usable toString. */
+function quoted(value: unknown): string {
+  if (typeof value === "string") return `"${shown(value)}"`;
+  return typeof value === "object" && value !== null ? "that is no string" : String(value);
+}
+
+function parseEntry(key: string, value: unknown, start: number, file: string): HeaderEntry {
+  const name = shown(key);
+  if (value === null || typeof value !== "object" || Array.isArray(value)) fail(file, `gives ${name} no description`);
+  const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
   const format = typeof dtype === "string" && Object.hasOwn(FORMATS, dtype) ? FORMATS[dtype] : undefined;
-  if (!format) fail(file, `gives ${name} the unknown dtype ${JSON.stringify(dtype)}`);
+  if (!format) fail(file, `gives ${name} the unknown dtype ${quoted(dtype)}`);
   if (!Array.isArray(shape) || !shape.every(isCount)) fail(file, `gives ${name} a shape that is not a list of sizes`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) {
     fail(file, `gives ${name} data_offsets that are not two byte counts`);
@@ -96,7 +105,8 @@ function parseEntry(name: string, value: unknown, start: number, file: string): 
   const [begin, end] = offsets as [number, number];
   const bits = shape.reduce((product, dim) => product * dim, 1) * format.bits;
   if (!Number.isSafeInteger(bits) || bits % 8 !== 0 || end - begin !== bits / 8) {
-    fail(file, `gives ${name} ${end - begin} bytes; ${dtype as string} [${shape.join(", ")}] needs ${bits / 8}`);
+    const stored = `${dtype as string} [${shown(shape.join(", "))}]`;
+    fail(file, `gives ${name} ${end - begin} bytes; ${stored} needs ${bits / 8}`);
   }
   return { format: dtype as string, dtype: format.dtype, shape, offset: start + begin, bytes: end - begin };
 }
@@ -106,30 +116,12 @@ function checkCover(entries: ReadonlyMap<string, HeaderEntry>, start: number, fi
   const order = [...entries].sort(([, a], [, b]) => a.offset - b.offset || a.bytes - b.bytes);
   let next = start;
   for (const [name, { offset, bytes }] of order) {
-    if (offset < next) fail(file, `has tensors that overlap at ${name}`);
-    if (offset > next) fail(file, `has a hole of ${offset - next} bytes before ${name}`);
+    if (offset < next) fail(file, `has tensors that overlap at ${shown(name)}`);
+    if (offset > next) fail(file, `has a hole of ${offset - next} bytes before ${shown(name)}`);
     next = offset + bytes;
   }
   if (next > fileBytes) fail(file, `is truncated: ${fileBytes} bytes, its tensors end at ${next}`);
   if (next < fileBytes) fail(file, `has ${fileBytes - next} bytes after its last tensor`);
-}
-
-/** A key that the outermost object of valid JSON holds twice; JSON.parse would silently keep the last. */
-function duplicateKey(text: string): string | undefined {
-  const seen = new Set<string>();
-  let depth = 0;
-  const token = /"(?:[^"\\]|\\.)*"|[{}[\]]/gs;
-  for (let match = token.exec(text); match; match = token.exec(text)) {
-    const found = match[0];
-    if (found === "{" || found === "[") depth++;
-    else if (found === "}" || found === "]") depth--;
-    else if (depth === 1 && /^\s*:/.test(text.slice(token.lastIndex, token.lastIndex + 64))) {
-      const key = JSON.parse(found) as string;
-      if (seen.has(key)) return key;
-      seen.add(key);
-    }
-  }
-  return undefined;
 }
 
 function fail(file: string, what: string, cause?: unknown): never {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -115,7 +116,7 @@ test("malformed files are refused with what is wrong", async () => {
   await refuses(await raw(one('{"dtype":"F32","shape":[2],"data_offsets":[0,4]}'), 4), /needs 8/);
   await refuses(await raw(one('{"dtype":"F4","shape":[3],"data_offsets":[0,2]}'), 2), /needs 1.5/);
   await refuses(await raw(one('{"dtype":"F32","shape":[4503599627370496,8],"data_offsets":[0,4]}'), 4), /needs/);
-  await refuses(await raw(one("null"), 0), /unknown dtype/);
+  await refuses(await raw(one("null"), 0), /gives t no description/);
   await refuses(await raw(one('{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'), 2), /truncated/);
   await refuses(await raw(one('{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'), 6), /2 bytes after its last/);
   await refuses(await raw(one('{"dtype":"F32","shape":[1],"data_offsets":[4,8]}'), 8), /hole of 4 bytes/);
@@ -124,6 +125,55 @@ test("malformed files are refused with what is wrong", async () => {
   await refuses(await raw(`{"a":${f32}[0,4]},"a" :${f32}[0,4]}}`, 4), /names a twice/);
   await refuses(await raw(`{"a":${f32}[0,4]},"\\u0061":${f32}[0,4]}}`, 4), /names a twice/);
   await refuses(await raw('{"__metadata__":{"a":1}}', 0), /__metadata__/);
+});
+
+test("hostile headers are refused before anything large is built from them", async () => {
+  const f32 = '"dtype":"F32","shape":[1],"data_offsets":[0,4]';
+  const deep = "[".repeat(2_000_000);
+  await refuses(await raw(`{"t":${deep}`, 0), /nests deeper than 3/);
+  await refuses(await raw(one(`{"dtype":${deep}${"]".repeat(2_000_000)}}`), 0), /nests deeper than 3/);
+  await refuses(await raw(one(`{"dtype":"F32","shape":[${"0,".repeat(1_000_000)}0]}`), 0), /more than 64 items/);
+  await refuses(await raw(`{"t":0${',"t":0'.repeat(1_000_000)}}`, 0), /names t twice/);
+  await refuses(await raw(`{${"0,".repeat(1_000_001)}}`, 0), /more than 1000000 items/);
+  await refuses(await raw(`{"a":{${f32}},"a"${" ".repeat(100)}:{${f32}}}`, 4), /names a twice/);
+  await refuses(await raw(`{"t":{"dtype":"F16",${f32}}}`, 4), /names dtype twice/);
+  await refuses(await raw('{"__metadata__":{"a":"1","a":"2"}}', 0), /names a twice/);
+  await refuses(await raw(`{"t":"${"x".repeat(20_000_000)}`, 0), /a string without an end/);
+  await refuses(await raw(one('{"dtype":"F32","shape":[1e400],"data_offsets":[0,4]}'), 4), /shape/);
+  await refuses(await raw(one('{"dtype":"F32","shape":[-0],"data_offsets":[0,0]}'), 0), /shape/);
+  await refuses(await raw(one('{"dtype":"F32","shape":[9007199254740993],"data_offsets":[0,4]}'), 4), /shape/);
+  await refuses(await raw(one('{"dtype":"F32","shape":[0],"data_offsets":[9007199254740991,9007199254740991]}'), 4), /hole/); // prettier-ignore
+  await refuses(await raw(one('{"dtype":{"toString":1},"shape":[1],"data_offsets":[0,4]}'), 4), /unknown dtype/);
+  await refuses(await raw(one("[0]"), 0), /gives t no description/);
+});
+
+test("names from a file cannot write to the terminal or fill it", async () => {
+  const path = await raw(`{"\\u001b[2J${"x".repeat(5000)}":{"dtype":"\\u202eF99"}}`, 0);
+  const error = await SafetensorsFile.open(path).catch((e: unknown) => e);
+  assert.ok(error instanceof TroupeError);
+  assert.match(error.message, /gives \\u001b\[2Jx{70,80}… the unknown dtype "\\u202eF99"$/);
+});
+
+test("a name from the prototype is a name like any other", async () => {
+  const entry = (at: number): string => `{"dtype":"U8","shape":[1],"data_offsets":[${at},${at + 1}]}`;
+  const path = await raw(`{"__proto__":${entry(0)},"constructor":${entry(1)},"toString":${entry(2)}}`, 3);
+  await using file = await SafetensorsFile.open(path);
+  assert.deepEqual(file.names(), ["__proto__", "constructor", "toString"]);
+  assert.throws(() => file.get("hasOwnProperty"), /has no tensor hasOwnProperty/);
+  assert.equal(Object.hasOwn(Object.prototype, "dtype"), false);
+});
+
+test("a very long string in the header is only long", async () => {
+  const path = await raw(`{"__metadata__":{"k":"${"\\n".repeat(10_000_000)}"}}`, 0);
+  await using file = await SafetensorsFile.open(path);
+  assert.equal(file.metadata.k!.length, 10_000_000);
+});
+
+test("what is no regular file is refused and not waited for", async (t) => {
+  const pipe = fresh();
+  if (spawnSync("mkfifo", [pipe]).status !== 0) return t.skip("no mkfifo here");
+  for (const path of [pipe, folder])
+    await assert.rejects(SafetensorsFile.open(path), (e) => e instanceof TroupeError && e.code === "io" && /no regular file/.test(e.message)); // prettier-ignore
 });
 
 test("valid oddities are accepted: padding, a dtype we do not compute with, strings that look like structure", async () => {

@@ -1,5 +1,5 @@
 // A safetensors file on disk: the header is read at once, tensors only when asked for, straight into the caller's memory.
-import { open, type FileHandle } from "node:fs/promises";
+import { open, stat, type FileHandle } from "node:fs/promises";
 import { messageOf, TroupeError } from "../core/error.js";
 import { headerBytes, parseHeader, type Header, type HeaderEntry } from "./header.js";
 import { expectRoom, missingTensor, type ReadOptions, type TensorInfo, type WeightStore } from "./store.js";
@@ -24,6 +24,8 @@ export class SafetensorsFile implements WeightStore {
   static async open(path: string): Promise<SafetensorsFile> {
     let handle: FileHandle;
     try {
+      // Opening a pipe would wait for its other end.
+      if (!(await stat(path)).isFile()) throw new Error("it is no regular file");
       handle = await open(path, "r");
     } catch (cause) {
       throw new TroupeError("io", `cannot open ${path}: ${messageOf(cause)}`, {

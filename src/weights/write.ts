@@ -40,7 +40,7 @@ export async function writeSafetensors(
     }
     await rename(temporary, path);
   } catch (cause) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => undefined); // the first failure is the one to tell
     throw new TroupeError("io", `cannot write ${path}: ${messageOf(cause)}`, {
       advice: "check the folder and the free space",
       cause,

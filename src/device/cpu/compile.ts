@@ -2,7 +2,7 @@
 // what comes out. As many compilations at once as the machine has processors; equal sources compile once.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -79,7 +79,7 @@ export function compileC(compiler: Compiler, source: string, signal?: AbortSigna
     .digest("hex")
     .slice(0, 24);
   const path = join(cacheFolder(), "cc", key.slice(0, 2), `${key}.so`);
-  if (existsSync(path)) return Promise.resolve(path);
+  if (isWhole(path)) return Promise.resolve(path);
   let job = running.get(path);
   if (!job) {
     job = limited(() => build(compiler, source, path, signal)).finally(() => running.delete(path));
@@ -87,6 +87,30 @@ export function compileC(compiler: Compiler, source: string, signal?: AbortSigna
   }
   return job;
 }
+
+/**
+ * Whether a library is in the cache from its first byte to its last: one that a crash of the system cut short would
+ * end the process that touches its missing pages. Files other than 64-bit ELF only have to be there.
+ */
+function isWhole(path: string): boolean {
+  let file: number | undefined;
+  try {
+    file = openSync(path, "r");
+    const { size } = fstatSync(file);
+    const head = Buffer.alloc(64);
+    if (readSync(file, head, 0, 64, 0) < 64) return false;
+    if (head.readUInt32BE(0) !== ELF || head[4] !== 2) return head.readUInt32BE(0) !== 0;
+    // The table of sections is what linkers write last.
+    return size >= Number(head.readBigUInt64LE(40)) + head.readUInt16LE(58) * head.readUInt16LE(60);
+  } catch {
+    return false;
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
+
+/** The first bytes of a shared library on Linux. */
+const ELF = 0x7f454c46;
 
 async function build(compiler: Compiler, source: string, path: string, signal?: AbortSignal): Promise<string> {
   if (signal?.aborted) throw new TroupeError("cancelled", "compilation was cancelled", { cause: signal.reason });
@@ -108,12 +132,20 @@ async function build(compiler: Compiler, source: string, path: string, signal?: 
   } catch (cause) {
     await rm(temporary, { force: true });
     if (signal?.aborted) throw new TroupeError("cancelled", "compilation was cancelled", { cause });
+    if (/No space left|Disk quota|Read-only file system/.test(messageOf(cause)))
+      throw new TroupeError("io", `compiled code cannot be written: ${firstLine(messageOf(cause))}`, {
+        advice: "Make room in the cache folder and in the folder for temporary files.",
+        cause,
+      });
     throw new TroupeError("compile", `generated C does not compile: ${messageOf(cause).slice(0, 2000)}`, {
       advice: "This is a bug in the lowering; TROUPE_DEBUG=4 shows the source.",
       cause,
     });
   }
 }
+
+const firstLine = (text: string): string =>
+  text.split("\n").find((line) => /No space|quota|Read-only/.test(line)) ?? text;
 
 /** Runs `job` when fewer jobs than processors are under way. */
 async function limited<T>(job: () => Promise<T>): Promise<T> {

@@ -83,7 +83,7 @@ export function openLibrary(query: LibraryQuery): Found<Library> {
       debug(isAbsolute(query.files[0] ?? "") ? 5 : 1, () => `native: ${query.name} from ${library.path}`);
       return library;
     }
-    if (!/No such file/.test(library.cannot)) reasons.push(`${path}: ${library.cannot}`);
+    if (!isAbsent(path, library.cannot)) reasons.push(`${path}: ${library.cannot}`);
   }
   const why = reasons.length > 0 ? reasons.join("; ") : `none of ${query.files.join(", ")} is installed`;
   return { cannot: `${query.name} cannot be loaded: ${why}. ${query.advice}` };
@@ -100,6 +100,10 @@ export function stampsOf(query: LibraryQuery): readonly string[] {
     return stat ? [`${path} ${stat.size} ${stat.mtimeMs}`] : [];
   });
 }
+
+/** Whether the file itself is not there; otherwise a library that it needs is what is missing. */
+const isAbsent = (path: string, why: string): boolean =>
+  /No such file/.test(why) && (why.startsWith(path) || why.startsWith("cannot open"));
 
 function* places(query: LibraryQuery): Generator<string> {
   const absolute = query.files.filter(isAbsolute);

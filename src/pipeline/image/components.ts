@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { Component } from "../../compile/component.js";
 import type { DType } from "../../core/dtype.js";
+import { TroupeError } from "../../core/error.js";
 import { openFlux, type FluxCheckpoint } from "../../model/checkpoint.js";
 import { clipGraph } from "../../model/clip.js";
 import { fluxPrepareGraph, fluxStepGraph } from "../../model/flux.js";
@@ -26,16 +27,27 @@ export interface ImageModel {
 export async function openImageModel(folder: string): Promise<ImageModel> {
   const config = await openFlux(folder);
   try {
-    return {
-      config,
-      clipTokenizer: await loadTokenizer(join(folder, "tokenizer"), "clip"),
-      t5Tokenizer: await loadTokenizer(join(folder, "tokenizer_2"), "t5"),
-      close: config.close,
-    };
+    const clipTokenizer = await loadTokenizer(join(folder, "tokenizer"), "clip");
+    const t5Tokenizer = await loadTokenizer(join(folder, "tokenizer_2"), "t5");
+    expectRows(join(folder, "tokenizer"), clipTokenizer, config.clip.vocab_size);
+    expectRows(join(folder, "tokenizer_2"), t5Tokenizer, config.t5.vocab_size);
+    return { config, clipTokenizer, t5Tokenizer, close: config.close };
   } catch (error) {
     await config.close();
     throw error;
   }
+}
+
+/** An id without a row would be read from memory that is not the embedding's. */
+function expectRows(folder: string, { vocabulary }: PromptTokenizer, rows: number): void {
+  if (vocabulary > rows)
+    throw new TroupeError(
+      "model",
+      `${folder} has ids up to ${vocabulary - 1}, its encoder an embedding of ${rows} rows`,
+      {
+        advice: "tokenizer and text encoder belong to different models; fetch both again",
+      },
+    );
 }
 
 /** What plans are made for: everything that is written into shapes. */

@@ -186,6 +186,10 @@ export class ImageEngine implements Disposable {
       throw new TroupeError("usage", `the latents given have ${latents.length} numbers, this size takes ${wanted}`, {
         advice: `Give noise [${grid.tokens}, ${channels * 4}], packed, or another size.`,
       });
+    if (!latents.every(Number.isFinite))
+      throw new TroupeError("usage", "the latents given hold NaN or infinity", {
+        advice: "Give standard normal noise.",
+      });
     return latents;
   }
 

@@ -1,5 +1,5 @@
 // Decoded images: [-1, 1] planes to 8-bit pixels, PNG files, and how far two pictures are apart.
-import { rename, rm, writeFile } from "node:fs/promises";
+import { rename, rm, stat, writeFile } from "node:fs/promises";
 import { decode, encode } from "fast-png";
 import { messageOf, TroupeError } from "../../core/error.js";
 import type { ImageSize } from "./latents.js";
@@ -40,10 +40,13 @@ export function decodePng(bytes: Uint8Array): Picture {
 export async function savePng(path: string, picture: Picture): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
+    // Renaming a file over a device would take the device away.
+    const there = await stat(path).catch(() => undefined);
+    if (there && !there.isFile()) throw new Error("it is there and no regular file");
     await writeFile(temporary, encodePng(picture));
     await rename(temporary, path);
   } catch (cause) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => undefined); // the first failure is the one to tell
     throw new TroupeError("io", `cannot write ${path}: ${messageOf(cause)}`, {
       advice: "check that the folder exists and has room",
       cause,

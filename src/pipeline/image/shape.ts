@@ -1,10 +1,9 @@
 // What a picture asks for, checked, as the shape that plans are made for.
 import { TroupeError } from "../../core/error.js";
+import { vaeFactor } from "../../model/vae.js";
 import type { ImageModel, ImageShape } from "./components.js";
 import type { ImageSize } from "./latents.js";
 
-/** Width and height are multiples of this: a latent pixel is 8 pixels, a token 2 × 2 of those. */
-const TOKEN_PIXELS = 16;
 const MOST_PIXELS = 8192;
 const MOST_STEPS = 1000;
 
@@ -24,7 +23,7 @@ export function imageShape(model: ImageModel, request: ShapeRequest): ImageShape
   const { config, t5Tokenizer } = model;
   const side = config.vae.sample_size;
   const { size = { width: side, height: side }, steps = defaultSteps(model), dtype = "auto" } = request;
-  checkSize(size);
+  checkSize(size, 2 * vaeFactor(config.vae));
   checkSteps(steps);
   const longest = config.flux.guidance_embeds ? 512 : 256;
   return {
@@ -38,11 +37,12 @@ export function imageShape(model: ImageModel, request: ShapeRequest): ImageShape
 /** Steps share plans up to the next power of two, from 4 on. */
 const stepBucket = (steps: number): number => Math.max(4, 2 ** Math.ceil(Math.log2(steps)));
 
-function checkSize({ width, height }: ImageSize): void {
+/** `token`: pixels a side of a token, which is 2 × 2 latent pixels. */
+function checkSize({ width, height }: ImageSize, token: number): void {
   for (const pixels of [width, height])
-    if (!Number.isInteger(pixels) || pixels < TOKEN_PIXELS || pixels > MOST_PIXELS || pixels % TOKEN_PIXELS !== 0)
+    if (!Number.isInteger(pixels) || pixels < token || pixels > MOST_PIXELS || pixels % token !== 0)
       throw new TroupeError("usage", `an image of ${width}x${height} cannot be drawn`, {
-        advice: `Width and height are multiples of ${TOKEN_PIXELS} from ${TOKEN_PIXELS} to ${MOST_PIXELS}.`,
+        advice: `Width and height are multiples of ${token} from ${token} to ${MOST_PIXELS}.`,
       });
 }
 

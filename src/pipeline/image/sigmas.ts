@@ -24,6 +24,11 @@ export function flowSigmas(config: FlowMatchConfig, steps: number, imageTokens: 
   const last = 1 - shifted.at(-1)!;
   const terminal = config.shift_terminal;
   const ended = terminal === null ? shifted : shifted.map((sigma) => 1 - ((1 - sigma) * (1 - terminal)) / last);
+  if (!ended.every(Number.isFinite))
+    throw new TroupeError("model", `the scheduler's config gives no noise levels for ${steps} steps`, {
+      advice: "check shift_terminal and the shifts in scheduler_config.json",
+      details: { steps },
+    });
   return [...ended.map(Math.fround), 0];
 }
 

@@ -19,15 +19,15 @@ import type { ImageSize } from "./latents.js";
 import { encodePng, savePng, type Picture } from "./png.js";
 
 export interface TextToImageOptions {
-  /** "auto" takes the best device there is; so far the CPU. */
-  readonly device?: "auto" | "cpu";
+  /** "auto" is the CPU. */
+  readonly device?: "auto" | "cpu" | "cuda";
   /** Of weights and activations; "auto" is f32 on a CPU. */
   readonly dtype?: "auto" | "f32" | "bf16";
   /** CPU threads; all that the process may use unless given. */
   readonly threads?: number;
   /** How long to look for the fastest kernels when no plan is stored: none, quick (default), full. */
   readonly effort?: Effort;
-  /** Most time for tuning, in milliseconds. */
+  /** Most time for tuning, in milliseconds; by default 90 s for "quick", any for "full". */
   readonly budgetMs?: number;
   /** Looks for kernels although a plan is stored. */
   readonly again?: boolean;
@@ -92,7 +92,7 @@ export async function textToImage(folder: string, options: TextToImageOptions = 
   let machine: Machine | undefined;
   try {
     imageShape(model, options); // what cannot be drawn is refused before libraries are opened
-    machine = await openMachine({ threads: options.threads, specs: options.providers });
+    machine = await openMachine({ device: options.device, threads: options.threads, specs: options.providers });
     for (const text of machine.notes) options.onEvent?.({ kind: "note", text });
     const artist = new Artist(model, machine, options);
     await artist.ready(artist.shape({}), options, options.again);

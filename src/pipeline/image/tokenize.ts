@@ -1,8 +1,9 @@
 // Prompts to ids of exact length, as the text encoders were trained: truncate keeping the end token, then pad.
-import { access, readFile } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { messageOf, TroupeError } from "../../core/error.js";
+import { readText } from "../../core/read-text.js";
 import { clipTokenizerJson } from "./clip-bpe.js";
 
 export type TokenizerKind = "clip" | "t5";
@@ -136,7 +137,9 @@ function tokenText(value: unknown): string | undefined {
 async function tokenizerJson(folder: string, kind: TokenizerKind): Promise<object> {
   if (await exists(join(folder, "tokenizer.json"))) return readJson(folder, "tokenizer.json");
   if (kind === "clip" && (await exists(join(folder, "vocab.json"))) && (await exists(join(folder, "merges.txt")))) {
-    const merges = await readFile(join(folder, "merges.txt"), "utf8");
+    const merges = await readText(join(folder, "merges.txt")).catch((cause: unknown) => {
+      throw unusable(folder, `has a merges.txt that cannot be read: ${messageOf(cause)}`, cause);
+    });
     return clipTokenizerJson(await readJson(folder, "vocab.json"), merges, folder);
   }
   throw unusable(folder, kind === "clip" ? "has neither tokenizer.json nor vocab.json with merges.txt" : "has no tokenizer.json"); // prettier-ignore
@@ -151,7 +154,7 @@ async function optionalJson(folder: string, file: string): Promise<Record<string
 async function readJson(folder: string, file: string): Promise<Record<string, unknown>> {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(await readFile(join(folder, file), "utf8"));
+    parsed = JSON.parse(await readText(join(folder, file)));
   } catch (cause) {
     throw unusable(folder, `has a ${file} that cannot be read: ${messageOf(cause)}`, cause);
   }

@@ -72,7 +72,9 @@ export function openOneDnn(files: readonly string[] = ONEDNN.files): Found<OneDn
   if (isCannot(library)) return library;
   const versionFunction = bindFunctions(library, { dnnl_version: ["pointer"] });
   if (isCannot(versionFunction)) return versionFunction;
-  const [major, minor, patch] = threeInts(versionFunction.dnnl_version());
+  const told = versionFunction.dnnl_version();
+  if (told === 0n) return { cannot: `oneDNN (${library.path}) tells no version` };
+  const [major, minor, patch] = threeInts(told);
   const version = `${major}.${minor}.${patch}`;
   if (major !== 2 || minor < 6) {
     return {

@@ -75,7 +75,9 @@ export function openOnnxRuntime(files?: readonly string[]): Found<OrtLibrary> {
   if (isCannot(library)) return library;
   const base = bindFunctions(library, { OrtGetApiBase: ["pointer"] });
   if (isCannot(base)) return base;
-  const [getApi, getVersion] = tableAt(base.OrtGetApiBase(), 2) as [bigint, bigint];
+  const entry = base.OrtGetApiBase();
+  if (entry === 0n) return { cannot: `ONNX Runtime (${library.path}) gives no interface` };
+  const [getApi, getVersion] = tableAt(entry, 2) as [bigint, bigint];
   const version = stringAt(functionAt(getVersion, "GetVersionString", ["pointer"])());
   const api = functionAt(getApi, "GetApi", ["pointer", "u32"])(API_VERSION);
   if (api === 0n) {
