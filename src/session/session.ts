@@ -1,6 +1,7 @@
 // A session: a plan with memory, ready to run. Loading revives the chosen kernels, packs the weights, places every
 // value, and binds all steps into one program.
 import { dtypeBytes } from "../core/dtype.js";
+import { debug, debugLevel } from "../core/debug.js";
 import { TroupeError } from "../core/error.js";
 import { coordinateOf, isContiguous, offsetOf, sizeOf, type Shape } from "../core/shape.js";
 import type { Address, Buffer, Device, Program, RunOptions, Step, StepTiming } from "../device/device.js";
@@ -92,12 +93,18 @@ export class Session implements Disposable {
    */
   async run(options?: RunOptions): Promise<void> {
     this.#expectIdle("run");
-    this.#running = this.#program.run(options);
+    this.#running = debugLevel() >= 2 ? this.#runAloud() : this.#program.run(options);
     try {
       await this.#running;
     } finally {
       this.#running = undefined;
     }
+  }
+
+  /** A run on this thread with a line a step: name and time. */
+  async #runAloud(): Promise<void> {
+    for (const { name, us } of this.#program.profile())
+      debug(2, `${this.#graph.name.padEnd(14)} ${us.toFixed(1).padStart(10)} us  ${name}`);
   }
 
   /** Runs the plan once on this thread; microseconds. */
