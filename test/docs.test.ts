@@ -132,6 +132,9 @@ test("links of the docs lead somewhere, and the site lists every page", () => {
       .map((target) => `${page}: ${target}`),
   );
   assert.deepEqual(dead, []);
+  const others = pages.filter((page) => page !== "index.md").map((page) => `/${page.replace(/\.md$/, "")}`);
   const config = readFileSync("docs/.vitepress/config.mts", "utf8");
-  assert.deepEqual(pages.filter((page) => page !== "index.md" && !config.includes(`"/${page.replace(/\.md$/, "")}"`)), []); // prettier-ignore
+  assert.deepEqual(others.filter((link) => !config.includes(`"${link}"`)), []); // prettier-ignore
+  const overview = readFileSync("docs/public/llms.txt", "utf8");
+  assert.deepEqual(others.filter((link) => !overview.includes(`(${link})`)), []); // prettier-ignore
 });

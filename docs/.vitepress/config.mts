@@ -14,6 +14,21 @@ export default defineConfig({
   srcExclude: ["node_modules/**"],
   // Links that leave this folder are for readers of the repository; an interface named Index confuses the link check.
   ignoreDeadLinks: [/^(\.\/)?\.\.\//, /(^|\/)index$/],
+  markdown: {
+    // …and the site, which has no such pages, shows them as plain text.
+    config(md) {
+      md.core.ruler.push("links-of-the-repository", ({ tokens }) => {
+        for (const { children } of tokens)
+          for (const [i, token] of (children ?? []).entries())
+            if (token.type === "link_open" && token.attrGet("href")?.startsWith("../")) {
+              const close = children!.findIndex(({ type }, at) => at > i && type === "link_close");
+              for (const at of [i, close]) children![at]!.hidden = true;
+              token.tag = children![close]!.tag = "span";
+              token.attrs = null;
+            }
+      });
+    },
+  },
   themeConfig: {
     search: { provider: "local" },
     outline: [2, 3],

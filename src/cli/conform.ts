@@ -3,6 +3,7 @@
 import { Command } from "commander";
 import { TroupeError } from "../core/error.js";
 import { cpuTarget } from "../device/cpu/target.js";
+import { cudaTarget } from "../device/cuda/target.js";
 import { PROVIDERS } from "../provider/open.js";
 import type { Effort } from "../provider/provider.js";
 import { conform, type ConformanceLine, type ConformanceReport } from "../tuner/conform.js";
@@ -15,6 +16,7 @@ interface ConformFlags {
   readonly dtype: "auto" | "f32" | "bf16";
   readonly effort: Effort;
   readonly threads?: number;
+  readonly device: "auto" | "cpu" | "cuda";
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -30,12 +32,13 @@ export const conformCommand = ({ signal, exit }: CommandContext): Command =>
       oneOf("none", "quick", "full"),
       "quick",
     ) // prettier-ignore
+    .option("--device <device>", "auto (the CPU), cpu or cuda", oneOf("auto", "cpu", "cuda"), "auto")
     .option("--threads <count>", "CPU threads", whole(1))
     .option("--json", "print JSON lines")
     .option("--quiet", "print results only")
     .action(async (flags: ConformFlags) => {
       const ui = new Ui(flags);
-      const target = cpuTarget(flags.threads);
+      const target = flags.device === "cuda" ? cudaTarget() : cpuTarget(flags.threads);
       const reports: ConformanceReport[] = [];
       for (const spec of PROVIDERS.filter(({ name }) => flags.provider === undefined || name === flags.provider)) {
         let done = 0;

@@ -21,7 +21,7 @@ import { oneOf, pixels, steps, whole, type ModelFlags } from "./options.js";
 import { choicesTable } from "./choices.js";
 import { Ui } from "./ui.js";
 
-interface ExplainFlags extends Pick<ModelFlags, "dtype" | "size" | "threads" | "json"> {
+interface ExplainFlags extends Pick<ModelFlags, "device" | "dtype" | "size" | "threads" | "json"> {
   readonly steps?: number;
   readonly model?: string;
 }
@@ -32,6 +32,7 @@ export const explainCommand = ({ signal }: CommandContext): Command =>
     .argument("<model|plan>", "folder of a compiled model, or a plan file")
     .argument("[op]", "only regions that compute this op, or whose names contain the text")
     .option("--model <folder>", "the model that a plan file was made for")
+    .option("--device <device>", "auto (the CPU), cpu or cuda", oneOf("auto", "cpu", "cuda"), "auto")
     .option("--dtype <dtype>", "auto, f32 or bf16", oneOf("auto", "f32", "bf16"), "auto")
     .option("--size <WxH>", "pixels that the model was compiled for", pixels)
     .option("--steps <count>", "denoise steps that the model was compiled for", steps)
@@ -66,7 +67,7 @@ function show(ui: Ui, explanations: readonly Explanation[], op: string | undefin
 async function explainModel(folder: string, flags: ExplainFlags, signal: AbortSignal): Promise<Explanation[]> {
   const model = await openImageModel(folder);
   try {
-    using machine = await openMachine({ threads: flags.threads });
+    using machine = await openMachine({ device: flags.device, threads: flags.threads });
     const components = Object.values(imageComponents(model, imageShape(model, flags)));
     const compiled = await compileComponents(machine, components, { effort: "none", signal });
     const known = compiled.filter(({ origin }) => origin === "stored");

@@ -4,7 +4,7 @@ import type { TextToImageOptions } from "../pipeline/image/text-to-image.js";
 import type { Ui } from "./ui.js";
 
 export interface ModelFlags {
-  readonly device: "auto" | "cpu";
+  readonly device: "auto" | "cpu" | "cuda";
   readonly dtype: "auto" | "f32" | "bf16";
   readonly threads?: number;
   readonly size?: { readonly width: number; readonly height: number };
@@ -64,7 +64,7 @@ export function duration(text: string): number {
 
 export const modelFlags = (command: Command): Command =>
   command
-    .option("--device <device>", "auto or cpu", oneOf("auto", "cpu"), "auto")
+    .option("--device <device>", "auto (the CPU), cpu or cuda", oneOf("auto", "cpu", "cuda"), "auto")
     .option("--dtype <dtype>", "auto, f32 or bf16", oneOf("auto", "f32", "bf16"), "auto")
     .option("--threads <count>", "CPU threads", whole(1))
     .option("--size <WxH>", "pixels", pixels)

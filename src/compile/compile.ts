@@ -77,7 +77,9 @@ export async function compileComponents(
     prepared.map((item) => (options.again ? undefined : storedPlan(machine, item, options))),
   );
   const missing = prepared.filter((_, i) => !stored[i]);
-  const made = options.effort === "none" ? await byRules(machine, missing) : await byTuning(machine, missing, options);
+  // The tuner's operands lie in host memory, which says nothing of a GPU's times.
+  const byRule = options.effort === "none" || machine.device.target.device === "cuda";
+  const made = byRule ? await byRules(machine, missing) : await byTuning(machine, missing, options);
   return prepared.map(
     ({ component, graph, proposals }, i): CompiledComponent =>
       made.get(component.name) ?? {

@@ -2,9 +2,10 @@
 import { TroupeError } from "../core/error.js";
 import type { Device } from "../device/device.js";
 import { findCompiler } from "../device/cpu/compile.js";
-import { openCpuDevice } from "../device/cpu/open.js";
 import { cpuTarget } from "../device/cpu/target.js";
+import { cudaTarget } from "../device/cuda/target.js";
 import { isCannot } from "../device/native/found.js";
+import { openDevice } from "../device/open.js";
 import { openProviders, PROVIDERS, type Opened, type ProviderSpec } from "../provider/open.js";
 import type { Provider } from "../provider/provider.js";
 
@@ -20,6 +21,8 @@ export interface Machine extends Disposable {
 }
 
 export interface MachineOptions {
+  /** "auto" is the CPU. */
+  readonly device?: "auto" | "cpu" | "cuda" | undefined;
   /** CPU threads; all that the process may use unless given. */
   readonly threads?: number | undefined;
   readonly specs?: readonly ProviderSpec[] | undefined;
@@ -28,15 +31,21 @@ export interface MachineOptions {
 /** Thread pools end the process when the system refuses them a thread. */
 const MOST_THREADS = 1024;
 
-/** Opens the CPU and every provider that works on it. The device comes first: it sets how native pools start. */
-export async function openMachine({ threads, specs = PROVIDERS }: MachineOptions = {}): Promise<Machine> {
+/**
+ * Opens a device and every provider that works on it. The device comes first: it sets how native pools start.
+ * Throws TroupeError("usage" | "provider") where there is no such number of threads or no such device here.
+ */
+export async function openMachine({
+  device: kind = "auto",
+  threads,
+  specs = PROVIDERS,
+}: MachineOptions = {}): Promise<Machine> {
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS))
     throw new TroupeError("usage", `${threads} is no number of threads`, {
       advice: `Use a whole number from 1 to ${MOST_THREADS}; as many as there are cores is usually best.`,
     });
-  const device = await openCpuDevice(cpuTarget(threads));
+  const device = await openDevice(kind === "cuda" ? cudaTarget() : cpuTarget(threads));
   const opened = await openProviders(device.target, specs);
-  const compiler = await findCompiler();
   const dispose = (): void => {
     opened.dispose();
     device.dispose();
@@ -47,11 +56,14 @@ export async function openMachine({ threads, specs = PROVIDERS }: MachineOptions
     opened,
     providers: new Map(opened.providers.map((provider) => [provider.name, provider])),
     versions: Object.fromEntries(opened.providers.map(({ name, version }) => [name, version])),
-    notes: isCannot(compiler)
-      ? [`${compiler.cannot}; without one, libraries and JavaScript compute everything, slower`]
-      : compiler.openmp
-        ? []
-        : [`${compiler.version} has no OpenMP: our own kernels run on one thread`],
+    notes: kind === "cuda" ? ["kernels for the GPU are chosen by rules: measuring them there is not built yet"] : await compilerNotes(), // prettier-ignore
     [Symbol.dispose]: dispose,
   };
+} // prettier-ignore
+
+async function compilerNotes(): Promise<readonly string[]> {
+  const compiler = await findCompiler();
+  if (isCannot(compiler))
+    return [`${compiler.cannot}; without one, libraries and JavaScript compute everything, slower`];
+  return compiler.openmp ? [] : [`${compiler.version} has no OpenMP: our own kernels run on one thread`];
 }

@@ -14,12 +14,18 @@ export interface Target {
   readonly threads: number;
 }
 
+/** An accelerator's queue of work, by its handle. */
+export interface Stream {
+  readonly handle: bigint;
+}
+
 /** How the return value of a native step is judged: not at all, an int that must be 0, a pointer that must be NULL. */
 export type Status = "ignored" | "zero" | "null";
 
 /**
  * One step of a program.
  * - native: a C function and up to 16 machine words (addresses or integers); extra words are harmless in the SysV ABI.
+ * - launch: work put on a stream of an accelerator, which a capture may record; puts it there and does not wait.
  * - host: work in JavaScript on memory the device shares with the host; the CPU's last resort.
  */
 export type Step =
@@ -32,6 +38,7 @@ export type Step =
       /** The sentence for a bad status, from the library itself; frees what it points to. */
       readonly explain?: (status: bigint) => string;
     }
+  | { readonly kind: "launch"; readonly name: string; readonly launch: (stream: Stream) => void }
   | { readonly kind: "host"; readonly name: string; readonly run: () => void };
 
 export interface Buffer {
@@ -74,6 +81,8 @@ export interface Device {
   freeBytes(): number;
   /** Memory aligned to 64 bytes; throws TroupeError("memory"). */
   allocate(bytes: number): Buffer;
+  /** A step that copies bytes inside the device's memory. */
+  copy(name: string, to: Address, from: Address, bytes: number): Step;
   program(steps: readonly Step[]): Program;
   dispose(): void;
 }

@@ -4,7 +4,6 @@ import { dtypeBytes } from "../core/dtype.js";
 import { TroupeError } from "../core/error.js";
 import { coordinateOf, isContiguous, offsetOf, sizeOf, type Shape } from "../core/shape.js";
 import type { Address, Buffer, Device, Program, RunOptions, Step, StepTiming } from "../device/device.js";
-import { copyFunction } from "../device/native/memory.js";
 import type { Graph, TensorType, ValueId } from "../graph/node.js";
 import type { Window } from "../graph/op.js";
 import { Regions } from "../graph/region.js";
@@ -76,7 +75,7 @@ export class Session implements Disposable {
       const where = new Addresses(graph, regions, plan, buffers, arena, weights);
       const steps = [
         ...revived.flatMap((item) => bindStep(item, where, workspace.address)),
-        ...homeward(graph, regions, where),
+        ...homeward(graph, regions, where, device),
       ];
       const program = device.program(steps);
       owned.push(program);
@@ -270,14 +269,10 @@ function bindStep({ step, kernel }: Revived, where: Addresses, workspace: Addres
 }
 
 /** Copies of states whose last version lies elsewhere than the first: they must be home when the run ends. */
-function homeward(graph: Graph, regions: Regions, where: Addresses): readonly Step[] {
+function homeward(graph: Graph, regions: Regions, where: Addresses, device: Device): readonly Step[] {
   return graph.states
     .filter(({ from, to }) => regions.storage.get(to)!.root !== from)
-    .map(({ name, from, to }) => ({
-      kind: "native" as const,
-      name: `keep ${name}`,
-      fn: copyFunction(),
-      words: [where.of(from, undefined), where.of(to, undefined), BigInt(rootBytes(graph, from))],
-      status: "ignored" as const,
-    }));
+    .map(({ name, from, to }) =>
+      device.copy(`keep ${name}`, where.of(from, undefined), where.of(to, undefined), rootBytes(graph, from)),
+    );
 }

@@ -5,8 +5,11 @@ import { Regions } from "../graph/region.js";
 import { nativeEngine } from "../check/dense/native-product.js";
 import { scalarEngine, type ProductEngine } from "../check/dense/product.js";
 import { isCannot } from "../device/native/found.js";
-import { openCpuDevice } from "../device/cpu/open.js";
+import { openDevice } from "../device/open.js";
 import type { Device } from "../device/device.js";
+import { takeBlocksFrom } from "../device/native/memory.js";
+import { hostBlocks } from "../device/cuda/host-blocks.js";
+import { cudaDevice } from "../device/cuda/target.js";
 import { openProviders, type Opened } from "../provider/open.js";
 import { attempt } from "./attempt.js";
 import { JournalWriter } from "./journal.js";
@@ -28,7 +31,9 @@ async function answer(request: Request): Promise<void> {
   switch (request.kind) {
     case "open": {
       const journal = new JournalWriter(request.journal);
-      const device = await openCpuDevice(request.target);
+      // Values are compared on the host, so operands lie in its memory, where the device reads them too.
+      if (request.target.device === "cuda") takeBlocksFrom(hostBlocks(cudaDevice()));
+      const device = await openDevice(request.target);
       const opened = await openProviders(request.target, request.specs, (index) => journal.mark("opening", index));
       const native = await nativeEngine();
       session = { device, opened, journal, engine: isCannot(native) ? scalarEngine : native };

@@ -30,6 +30,8 @@ export class CpuProgram implements Program {
   constructor(steps: readonly Step[], executor: Executor | undefined) {
     this.#segments = segmentsOf(steps).map((group): Segment => {
       const [first] = group;
+      if (first?.kind === "launch")
+        throw new TroupeError("plan", `step ${first.name} is for an accelerator, not for the CPU`);
       if (first?.kind === "host") return { kind: "host", step: first };
       const native = group as readonly Native[];
       return {

@@ -31,6 +31,7 @@ const PROTOTYPES = {
   cuMemcpyHtoDAsync_v2: "int cuMemcpyHtoDAsync_v2(uint64 to, uint64 from, uint64 bytes, uint64 stream)",
   cuMemcpyDtoHAsync_v2: "int cuMemcpyDtoHAsync_v2(uint64 to, uint64 from, uint64 bytes, uint64 stream)",
   cuMemcpyDtoDAsync_v2: "int cuMemcpyDtoDAsync_v2(uint64 to, uint64 from, uint64 bytes, uint64 stream)",
+  cuMemsetD8_v2: "int cuMemsetD8_v2(uint64 to, uint8 value, uint64 bytes)",
   cuMemsetD8Async: "int cuMemsetD8Async(uint64 to, uint8 value, uint64 bytes, uint64 stream)",
   cuMemsetD32Async: "int cuMemsetD32Async(uint64 to, uint32 value, uint64 words, uint64 stream)",
   cuStreamCreate: "int cuStreamCreate(void *out, uint32 flags)",

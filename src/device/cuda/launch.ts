@@ -6,7 +6,7 @@ import type { CudaDevice } from "./device.js";
 import type { DeviceAddress } from "./driver.js";
 import type { CudaKernel, KernelArgument, MapArgument } from "./kernel.js";
 import { CudaModule, int32Bytes, int64Bytes, LaunchArguments, type CudaFunction, type LaunchShape } from "./module.js";
-import type { CudaStream } from "./stream.js";
+import type { Stream } from "../device.js";
 import { encodeTensorMap, tensorMapReason, type TensorMapSpec } from "./tensor-map.js";
 
 /** A tensor on the device, its dims named; strides count elements. */
@@ -21,7 +21,7 @@ export type Bindings = Readonly<Record<string, DeviceTensor>>;
 
 export interface BoundLaunch {
   readonly shape: LaunchShape;
-  readonly launch: (stream: CudaStream) => void;
+  readonly launch: (stream: Stream) => void;
 }
 
 /** A kernel's code on a device; bind it as often as there are tensors. */

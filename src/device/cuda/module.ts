@@ -3,7 +3,7 @@ import koffi from "koffi";
 import { TroupeError } from "../../core/error.js";
 import type { CudaDevice } from "./device.js";
 import type { Handle } from "./driver.js";
-import type { CudaStream } from "./stream.js";
+import type { Stream } from "../device.js";
 
 /** CUfunction_attribute numbers. */
 const LOCAL_BYTES = 3;
@@ -80,7 +80,7 @@ export class CudaFunction {
     return this.device.driver.ask("cuOccupancyMaxActiveClusters", this.handle, config);
   }
 
-  launch(stream: CudaStream, shape: LaunchShape, args: LaunchArguments): void {
+  launch(stream: Stream, shape: LaunchShape, args: LaunchArguments): void {
     const { blocks, threads, sharedBytes } = shape;
     this.device.driver.call(
       "cuLaunchKernel", this.handle, blocks, 1, 1, threads, 1, 1, sharedBytes, stream.handle, args.pointers, null,

@@ -70,7 +70,7 @@ export class CudaStream implements Disposable {
     this.device.driver.call("cuMemcpyDtoDAsync_v2", to.address, from.address, bytes, this.handle);
   }
 
-  upload(to: CudaBuffer, from: PinnedMemory, bytes: number): void {
+  upload(to: Pick<CudaBuffer, "address">, from: PinnedMemory, bytes: number): void {
     this.device.driver.call("cuMemcpyHtoDAsync_v2", to.address, from.address, bytes, this.handle);
   }
 

@@ -39,7 +39,30 @@ function cLibrary(): Libc {
 /** Address of memmove(to, from, bytes): a copy as a step of a plan. */
 export const copyFunction = (): bigint => koffi.address(koffi.load(null).symbol("memmove"));
 
-const forgotten = new FinalizationRegistry<bigint>((address) => cLibrary().free(address));
+/** Where blocks come from: the C library, or a driver whose blocks its device can reach too. */
+export interface BlockSource {
+  /** The address of `bytes` bytes that start on 64; 0n where there are none. */
+  allocate(bytes: number): bigint;
+  free(address: bigint): void;
+}
+
+const heap: BlockSource = {
+  allocate: (bytes) => cLibrary().allocate(ALIGNMENT_BYTES, bytes),
+  free: (address) => cLibrary().free(address),
+};
+let current = heap;
+
+/** From now on blocks come from `source`; those there are stay where they are. */
+export function takeBlocksFrom(source: BlockSource): void {
+  current = source;
+}
+
+interface Held {
+  readonly address: bigint;
+  readonly source: BlockSource;
+}
+
+const forgotten = new FinalizationRegistry<Held>(({ address, source }) => source.free(address));
 
 /** A buffer keeps the block it looks into, so that a view cannot outlive its memory. */
 const owners = new WeakMap<ArrayBuffer, NativeMemory>();
@@ -47,20 +70,21 @@ const owners = new WeakMap<ArrayBuffer, NativeMemory>();
 /** A block of native memory. Freed by `dispose`, or when nothing looks into it any more. */
 export class NativeMemory implements Disposable {
   readonly bytes: number;
+  readonly #source = current;
   #address: bigint;
 
   /** @throws TroupeError "memory" when the system has no such block. */
   constructor(bytes: number, fill: "zero" | "poison" | "none" = "zero") {
     const rounded = Math.max(1, Math.ceil(bytes / ALIGNMENT_BYTES)) * ALIGNMENT_BYTES;
     this.bytes = bytes;
-    this.#address = cLibrary().allocate(ALIGNMENT_BYTES, rounded);
+    this.#address = this.#source.allocate(rounded);
     if (this.#address === 0n) {
       throw new TroupeError("memory", `the system has no block of ${bytes} bytes`, {
         advice: "Close other programs, or choose a smaller size or precision.",
         details: { bytes },
       });
     }
-    forgotten.register(this, this.#address, this);
+    forgotten.register(this, { address: this.#address, source: this.#source }, this);
     if (fill !== "none") this.fill(fill);
   }
 
@@ -98,7 +122,7 @@ export class NativeMemory implements Disposable {
   dispose(): void {
     if (this.#address === 0n) return;
     forgotten.unregister(this);
-    cLibrary().free(this.#address);
+    this.#source.free(this.#address);
     this.#address = 0n;
   }
 

@@ -10,6 +10,9 @@ import { scalarOf, type Expr } from "../thread.js";
 import type { Context, Home } from "./context.js";
 import type { Coordinates, Nest } from "./nest.js";
 
+/** Where an expression is written: what is known there, and a way to name a part of it. */
+export type Scope = Pick<Nest, "context" | "memo" | "bind">;
+
 const coordinateOf = (coordinates: Coordinates, axis: string): Coordinate => {
   const coordinate = coordinates.get(axis);
   invariant(coordinate, `no coordinate along ${axis}`);
@@ -23,7 +26,7 @@ export const homeOffset = (home: Home, coordinates: Coordinates): Expr =>
     home.base ?? at(0),
   );
 
-export function evaluate(nest: Nest, id: ValueId, coordinates: Coordinates): Expr {
+export function evaluate(nest: Scope, id: ValueId, coordinates: Coordinates): Expr {
   const { context } = nest;
   const value = context.value(id);
   const home = context.homes.get(id);
@@ -47,11 +50,11 @@ export function evaluate(nest: Nest, id: ValueId, coordinates: Coordinates): Exp
 const roundTo = (dtype: DType, x: Expr): Expr =>
   isFloat(dtype) && dtypeBytes(dtype) < 4 ? { kind: "round", type: "f32", to: dtype, x } : x;
 
-function operandOf(nest: Nest, operand: Operand, like: DType, coordinates: Coordinates): Expr {
+function operandOf(nest: Scope, operand: Operand, like: DType, coordinates: Coordinates): Expr {
   return isConstant(operand) ? constant(scalarOf(like), constantOf(operand)) : evaluate(nest, operand, coordinates);
 }
 
-function compute(nest: Nest, op: ValueOp, coordinates: Coordinates): Expr {
+function compute(nest: Scope, op: ValueOp, coordinates: Coordinates): Expr {
   const { context } = nest;
   const type = scalarOf(op.dtype);
   switch (op.kind) {
@@ -118,7 +121,7 @@ export interface Address {
 
 /** Where a load or store at `positions` finds the element at `coordinates`; `unguarded` positions are not checked. */
 export function address(
-  nest: Nest,
+  nest: Scope,
   tensor: string,
   positions: readonly Position[],
   coordinates: Coordinates,
@@ -144,10 +147,10 @@ export function address(
 }
 
 /** An i32 operand as an address. */
-export const scalarAt = (nest: Nest, operand: Operand, coordinates: Coordinates): Expr =>
+export const scalarAt = (nest: Scope, operand: Operand, coordinates: Coordinates): Expr =>
   isConstant(operand) ? at(constantOf(operand)) : nest.bind(asIndex(evaluate(nest, operand, coordinates)));
 
-function along(nest: Nest, axis: string, position: Position | undefined, coordinates: Coordinates): Coordinate {
+function along(nest: Scope, axis: string, position: Position | undefined, coordinates: Coordinates): Coordinate {
   const { context } = nest;
   if (!position) return coordinateOf(coordinates, axis);
   switch (position.kind) {

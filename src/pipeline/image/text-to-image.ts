@@ -19,8 +19,8 @@ import type { ImageSize } from "./latents.js";
 import { encodePng, savePng, type Picture } from "./png.js";
 
 export interface TextToImageOptions {
-  /** "auto" takes the best device there is; so far the CPU. */
-  readonly device?: "auto" | "cpu";
+  /** "auto" is the CPU. */
+  readonly device?: "auto" | "cpu" | "cuda";
   /** Of weights and activations; "auto" is f32 on a CPU. */
   readonly dtype?: "auto" | "f32" | "bf16";
   /** CPU threads; all that the process may use unless given. */
@@ -92,7 +92,7 @@ export async function textToImage(folder: string, options: TextToImageOptions = 
   let machine: Machine | undefined;
   try {
     imageShape(model, options); // what cannot be drawn is refused before libraries are opened
-    machine = await openMachine({ threads: options.threads, specs: options.providers });
+    machine = await openMachine({ device: options.device, threads: options.threads, specs: options.providers });
     for (const text of machine.notes) options.onEvent?.({ kind: "note", text });
     const artist = new Artist(model, machine, options);
     await artist.ready(artist.shape({}), options, options.again);

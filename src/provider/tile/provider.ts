@@ -18,13 +18,15 @@ import type { CpuTarget } from "../../lower/schedule.js";
 import { verifyThreads } from "../../lower/verify.js";
 import type { ThreadProgram } from "../../lower/thread.js";
 import { cFile, renderC } from "../../render/c/program.js";
-import { chainPatterns, isView } from "../native/chain.js";
+import { chainPatterns } from "../native/chain.js";
 import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Provider, type ProviderFactory } from "../provider.js"; // prettier-ignore
+import { begin, labelOf } from "./begin.js";
+import { openCudaTile } from "./cuda.js";
 import { familyOf, isLink, type Family } from "./families.js";
 import { buildKernel, sourcesOf, symbolOf } from "./kernel.js";
 import { packedBytes, recipeOf } from "./pack.js";
 import { nameOf, paramsOf, PLAIN, variantOf, type Variant } from "./space.js";
-import { asTheyLie, channelsLast, taskOf } from "./task.js";
+import { asTheyLie } from "./task.js";
 
 const NAME = "tile";
 /** Raised when the same choice would compile to other code. */
@@ -51,7 +53,7 @@ class TileProvider implements Provider {
   candidates(region: Region, effort: Effort): readonly Candidate[] | Cannot {
     const noise = this.#noise(region);
     if (noise) return isCannot(noise) ? noise : [noise];
-    const found = this.#begin(region, PLAIN);
+    const found = begin(region, PLAIN);
     if (isCannot(found)) return found;
     const { family, task } = found;
     const offered = family.variants(task, region, this.#target, effort).map((variant) => this.#candidate(region, variant)); // prettier-ignore
@@ -70,25 +72,8 @@ class TileProvider implements Provider {
 
   dispose(): void {}
 
-  #begin(region: Region, variant: Variant): { readonly family: Family; readonly task: Task; readonly layouts: Candidate["layouts"] } | Cannot {
-    const head = region.nodes.find((node) => !isView(node));
-    const family = head && familyOf(head);
-    if (!family) return { cannot: `there is no kernel for ${head?.op ?? "an empty region"}` };
-    const foreign = [...region.inputs, ...region.outputs].find(({ dtype }) => dtype === "f64" || dtype === "bool");
-    if (foreign) return { cannot: `kernels do not take ${foreign.dtype}` };
-    const layouts = variant.channelsLast ? channelsLast(region) : asTheyLie(region);
-    if (!layouts) return { cannot: "no image of the region may be turned to channels last" };
-    const task = taskOf(region, layouts);
-    if (isCannot(task)) return task;
-    if (task.links.length > 0 && !family.takesLinks) return { cannot: `nothing follows ${task.head.op} in one kernel` };
-    const whole = [...task.inputs, ...task.links.flatMap(({ other }) => other ?? []), task.output];
-    if (task.links.length > 0 && whole.some(({ dtype }) => dtype.startsWith("i") && !task.head.op.startsWith("embed")))
-      return { cannot: "chains of integers are not fused" };
-    return { family, task, layouts };
-  } // prettier-ignore
-
   #candidate(region: Region, variant: Variant): Candidate | Cannot {
-    const found = this.#begin(region, variant);
+    const found = begin(region, variant);
     if (isCannot(found)) return found;
     const { family, task, layouts } = found;
     let form: KernelForm;
@@ -105,7 +90,7 @@ class TileProvider implements Provider {
     }));
     let lowered: ThreadProgram | undefined;
     const threads = (): ThreadProgram => (lowered ??= lowerForm(form, variant, target));
-    const label = [task.head.op, ...region.nodes.filter((node) => node !== task.head && !isView(node)).map(({ op }) => op)].join("+"); // prettier-ignore
+    const label = labelOf(region, task);
     return {
       provider: NAME,
       id: nameOf(label, variant),
@@ -196,6 +181,7 @@ function aliasesOf(region: Region, task: Task, family: Family): Candidate["alias
 export const factory: ProviderFactory = {
   name: NAME,
   open: async (target: Target): Promise<Provider | Cannot> => {
+    if (target.device === "cuda") return openCudaTile(target);
     if (target.device !== "cpu") return { cannot: `its C kernels run on the CPU, not on ${target.device}` };
     const compiler = await findCompiler();
     if (isCannot(compiler)) return { cannot: `it compiles its kernels: ${compiler.cannot}` };

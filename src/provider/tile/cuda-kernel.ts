@@ -1,0 +1,135 @@
+// Our kernels on a CUDA device: compiled text, bound to addresses, as launches.
+import { TroupeError } from "../../core/error.js";
+import { contiguous } from "../../core/shape.js";
+import { compileCuda } from "../../device/cuda/compile.js";
+import type { CudaDevice } from "../../device/cuda/device.js";
+import type { CudaKernel } from "../../device/cuda/kernel.js";
+import { bindReason, LoadedKernel, type Bindings } from "../../device/cuda/launch.js";
+import { CudaModule, int64Bytes, LaunchArguments, type CudaFunction } from "../../device/cuda/module.js";
+import type { Address, Step } from "../../device/device.js";
+import type { KernelForm, Source } from "../../kernel/sheet.js";
+import type { BlockProgram } from "../../lower/cuda/block-program.js";
+import { dynamicSharedBytes, renderBlock } from "../../render/cuda/general.js";
+import type { Binding, Kernel } from "../provider.js";
+
+/** Shared memory that a launch may use without asking. */
+const FREE_SHARED_BYTES = 48 << 10;
+const MOST_BLOCKS = 2 ** 31 - 1;
+const SYMBOL = "kernel";
+
+/** The result starts as a copy of this input, unless it lies there. */
+export interface StartsAs {
+  readonly input: number;
+  readonly bytes: number;
+}
+
+export interface CudaWork {
+  readonly name: string;
+  readonly device: CudaDevice;
+  /** "sm_90a". */
+  readonly architecture: string;
+  readonly form: KernelForm;
+  readonly startsAs?: StartsAs | undefined;
+}
+
+const addressOf = (source: Source, binding: Binding): Address =>
+  "input" in source ? binding.inputs[source.input]! : binding.outputs[source.output]!;
+
+/** Blocks of a launch: those whose values do not fit shared memory are as many as the workspace holds. */
+export const blocksOf = ({ programs, inShared }: BlockProgram, multiprocessors: number): number =>
+  Math.min(programs, inShared ? MOST_BLOCKS : 2 * multiprocessors);
+
+export const workspaceBytesOf = (program: BlockProgram, multiprocessors: number): number =>
+  program.inShared ? 0 : blocksOf(program, multiprocessors) * program.scratchBytes;
+
+/** A kernel of the general lowering. */
+export class GeneralKernel implements Kernel {
+  readonly #work: CudaWork;
+  readonly #program: BlockProgram;
+  readonly #module: CudaModule;
+  readonly #fn: CudaFunction;
+
+  constructor(work: CudaWork, program: BlockProgram) {
+    this.#work = work;
+    this.#program = program;
+    const source = renderBlock(program, SYMBOL, work.startsAs !== undefined);
+    this.#module = new CudaModule(work.device, compileCuda(source, work.architecture).cubin);
+    this.#fn = this.#module.fn(SYMBOL);
+    if (dynamicSharedBytes(program) > FREE_SHARED_BYTES) this.#fn.allowShared(dynamicSharedBytes(program));
+  }
+
+  pack(): void {
+    throw new TroupeError("internal", `${this.#work.name} packs nothing`);
+  }
+
+  bind(binding: Binding): readonly Step[] {
+    const { name, form, device, startsAs } = this.#work;
+    const addresses = [...form.parameters.map(({ source }) => addressOf(source, binding)), binding.workspace];
+    const args = new LaunchArguments(addresses.map(int64Bytes));
+    const shape = {
+      blocks: blocksOf(this.#program, device.facts.multiprocessors),
+      threads: this.#program.threads,
+      sharedBytes: dynamicSharedBytes(this.#program),
+    };
+    const run: Step = { kind: "launch", name, launch: (stream) => this.#fn.launch(stream, shape, args) };
+    const [from, to] = [startsAs && binding.inputs[startsAs.input]!, binding.outputs[0]!];
+    if (!startsAs || from === undefined || from === to) return [run];
+    return [
+      {
+        kind: "launch",
+        name: `copy for ${name}`,
+        launch: ({ handle }) => device.driver.call("cuMemcpyDtoDAsync_v2", to, from, startsAs.bytes, handle),
+      },
+      run,
+    ];
+  }
+
+  dispose(): void {
+    this.#module[Symbol.dispose]();
+  }
+}
+
+/** A kernel on a tensor-core skeleton; operands that it cannot take where they lie go to `otherwise`. */
+export class SkeletonKernel implements Kernel {
+  readonly #work: CudaWork;
+  readonly #kernel: CudaKernel;
+  readonly #loaded: LoadedKernel;
+  readonly #otherwise: () => Kernel;
+  #other: Kernel | undefined;
+
+  constructor(work: CudaWork, kernel: CudaKernel, otherwise: () => Kernel) {
+    this.#work = work;
+    this.#kernel = kernel;
+    this.#otherwise = otherwise;
+    this.#loaded = new LoadedKernel(work.device, kernel, compileCuda(kernel.source, work.architecture).cubin);
+  }
+
+  pack(): void {
+    throw new TroupeError("internal", `${this.#work.name} packs nothing`);
+  }
+
+  bind(binding: Binding): readonly Step[] {
+    const tensors = bindingsOf(this.#work.form, (source) => addressOf(source, binding));
+    if (bindReason(this.#kernel, tensors) !== undefined) return (this.#other ??= this.#otherwise()).bind(binding);
+    return [{ kind: "launch", name: this.#work.name, launch: this.#loaded.bind(tensors).launch }];
+  }
+
+  dispose(): void {
+    this.#loaded[Symbol.dispose]();
+    this.#other?.dispose();
+  }
+}
+
+/** The parameters of a form as tensors on the device. */
+export function bindingsOf(form: KernelForm, address: (source: Source) => Address): Bindings {
+  const fixed = new Map(form.program.axes.map(({ name, size }) => [name, size]));
+  return Object.fromEntries(
+    form.parameters.map(({ name, source, dtype, axes, strides }) => {
+      const shape = axes.map((axis) => fixed.get(axis) ?? form.sizes[axis]!);
+      // An axis of one position may have any stride; the dense one suits every check.
+      const dense = contiguous(shape);
+      const laid = strides.map((stride, dim) => (shape[dim] === 1 ? dense[dim]! : stride));
+      return [name, { address: address(source), dtype, axes, shape, strides: laid }];
+    }),
+  );
+}

@@ -1,0 +1,170 @@
+// Our kernels as a provider on CUDA: tensor-core skeletons where the text is a canonical loop, the general lowering for
+// everything, so that no op is missing.
+import { dtypeBytes } from "../../core/dtype.js";
+import { messageOf } from "../../core/error.js";
+import { sizeOf } from "../../core/shape.js";
+import { cudaCompiler } from "../../device/cuda/compile.js";
+import type { CudaDevice } from "../../device/cuda/device.js";
+import { bindReason } from "../../device/cuda/launch.js";
+import { cudaDevice, whyNoCudaDevice } from "../../device/cuda/target.js";
+import type { Target } from "../../device/device.js";
+import type { NodeId, Params } from "../../graph/node.js";
+import { hasTrait } from "../../graph/op.js";
+import { opOf } from "../../graph/ops.js";
+import type { Region, Regions } from "../../graph/region.js";
+import { attentionHeadsForm, headsReason } from "../../kernel/attention-heads.js";
+import { layoutOf, type KernelForm } from "../../kernel/sheet.js";
+import type { Task } from "../../kernel/task.js";
+import type { BlockProgram } from "../../lower/cuda/block-program.js";
+import { lowerToBlock } from "../../lower/cuda/general.js";
+import { cudaSchedules, renderCuda, type CudaSchedule } from "../../render/cuda/canonical.js";
+import { chainPatterns } from "../native/chain.js";
+import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider } from "../provider.js"; // prettier-ignore
+import { begin, labelOf, type Beginning } from "./begin.js";
+import { bindingsOf, GeneralKernel, SkeletonKernel, workspaceBytesOf, type CudaWork } from "./cuda-kernel.js";
+import { familyOf, isLink } from "./families.js";
+import { PLAIN } from "./space.js";
+
+const NAME = "tile";
+/** Raised when the same choice would compile to other code. */
+const VERSION = "cuda 1";
+const MOST_LINKS = 6;
+const MOST_SCHEDULES: Readonly<Record<Effort, number>> = { none: 1, quick: 4, full: 16 };
+/** Where an address is aligned as the device aligns them, a kernel's wishes can be asked before there is one. */
+const SOME_ADDRESS = 4096n;
+
+/** What a plan stores. */
+type CudaVariant = { readonly way: "general" } | { readonly way: "skeleton"; readonly schedule: CudaSchedule };
+
+export function openCudaTile(target: Target): Provider | Cannot {
+  const why = whyNoCudaDevice();
+  if (why !== undefined) return { cannot: why };
+  try {
+    return new CudaTileProvider(cudaDevice(), target.isa.name, cudaCompiler().name);
+  } catch (error) {
+    return { cannot: messageOf(error) };
+  }
+}
+
+class CudaTileProvider implements Provider {
+  readonly name = NAME;
+  readonly version: string;
+  readonly #device: CudaDevice;
+  readonly #architecture: string;
+
+  constructor(device: CudaDevice, architecture: string, compiler: string) {
+    this.#device = device;
+    this.#architecture = architecture;
+    this.version = `${VERSION}, ${compiler}`;
+  }
+
+  *patterns(regions: Regions): Generator<readonly NodeId[]> {
+    for (const ids of chainPatterns(regions, (node) => familyOf(node)?.takesLinks ?? false, isLink))
+      if (ids.length <= MOST_LINKS + 1) yield ids;
+  }
+
+  candidates(region: Region, effort: Effort): readonly Candidate[] | Cannot {
+    const found = begin(region, PLAIN);
+    if (isCannot(found)) return found;
+    const skeletons = this.#schedules(found.task)
+      .slice(0, MOST_SCHEDULES[effort])
+      .map((schedule): CudaVariant => ({ way: "skeleton", schedule }));
+    const variants: readonly CudaVariant[] = [...skeletons, { way: "general" }];
+    const answers = variants.map((variant) => this.#candidate(region, found, variant));
+    const good = answers.filter((answer): answer is Candidate => !isCannot(answer));
+    return good.length > 0 ? good : answers.find(isCannot)!;
+  }
+
+  revive(region: Region, choice: Choice): Candidate | Cannot {
+    const found = begin(region, PLAIN);
+    if (isCannot(found)) return found;
+    const { way, schedule } = choice.params as Partial<{ way: string; schedule: CudaSchedule }>;
+    if (way === "general") return this.#candidate(region, found, { way });
+    if (way === "skeleton" && schedule) return this.#candidate(region, found, { way, schedule });
+    return { cannot: `${choice.id} is no choice of ${NAME} ${this.version}` };
+  }
+
+  dispose(): void {}
+
+  /** Schedules of the skeleton for a task, likeliest first; none where there is no skeleton. */
+  #schedules(task: Task): readonly CudaSchedule[] {
+    if (this.#architecture !== "sm_90a") return [];
+    const form = this.#skeletonForm(task);
+    if (isCannot(form)) return [];
+    const schedules = cudaSchedules(form.program, form.sizes, this.#device.facts.multiprocessors);
+    if (isCannot(schedules)) return [];
+    const tensors = bindingsOf(form, () => SOME_ADDRESS);
+    return schedules.filter((schedule) => {
+      const kernel = renderCuda(form.program, schedule, form.sizes);
+      return !isCannot(kernel) && bindReason(kernel, tensors) === undefined;
+    });
+  }
+
+  /** The text of a task in the form that skeletons recognise. */
+  #skeletonForm(task: Task): KernelForm | Cannot {
+    if (task.head.op !== "attention") return generalForm(task);
+    const reason = headsReason(task);
+    return reason === undefined ? attentionHeadsForm(task) : { cannot: reason };
+  }
+
+  #candidate(region: Region, { task, layouts }: Beginning, variant: CudaVariant): Candidate | Cannot {
+    const form = variant.way === "general" ? generalForm(task) : this.#skeletonForm(task);
+    if (isCannot(form)) return form;
+    const device = this.#device;
+    const { multiprocessors } = device.facts;
+    const isState = hasTrait(opOf(task.head), "state");
+    const startsAs = isState ? { input: 0, bytes: sizeOf(task.output.shape) * dtypeBytes(task.output.dtype) } : undefined; // prettier-ignore
+    const label = labelOf(region, task);
+    const work: CudaWork = { name: label, device, architecture: this.#architecture, form, startsAs };
+    // The general kernel stands by for a skeleton's operands that turn out to lie badly.
+    let lowered: BlockProgram | undefined;
+    const program = (): BlockProgram => (lowered ??= this.#lower(generalForm(task) as KernelForm));
+    const general = (): Kernel => new GeneralKernel({ ...work, form: generalForm(task) as KernelForm }, program());
+    let workspaceBytes: number;
+    try {
+      workspaceBytes = workspaceBytesOf(program(), multiprocessors);
+    } catch (error) {
+      return { cannot: messageOf(error) };
+    }
+    const build = (): Kernel => {
+      if (variant.way === "general") return general();
+      const kernel = renderCuda(form.program, variant.schedule, form.sizes);
+      return isCannot(kernel) ? general() : new SkeletonKernel(work, kernel, general);
+    };
+    return {
+      provider: NAME,
+      id: idOf(label, variant),
+      params: variant as unknown as Params,
+      layouts,
+      aliases: isState ? [{ output: 0, input: 0 }] : [],
+      packs: [],
+      workspaceBytes,
+      accumulation: "f32",
+      capturable: true,
+      build: async () => build(),
+    };
+  }
+
+  #lower(form: KernelForm): BlockProgram {
+    const layouts = Object.fromEntries(form.parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
+    return lowerToBlock(form.program, { sizes: form.sizes, layouts }, { blocks: {} }, this.#device.facts.multiprocessors); // prettier-ignore
+  }
+}
+
+/** The kernel of a task as it is on the CPU, without packed weights. */
+function generalForm(task: Task): KernelForm | Cannot {
+  const family = familyOf(task.head);
+  try {
+    return family ? family.form(task, PLAIN) : { cannot: `there is no kernel for ${task.head.op}` };
+  } catch (error) {
+    return { cannot: `the kernel of ${task.head.op} does not fit: ${messageOf(error)}` };
+  }
+}
+
+function idOf(label: string, variant: CudaVariant): string {
+  if (variant.way === "general") return `${label} general`;
+  const { schedule } = variant;
+  return schedule.kind === "matmul"
+    ? `${label} wgmma ${schedule.blockM}x${schedule.blockN} ring ${schedule.stages}${schedule.cluster > 1 ? " pairs" : ""}`
+    : `${label} wgmma ${schedule.consumers * 64} queries ${schedule.blockKeys} keys${schedule.pingPong ? ", turns" : ""}`;
+}
