@@ -18,10 +18,15 @@ export interface Champion {
   readonly plan: Plan;
   /** The others against the champion they met. */
   readonly standings: readonly Standing[];
+  /** Labels of rivals that there was no time for. */
+  readonly unmet: readonly string[];
 }
 
+/** Rivals that are not loaded by then are not met, but for the plain plan: it tells right values. */
+const PATIENCE = 4;
+
 interface ProofOptions {
-  /** Time for all duels of the component. */
+  /** Time for all duels of the component; loading comes on top, up to `PATIENCE` times this in all. */
   readonly proofMs: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -56,11 +61,17 @@ export async function championOf(
   let best: Contender = first;
   let champion = await load(first.plan);
   const standings: Standing[] = [];
+  const unmet: string[] = [];
+  const end = performance.now() + PATIENCE * proofMs;
   try {
     for (const rival of rivals) {
       const hopeless = expectedToLose(rival.plan, best.plan);
       if (hopeless) {
         standings.push({ label: rival.label, ...hopeless });
+        continue;
+      }
+      if (performance.now() > end && rival.label !== "plain") {
+        unmet.push(rival.label);
         continue;
       }
       const session = await load(rival.plan);
@@ -80,5 +91,5 @@ export async function championOf(
   } finally {
     champion.dispose();
   }
-  return { plan: best.plan, standings };
+  return { plan: best.plan, standings, unmet };
 }

@@ -160,7 +160,9 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
       : ruleRecords(proposals, machine.opened.providers, machine.device.target.threads);
     const recordOf = (signature: string): RegionRecord | undefined => measured.get(signature) ?? rules?.get(signature);
     const contenders = await contendersOf(machine, item, recordOf, onEvent);
-    const { plan, standings } = await championOf(machine, item, contenders, { proofMs, signal });
+    const { plan, standings, unmet } = await championOf(machine, item, contenders, { proofMs, signal });
+    if (unmet.length > 0)
+      onEvent?.({ kind: "note", text: `${component.name}: no time to compare with ${unmet.join(", ")}` });
     onEvent?.({ kind: "plan", component: component.name, label: plan.label });
     await savePlan(plan, file);
     const records = [...proposals.bySignature.keys()].flatMap((signature) => measured.get(signature) ?? []);
