@@ -109,3 +109,9 @@ test("a page that is missing counts as zeros", () => {
   const wanted = referenceFor(zeros, inputsOf(zeros));
   for (const [way, forms] of waysOf(taskOf(holes, inputs))) agree(run(forms, inputs, 2), wanted, way);
 });
+
+test("parts are the grid's outermost axis, so that each thread gets its share of the longest sequence", () => {
+  const problem = { table: TABLE, lengths: LENGTHS, causal: true };
+  const [parts] = splitPagedAttentionForms(taskOf(problem, inputsOf(problem)), 2);
+  assert.deepEqual(parts!.program.grid.map(({ axis }) => axis), ["S", "B", "G", "T"]); // prettier-ignore
+});

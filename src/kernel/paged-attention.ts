@@ -50,7 +50,8 @@ function partsForm(task: Task, parts: number): KernelForm {
   declareParts(sheet, "out", parts);
   return sheet.finish("paged_attention_parts", (body) => {
     const { t } = body;
-    const at = { B: t.each("B"), G: t.each("G"), S: t.each("S"), T: t.program("T") };
+    // Parts outermost: threads that take neighbours of the grid get their share of every sequence.
+    const at = { S: t.each("S"), B: t.each("B"), G: t.each("G"), T: t.program("T") };
     const part = attend(body, task, at, at.S);
     for (const [name, value] of Object.entries(part)) body.store(name, at, value);
   });

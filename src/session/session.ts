@@ -65,6 +65,7 @@ export class Session implements Disposable {
     try {
       const regions = new Regions(graph);
       expectFit(plan, regions);
+      expectRoom(plan, device);
       const revived = await reviveAll(options, regions, owned);
       const weights = await loadWeightsFor(options, regions, revived);
       owned.push(weights);
@@ -191,6 +192,21 @@ function gathered(bytes: Uint8Array, shape: Shape, { offset, strides }: Window, 
 }
 
 const packKey = (provider: string, recipe: string): string => `${provider}:${recipe}`;
+
+/** What the system would promise and not keep is refused: it ends processes that then touch it. */
+function expectRoom({ graph, arenaBytes, workspaceBytes }: Plan, device: Device): void {
+  const [bytes, free] = [arenaBytes + workspaceBytes, device.freeBytes()];
+  if (bytes <= free) return;
+  const mib = (count: number): number => Math.round(count / 2 ** 20);
+  throw new TroupeError(
+    "memory",
+    `${graph.name} needs ${mib(bytes)} MiB besides its weights, ${mib(free)} MiB are free`,
+    {
+      advice: "Close other programs, or choose a smaller size or a lower precision.",
+      details: { bytes, free },
+    },
+  );
+}
 
 /** A plan that does not fit its graph would read and write memory that is not its own. */
 function expectFit(plan: Plan, regions: Regions): void {
