@@ -2,6 +2,7 @@
 // parameters, which operand each of them is, how it lies, and gives the body its loads and stores.
 import { isFloat, type DType } from "../core/dtype.js";
 import { contiguous, sizeOf, type Shape, type Strides } from "../core/shape.js";
+import type { WinogradSize } from "./interpolation.js";
 import { strided, type Layout, type Panels } from "../lower/layout.js";
 import {
   kernel,
@@ -44,6 +45,8 @@ export interface Packing {
   readonly shape: Shape;
   readonly strides: Strides;
   readonly panels: Panels;
+  /** 3×3 taps, whose strides are the first two, become (m + 2)² transformed ones while they are packed. */
+  readonly winograd?: WinogradSize;
 }
 
 /** A kernel for one region: everything but the schedule. */

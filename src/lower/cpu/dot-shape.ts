@@ -134,6 +134,9 @@ function knownExtents(context: Context, id: ValueId): [string, Extent][] {
   });
 }
 
+/** Products side by side are written and read one line of each at a time: those must not fall into the same cache sets. */
+export const spread = (stride: number, by: number): number => (stride % 128 === 0 ? stride + by : stride);
+
 /** The layout of a dot's result: rows of whole panels. */
 export function resultTerms(
   shape: DotShape,
@@ -143,6 +146,7 @@ export function resultTerms(
   let stride = 1;
   const order = [...shape.batch, ...shape.otherRows, ...shape.otherColumns, ...(shape.row === null ? [] : [shape.row]), shape.column]; // prettier-ignore
   for (const axis of order.toReversed()) {
+    if (shape.batch.includes(axis)) stride = spread(stride, shape.width);
     terms[axis] = [{ divide: 1, modulo: null, stride }];
     stride *= axis === shape.column ? Math.ceil(axes.get(axis)!.max / shape.width) * shape.width : axes.get(axis)!.max;
   }

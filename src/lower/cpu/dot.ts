@@ -8,7 +8,7 @@ import { asIndex, at, constant, least, minus, most, plus, staticValue, times } f
 import { lanesOf } from "../schedule.js";
 import { scalarOf, type Expr, type Product } from "../thread.js";
 import type { Context, Extent, Home } from "./context.js";
-import { dotShape, isWidening, panelWidth, plainLoad, resultTerms, termsAlong, type DotShape } from "./dot-shape.js";
+import { dotShape, isWidening, panelWidth, plainLoad, resultTerms, spread, termsAlong, type DotShape } from "./dot-shape.js";
 import { address, dividedBy, evaluate, homeOffset } from "./evaluate.js";
 import { Nest } from "./nest.js";
 import { fill, writeTo } from "./roots.js";
@@ -174,6 +174,7 @@ export function stage(context: Context, shape: DotShape, side: "rows" | "lanes",
     stride = panel * Math.ceil(size(shape.column) / shape.width);
   }
   for (const axis of others.toReversed()) {
+    if (shape.batch.includes(axis) && side === "rows") stride = spread(stride, lanes);
     terms[axis] = [{ divide: 1, modulo: null, stride }];
     stride *= size(axis);
   }

@@ -12,9 +12,12 @@ import { Nest, type Coordinates, type Loop } from "./nest.js";
 import { loopOrder, stepsOf, tensorStep } from "./vector.js";
 import type { Coordinate } from "../layout.js";
 
+/** A side of the largest transformed tile of a convolution (kernel/winograd.ts). */
+const MOST_WRITTEN = 6;
+
 /** Axes of fixed small size, which are written out instead of looped over. */
 const isUnrolled = (context: Context, axis: string, extent: Extent): boolean =>
-  extent.max <= 4 && context.program.axes.some(({ name, size }) => name === axis && size !== null);
+  extent.max <= MOST_WRITTEN && context.program.axes.some(({ name, size }) => name === axis && size !== null);
 
 /** Runs `body` for every element: loops over `order`, fixed small axes written out inside. */
 function overAxes(

@@ -12,6 +12,7 @@ import { pointwiseForm, rowsForm } from "../../kernel/rows.js";
 import type { KernelForm } from "../../kernel/sheet.js";
 import type { Task } from "../../kernel/task.js";
 import { embeddingForm, firstMatchForm, ropeForm, selectForm, sinusoidForm, takeRowForm } from "../../kernel/token.js";
+import { takesWinograd, winogradForm } from "../../kernel/winograd.js";
 import type { CpuTarget } from "../../lower/schedule.js";
 import type { Effort } from "../provider.js";
 import {
@@ -22,6 +23,7 @@ import {
   pagedVariants,
   PLAIN,
   productVariants,
+  winogradVariants,
   type Variant,
 } from "./space.js";
 
@@ -101,12 +103,17 @@ const FAMILIES: Readonly<Record<string, Family>> = {
     overwrites: "none",
   },
   conv2d: {
-    forms: (task, { width, pairs }) => [convForm(task, { width, pairs })],
+    forms: (task, { width, pairs, winograd }) => [
+      winograd ? winogradForm(task, winograd, width) : convForm(task, { width, pairs }),
+    ],
     variants(task, region, target, effort) {
       const [, O, OY, OX] = task.output.shape as readonly [number, number, number, number];
       const [x] = task.inputs;
       const sizes = { OY, OX, O, C: x!.shape[1]!, weight: isWeight(task, 1), bf16: x!.dtype === "bf16", canTurn: canTurn(region), isTurned: x!.strides[1] === 1 }; // prettier-ignore
-      return convVariants(sizes, target, effort);
+      const tap = convVariants(sizes, target, effort);
+      if (effort === "none") return tap;
+      const few = effort === "quick" ? 2 : 8;
+      return [...tap, ...([4, 2] as const).flatMap((m) => takesWinograd(task, m) ? winogradVariants(sizes, m, target).slice(0, few) : [])]; // prettier-ignore
     },
     takesLinks: true,
     overwrites: "none",

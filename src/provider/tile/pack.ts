@@ -4,16 +4,34 @@ import { sizeOf } from "../../core/shape.js";
 import { compileC, type Compiler } from "../../device/cpu/compile.js";
 import { functionAt, openLibrary } from "../../device/native/library.js";
 import type { NativeFunction } from "../../device/native/types.js";
+import { interpolation, type WinogradSize } from "../../kernel/interpolation.js";
 import type { Packing } from "../../kernel/sheet.js";
 import { panelLayout } from "../../lower/layout.js";
 import { TroupeError } from "../../core/error.js";
 import { isCannot } from "../provider.js";
 
+const tapsTable = (m: WinogradSize): string =>
+  `static const double taps${m}[${m + 2}][3] = {${interpolation(m).taps.map((row) => `{${row.join(", ")}}`).join(", ")}};`;
+
 /**
  * n: bytes an element, columns, steps, their strides in the source, panel width, group of steps (1 or 2), then sizes
- * and strides of two other axes. Ends are filled with zeros.
+ * and strides of two other axes. Ends are filled with zeros. A last number m > 0: the other axes run over the
+ * (m + 2)² taps of Winograd's F(m × m, 3 × 3), T g Tᵀ, summed in double; their strides are those of the 3×3 taps g.
  */
-const SOURCE = `#define PACK(T) \\
+const SOURCE = `${tapsTable(2)}
+${tapsTable(4)}
+static void transformed(const float *from, float *to, const long *n, const double (*taps)[3]) {
+  long columns = n[1], steps = n[2], width = n[5], at = 0;
+  for (long p = 0; p * width < columns; p++) for (long i = 0; i < n[7]; i++) for (long j = 0; j < n[9]; j++)
+    for (long k = 0; k < steps; k++) for (long l = 0; l < width; l++) {
+      long c = p * width + l;
+      double sum = 0;
+      if (c < columns) for (long y = 0; y < 3; y++) for (long x = 0; x < 3; x++)
+        sum += taps[i][y] * taps[j][x] * from[c * n[3] + k * n[4] + y * n[8] + x * n[10]];
+      to[at++] = sum;
+    }
+}
+#define PACK(T) \\
   for (long p = 0; p * width < columns; p++) for (long i = 0; i < n0; i++) for (long j = 0; j < n1; j++) \\
     for (long k = 0; k < steps; k += group) for (long l = 0; l < width; l++) for (long g = 0; g < group; g++) { \\
       long c = p * width + l, s = k + g; \\
@@ -21,7 +39,8 @@ const SOURCE = `#define PACK(T) \\
 void troupe_pack(const void *from, void *to, const long *n) {
   long columns = n[1], steps = n[2], cs = n[3], ss = n[4], width = n[5], group = n[6];
   long n0 = n[7], s0 = n[8], n1 = n[9], s1 = n[10], at = 0;
-  if (n[0] == 4) PACK(int) else PACK(short)
+  if (n[11]) transformed(from, to, n, n[11] == 2 ? taps2 : taps4);
+  else if (n[0] == 4) PACK(int) else PACK(short)
 }
 `;
 
@@ -35,19 +54,19 @@ export async function packer(compiler: Compiler, signal?: AbortSignal): Promise<
 }
 
 /** The numbers that tell `troupe_pack` what to do. */
-export function packNumbers({ shape, strides, panels }: Packing, dtype: DType): BigInt64Array {
+export function packNumbers({ shape, strides, panels, winograd }: Packing, dtype: DType): BigInt64Array {
   const { column, step, width, pairs } = panels;
   const others = shape.flatMap((size, axis) => (axis === column || axis === step ? [] : [[size, strides[axis]!]]));
   const [first = [1, 0], second = [1, 0]] = others;
-  const numbers = [dtypeBytes(dtype), shape[column]!, shape[step]!, strides[column]!, strides[step]!, width, pairs ? 2 : 1, ...first, ...second]; // prettier-ignore
+  const numbers = [dtypeBytes(dtype), shape[column]!, shape[step]!, strides[column]!, strides[step]!, width, pairs ? 2 : 1, ...first, ...second, winograd ?? 0]; // prettier-ignore
   return BigInt64Array.from(numbers.map(BigInt));
 }
 
 export const packedBytes = ({ shape, panels }: Packing, dtype: DType): number =>
   panelLayout(shape, panels).elements * dtypeBytes(dtype);
 
-export const recipeOf = ({ shape, panels: { column, width, pairs } }: Packing): string =>
-  `panels ${width}${pairs ? " of pairs" : ""} along ${column} of ${shape.join("x")}`;
+export const recipeOf = ({ shape, panels: { column, width, pairs }, winograd }: Packing): string =>
+  `panels ${width}${pairs ? " of pairs" : ""} along ${column} of ${shape.join("x")}${winograd ? `, Winograd ${winograd}` : ""}`;
 
 export const isPackable = (dtype: DType, shape: readonly number[]): boolean =>
   (dtype === "f32" || dtype === "bf16") && sizeOf(shape) > 0;

@@ -1,5 +1,6 @@
 // Schedule spaces: which register blocks, blocks and panel widths are tried for a kernel, the default one first.
 import type { Params } from "../../graph/node.js";
+import type { WinogradSize } from "../../kernel/interpolation.js";
 import type { CpuSchedule, CpuTarget } from "../../lower/schedule.js";
 import { lanesOf } from "../../lower/schedule.js";
 import type { Effort } from "../provider.js";
@@ -13,6 +14,8 @@ export interface Variant {
   readonly channelsLast: boolean;
   /** Programs that share what one program would go through alone, in a kernel of its own; absent: not split. */
   readonly parts?: number;
+  /** A convolution by Winograd's filtering, in tiles of so many results a side; absent: tap by tap. */
+  readonly winograd?: WinogradSize;
 }
 
 export const PLAIN: Variant = { schedule: { blocks: {} }, width: 0, pairs: false, channelsLast: false };
@@ -20,17 +23,18 @@ export const PLAIN: Variant = { schedule: { blocks: {} }, width: 0, pairs: false
 export const paramsOf = (variant: Variant): Params => JSON.parse(JSON.stringify(variant)) as Params;
 
 export function variantOf(params: Params): Variant | undefined {
-  const { schedule, width, pairs, channelsLast, parts } = params as unknown as Partial<Variant>;
+  const { schedule, width, pairs, channelsLast, parts, winograd } = params as unknown as Partial<Variant>;
   if (!schedule || typeof schedule !== "object" || typeof width !== "number") return undefined;
   if (parts !== undefined && !(Number.isInteger(parts) && parts > 1)) return undefined;
-  return { schedule, width, pairs: pairs === true, channelsLast: channelsLast === true, ...(parts && { parts }) };
+  if (winograd !== undefined && winograd !== 2 && winograd !== 4) return undefined;
+  return { schedule, width, pairs: pairs === true, channelsLast: channelsLast === true, ...(parts && { parts }), ...(winograd && { winograd }) }; // prettier-ignore
 }
 
 /** For people and records. */
-export function nameOf(kernel: string, { schedule, width, channelsLast, parts }: Variant): string {
+export function nameOf(kernel: string, { schedule, width, channelsLast, parts, winograd }: Variant): string {
   const tile = schedule.tile ? ` ${schedule.tile.rows}x${schedule.tile.vectors}` : "";
   const blocks = Object.entries(schedule.blocks).map(([axis, size]) => ` ${axis}${size}`).join(""); // prettier-ignore
-  return `${kernel}${tile}${blocks}${width ? ` panels of ${width}` : ""}${schedule.stageRows ? ", rows copied" : ""}${schedule.strips ? ", strips" : ""}${channelsLast ? ", channels last" : ""}${parts ? `, split in ${parts}` : ""}`; // prettier-ignore
+  return `${kernel}${winograd ? ` Winograd ${winograd}` : ""}${tile}${blocks}${width ? ` panels of ${width}` : ""}${schedule.stageRows ? ", rows copied" : ""}${schedule.strips ? ", strips" : ""}${channelsLast ? ", channels last" : ""}${parts ? `, split in ${parts}` : ""}`; // prettier-ignore
 }
 
 const take = <T>(list: readonly T[], effort: Effort): readonly T[] =>
@@ -153,6 +157,31 @@ export function convVariants(sizes: ConvSizes, target: CpuTarget, effort: Effort
     direct(best, 1, 256, false),
   );
   return take(distinct(list), effort);
+}
+
+/** Scratch memory for the transformed tiles of a program, before and after the product: half a core's own cache. */
+const TILES_BYTES = 512 << 10;
+
+/** Whole tile lines, or parts of one, such that what lies between the transforms stays close. */
+export function winogradVariants(sizes: ConvSizes, m: WinogradSize, target: CpuTarget): readonly Variant[] {
+  const { OY, OX, O, C, canTurn, isTurned } = sizes;
+  const lanes = lanesOf(target);
+  const [TY, TX] = [OY / m, OX / m];
+  const tileBytes = (m + 2) ** 2 * (C + O) * 4;
+  const of = (tile: Tile, times: number, turn: boolean): Variant => {
+    const vectors = Math.min(tile.vectors, Math.ceil(O / lanes));
+    const most = Math.max(8, Math.floor((TILES_BYTES * times) / tileBytes));
+    const columns = evenBlock(TX, most);
+    const lines = Math.max(1, Math.min(Math.ceil(TY / target.threads), Math.floor(most / columns)));
+    const schedule = { blocks: { TY: lines, TX: columns }, tile: { rows: tile.rows, vectors } };
+    return { schedule, width: vectors * lanes, pairs: false, channelsLast: turn, winograd: m };
+  };
+  const wide = target.vectorBytes === 64;
+  const [narrow, broad]: readonly Tile[] = wide
+    ? [{ rows: 8, vectors: 2 }, { rows: 6, vectors: 4 }]
+    : [{ rows: 6, vectors: 2 }, { rows: 4, vectors: 3 }]; // prettier-ignore
+  const turns = canTurn && !isTurned ? [true, false] : [canTurn];
+  return turns.flatMap((turn) => [of(narrow!, 1, turn), of(broad!, 1, turn), of(narrow!, 2, turn), of(broad!, 2, turn)]); // prettier-ignore
 }
 
 export interface AttentionSizes {
