@@ -18,7 +18,9 @@ for (const m of [2, 4] as const) {
         const unit = (at: number, length: number): number[] => Array.from({ length }, (_, i) => (i === at ? 1 : 0));
         const [d, g] = [paired(times(into, unit(pixel, m + 2))), times(taps, unit(tap, 3))];
         const got = times(out, paired(d.map((x, i) => x * g[i]!))); // prettier-ignore
-        got.forEach((y, r) => assert.ok(Math.abs(y - (r + tap === pixel ? 1 : 0)) < 1e-12, `${pixel} ${tap} ${r}: ${y}`));
+        got.forEach((y, r) =>
+          assert.ok(Math.abs(y - (r + tap === pixel ? 1 : 0)) < 1e-12, `${pixel} ${tap} ${r}: ${y}`),
+        );
       }
   });
 

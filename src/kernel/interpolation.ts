@@ -29,14 +29,14 @@ const POINTS: Readonly<Record<WinogradSize, readonly number[]>> = { 2: [1], 4: [
 function roots(points: readonly number[], shift: number, length: number): number[] {
   let product = [1];
   for (const p of points) {
-    const next = new Array<number>(product.length + 2).fill(0);
+    const next = Array.from({ length: product.length + 2 }, () => 0);
     product.forEach((c, i) => {
       next[i] = next[i]! - c * p * p;
       next[i + 2] = next[i + 2]! + c;
     });
     product = next;
   }
-  const row = new Array<number>(length).fill(0);
+  const row = Array.from({ length }, () => 0);
   product.forEach((c, i) => (row[i + shift] = c));
   return row;
 }

@@ -80,10 +80,16 @@ export function winogradForm(task: Task, m: WinogradSize, width: number): Kernel
     const pixels = rows.map((row) => columns.map((column) => body.floats("x", { B: at.B, H: row, W: column })));
     const stacked = (axes: readonly [string, string], tiles: readonly (readonly Floats[])[]): Floats =>
       t.stack(axes[0], tiles.map((row) => t.stack(axes[1], row as never))  as never) as unknown as Floats; // prettier-ignore
-    const image = stacked(["I", "J"], alongBoth((v) => paired(apply(into, v)), pixels));
+    const image = stacked(
+      ["I", "J"],
+      alongBoth((v) => paired(apply(into, v)), pixels),
+    );
     const products = t.dot(image, body.raw("w", {}) as Tile<"f32", string>, "C") as unknown as Floats;
     const parts = range.map((i) => range.map((j) => products.at("I", i).at("J", j) as unknown as Floats));
-    const sums = stacked(["A", "E"], alongBoth((v) => apply(out, paired(v)), parts));
+    const sums = stacked(
+      ["A", "E"],
+      alongBoth((v) => apply(out, paired(v)), parts),
+    );
     const biased = bias ? sums.add(body.floats("bias", at)) : sums;
     finish(body, task, { tile: biased, axes: ["TY", "A", "TX", "E", "O"] }, at, ["B"]);
   });

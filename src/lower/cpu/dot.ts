@@ -8,7 +8,16 @@ import { asIndex, at, constant, least, minus, most, plus, staticValue, times } f
 import { lanesOf } from "../schedule.js";
 import { scalarOf, type Expr, type Product } from "../thread.js";
 import type { Context, Extent, Home } from "./context.js";
-import { dotShape, isWidening, panelWidth, plainLoad, resultTerms, spread, termsAlong, type DotShape } from "./dot-shape.js";
+import {
+  dotShape,
+  isWidening,
+  panelWidth,
+  plainLoad,
+  resultTerms,
+  spread,
+  termsAlong,
+  type DotShape,
+} from "./dot-shape.js";
 import { address, dividedBy, evaluate, homeOffset } from "./evaluate.js";
 import { Nest } from "./nest.js";
 import { fill, writeTo } from "./roots.js";

@@ -11,7 +11,9 @@ import { TroupeError } from "../../core/error.js";
 import { isCannot } from "../provider.js";
 
 const tapsTable = (m: WinogradSize): string =>
-  `static const double taps${m}[${m + 2}][3] = {${interpolation(m).taps.map((row) => `{${row.join(", ")}}`).join(", ")}};`;
+  `static const double taps${m}[${m + 2}][3] = {${interpolation(m)
+    .taps.map((row) => `{${row.join(", ")}}`)
+    .join(", ")}};`;
 
 /**
  * n: bytes an element, columns, steps, their strides in the source, panel width, group of steps (1 or 2), then sizes
