@@ -19,11 +19,12 @@ import type { BlockProgram } from "../../lower/cuda/block-program.js";
 import { lowerToBlock } from "../../lower/cuda/general.js";
 import { cudaSchedules, renderCuda, type CudaSchedule } from "../../render/cuda/canonical.js";
 import { chainPatterns } from "../native/chain.js";
+import { GPU_FLOPS_PER_US, gpuUs } from "../native/gpu-model.js";
 import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider } from "../provider.js"; // prettier-ignore
 import { begin, labelOf, type Beginning } from "./begin.js";
 import { bindingsOf, GeneralKernel, SkeletonKernel, workspaceBytesOf, type CudaWork } from "./cuda-kernel.js";
 import { familyOf, isLink } from "./families.js";
-import { PLAIN } from "./space.js";
+import { PLAIN, type Variant } from "./space.js";
 
 const NAME = "tile";
 /** Raised when the same choice would compile to other code. */
@@ -34,7 +35,12 @@ const MOST_SCHEDULES: Readonly<Record<Effort, number>> = { none: 1, quick: 4, fu
 const SOME_ADDRESS = 4096n;
 
 /** What a plan stores. */
-type CudaVariant = { readonly way: "general" } | { readonly way: "skeleton"; readonly schedule: CudaSchedule };
+type CudaVariant =
+  | { readonly way: "general"; readonly channelsLast: boolean }
+  | { readonly way: "skeleton"; readonly schedule: CudaSchedule };
+
+const PLAINLY: CudaVariant = { way: "general", channelsLast: false };
+const variantOf = ({ channelsLast }: { readonly channelsLast: boolean }): Variant => ({ ...PLAIN, channelsLast });
 
 export function openCudaTile(target: Target): Provider | Cannot {
   const why = whyNoCudaDevice();
@@ -69,17 +75,22 @@ class CudaTileProvider implements Provider {
     const skeletons = this.#schedules(found.task)
       .slice(0, MOST_SCHEDULES[effort])
       .map((schedule): CudaVariant => ({ way: "skeleton", schedule }));
-    const variants: readonly CudaVariant[] = [...skeletons, { way: "general" }];
-    const answers = variants.map((variant) => this.#candidate(region, found, variant));
+    const turned = { way: "general", channelsLast: true } as const;
+    const turns = begin(region, variantOf(turned));
+    const answers = [
+      ...[...skeletons, PLAINLY].map((variant) => this.#candidate(region, found, variant)),
+      ...(isCannot(turns) || !ofImages(turns.task) ? [] : [this.#candidate(region, turns, turned)]),
+    ];
     const good = answers.filter((answer): answer is Candidate => !isCannot(answer));
     return good.length > 0 ? good : answers.find(isCannot)!;
   }
 
   revive(region: Region, choice: Choice): Candidate | Cannot {
-    const found = begin(region, PLAIN);
+    const { way, schedule, channelsLast } = choice.params as Partial<{ way: string; schedule: CudaSchedule; channelsLast: boolean }>; // prettier-ignore
+    const general = { way: "general", channelsLast: channelsLast === true } as const;
+    const found = begin(region, variantOf(general));
     if (isCannot(found)) return found;
-    const { way, schedule } = choice.params as Partial<{ way: string; schedule: CudaSchedule }>;
-    if (way === "general") return this.#candidate(region, found, { way });
+    if (way === "general") return this.#candidate(region, found, general);
     if (way === "skeleton" && schedule) return this.#candidate(region, found, { way, schedule });
     return { cannot: `${choice.id} is no choice of ${NAME} ${this.version}` };
   }
@@ -141,6 +152,7 @@ class CudaTileProvider implements Provider {
       workspaceBytes,
       accumulation: "f32",
       capturable: true,
+      estimateUs: gpuUs(region, rateOf(task, variant)),
       build: async () => build(),
     };
   }
@@ -150,6 +162,17 @@ class CudaTileProvider implements Provider {
     return lowerToBlock(form.program, { sizes: form.sizes, layouts }, { blocks: {} }, this.#device.facts.multiprocessors); // prettier-ignore
   }
 }
+
+/** Products of the general lowering are computed one by one. */
+function rateOf({ head }: Task, { way }: CudaVariant): number {
+  const contracts = ["linear", "matmul", "attention", "conv2d", "paged_attention"].includes(head.op);
+  if (way === "general") return contracts ? GPU_FLOPS_PER_US.plain : GPU_FLOPS_PER_US.vector;
+  return head.op === "attention" ? GPU_FLOPS_PER_US.ownAttention : GPU_FLOPS_PER_US.tensor;
+}
+
+/** Whether the first dim after the batch may be channels: of pictures, not of heads. */
+const ofImages = ({ head }: Task): boolean =>
+  ["conv2d", "group_norm", "upsample_nearest"].includes(head.op) || hasTrait(opOf(head), "pointwise");
 
 /** The kernel of a task as it is on the CPU, without packed weights. */
 function generalForm(task: Task): KernelForm | Cannot {
@@ -162,7 +185,7 @@ function generalForm(task: Task): KernelForm | Cannot {
 }
 
 function idOf(label: string, variant: CudaVariant): string {
-  if (variant.way === "general") return `${label} general`;
+  if (variant.way === "general") return `${label} general${variant.channelsLast ? ", channels last" : ""}`;
   const { schedule } = variant;
   return schedule.kind === "matmul"
     ? `${label} wgmma ${schedule.blockM}x${schedule.blockN} ring ${schedule.stages}${schedule.cluster > 1 ? " pairs" : ""}`
