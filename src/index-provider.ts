@@ -7,5 +7,5 @@ export { HostTensor, type HostWindow } from "./check/host-tensor.js";
 export { findCompiler, type Compiler } from "./device/cpu/compile.js";
 export { cpuTarget } from "./device/cpu/target.js";
 export { emptyOperand } from "./provider/empty.js";
-export { buildKernel, symbolOf, type Compilable } from "./provider/tile/kernel.js";
+export { buildLowered } from "./provider/tile/lowered.js";
 export { conform, type ConformanceLine, type ConformanceOptions, type ConformanceReport } from "./tuner/conform.js";

@@ -193,9 +193,34 @@ describe("a paged cache over several runs", () => {
       await decode(machine, graph, plan, SIZES, 3);
       for (const s of plan.steps) if (s.kind === "region") tried.add(`${s.nodes.join()} ${key(s.choice)}`);
     }
-    const split = [...tried].filter((name) => /split/i.test(name));
-    t.diagnostic(`${offered.size} candidates, ${split.length} of them with the keys split: ${[...offered.keys()].join("; ")}`); // prettier-ignore
+    t.diagnostic(`${offered.size} candidates: ${[...offered.keys()].join("; ")}`);
   });
+
+  for (const dtype of ["f32", "bf16"] as const)
+    it(`decodes in ${dtype} with the pages of a sequence dealt out to several programs`, async (t) => {
+      if (!machine.providers.has("tile")) return t.skip("kernels are not compiled here");
+      const sizes = { ...SIZES, dtype };
+      const graph = rewriteGraph(decodeGraph(sizes));
+      const isAttention = (nodes: readonly number[]): boolean =>
+        nodes.some((id) => graph.nodes[id]!.op === "paged_attention");
+      const seen = new Set<number>();
+      for (const parts of [2, 4]) {
+        const invented = invent(machine, graph, ({ params }, { work }) => {
+          if (isAttention(work) && params.parts !== undefined) seen.add(params.parts as number);
+          return isAttention(work) && params.parts === parts ? 0 : 10 + work.length;
+        });
+        const plan = revived({ ...(await planBy(machine, invented)), label: `${parts} parts` });
+        const step = plan.steps.find((s) => s.kind === "region" && isAttention(s.nodes)) as RegionStep;
+        assert.deepEqual([step.choice.provider, step.choice.params.parts], ["tile", parts]);
+        // Maximum, sum and accumulator of every part and query head lie there between the two kernels.
+        const left = parts * sizes.sequences * sizes.tokens * sizes.heads * (2 + sizes.headDim) * 4;
+        assert.ok(step.workspaceBytes >= left && plan.workspaceBytes >= step.workspaceBytes);
+        // From the first token of one sequence, and the third page of the other, past the ends of pages.
+        const first = await decode(machine, graph, plan, sizes, 6);
+        assert.deepEqual(await decode(machine, graph, plan, sizes, 6), first);
+      }
+      assert.deepEqual([...seen].sort(), [2, 4], "five pages are offered in 2 and in 4 parts");
+    });
 });
 
 describe("what a state must not do", () => {

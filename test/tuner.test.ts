@@ -135,7 +135,7 @@ describe("stopping a tune", () => {
 });
 
 describe("a tuner that died with its worker", () => {
-  it("leaves a journal whose candidate is not tried again", async () => {
+  it("twice at the same candidate leaves a journal whose candidate is not tried again", async () => {
     const [region] = regionsOf();
     const empty = mkdtempSync(join(folder, "died-"));
     const store = new RecordStore(target, empty);
@@ -146,7 +146,12 @@ describe("a tuner that died with its worker", () => {
     const context = JSON.stringify({ signature: region!.signature, candidates: [entry] });
     const journal = store.journalPath().replace(`.${process.pid}.`, ".999999999.");
     for (const name of readdirSync(empty)) rmSync(join(empty, name));
-    writeFileSync(journal, `${"timing 0 7".padEnd(63)}\n${context}`);
+    const die = (): void => writeFileSync(journal, `${"timing 0 7".padEnd(63)}\n${context}`);
+    die();
+    const again = await tune([region!], target, { specs: [reference], records: new RecordStore(target, empty) });
+    assert.equal(again.records[0]!.measurements[0]!.verdict.kind, "accepted");
+    for (const name of readdirSync(empty).filter((file) => !file.includes("quarantine"))) rmSync(join(empty, name));
+    die();
     const next = await tune([region!], target, { specs: [reference], records: new RecordStore(target, empty) });
     const [measured] = next.records[0]!.measurements;
     assert.equal(measured!.verdict.kind, "crashed");

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { debugLevel } from "../core/debug.js";
 import { EXIT, messageOf, TroupeError } from "../core/error.js";
+import { escaped } from "../core/printable.js";
 import { compileCommand } from "./compile.js";
 import { conformCommand } from "./conform.js";
 import { demoCommand } from "./demo.js";
@@ -80,7 +81,8 @@ function report(error: unknown, json: boolean): number {
       `${JSON.stringify({ kind: "error", code, message: messageOf(error), advice: known?.advice })}\n`,
     );
   else {
-    process.stderr.write(`error (${code}): ${messageOf(error)}\n`);
+    // Names and texts from files are part of messages; a compiler's words have lines.
+    process.stderr.write(`error (${code}): ${messageOf(error).split("\n").map(escaped).join("\n")}\n`);
     if (known?.advice) process.stderr.write(`  ${known.advice}\n`);
     if (!known)
       process.stderr.write("  This is a bug in troupe; run again with TROUPE_DEBUG=1 and report what it prints.\n");

@@ -1,6 +1,6 @@
 // The proof: the chosen plan meets every rival end to end. A rival that is faster beyond the noise takes its place, a
 // plan whose values leave the plain one's is thrown out, and inside the noise the choice stays.
-import { TroupeError } from "../core/error.js";
+import { messageOf, TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
 import type { Plan } from "../plan/plan.js";
 import { Session } from "../session/session.js";
@@ -18,10 +18,18 @@ export interface Champion {
   readonly plan: Plan;
   /** The others against the champion they met. */
   readonly standings: readonly Standing[];
+  /** Labels of rivals that there was no time for. */
+  readonly unmet: readonly string[];
+  /** Those whose kernels could not be built or bound. */
+  readonly fallen: readonly { readonly label: string; readonly reason: string }[];
 }
 
+const PLAIN = "plain";
+/** Rivals that are not loaded by then are not met, but for the plain plan: it tells right values. */
+const PATIENCE = 4;
+
 interface ProofOptions {
-  /** Time for all duels of the component. */
+  /** Time for all duels of the component; loading comes on top, up to `PATIENCE` times this in all. */
   readonly proofMs: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -44,41 +52,63 @@ export async function championOf(
   contenders: readonly Contender[],
   { proofMs, signal }: ProofOptions,
 ): Promise<Champion> {
-  const load = async (plan: Plan): Promise<Session> => {
+  const load = async ({ label, plan }: Contender): Promise<Session | undefined> => {
     const { providers, device } = machine;
-    const session = await Session.load({ graph, plan, providers, device, weights: component.weights, signal });
-    fillInputs(graph, session);
-    return session;
+    try {
+      const session = await Session.load({ graph, plan, providers, device, weights: component.weights, signal });
+      fillInputs(graph, session);
+      return session;
+    } catch (error) {
+      if (signal?.aborted || contenders.length === 1) throw error;
+      fallen.push({ label, reason: messageOf(error) });
+      return undefined;
+    }
   };
-  const [first, ...rivals] = contenders;
-  if (!first) throw new TroupeError("internal", `no plan of ${component.name} to prove`);
   const limit = graph.values.some(({ dtype }) => dtype === "bf16") ? AGREEMENT.bf16 : AGREEMENT.f32;
-  let best: Contender = first;
-  let champion = await load(first.plan);
-  const standings: Standing[] = [];
+  const [standings, unmet, fallen]: [Standing[], string[], Champion["fallen"][number][]] = [[], [], []];
+  const end = performance.now() + PATIENCE * proofMs;
+  let best: { readonly contender: Contender; readonly session: Session } | undefined;
   try {
-    for (const rival of rivals) {
-      const hopeless = expectedToLose(rival.plan, best.plan);
+    for (const contender of contenders) {
+      const hopeless = best && expectedToLose(contender.plan, best.contender.plan);
       if (hopeless) {
-        standings.push({ label: rival.label, ...hopeless });
+        standings.push({ label: contender.label, ...hopeless });
         continue;
       }
-      const session = await load(rival.plan);
+      if (best && performance.now() > end && contender.label !== PLAIN) {
+        unmet.push(contender.label);
+        continue;
+      }
+      const session = await load(contender);
+      if (!session) continue;
+      if (!best) {
+        best = { contender, session };
+        continue;
+      }
+      let loser = session;
       try {
-        const result = duel(graph, champion, session, { budgetMs: proofMs / rivals.length, signal });
-        standings.push({ label: rival.label, ...result });
+        const result = duel(graph, best.session, session, { budgetMs: proofMs / contenders.length, signal });
+        standings.push({ label: contender.label, ...result });
         // The plain plan is what a right value is: it comes first among the rivals.
-        const isWrong = rival.label === "plain" && result.difference > limit;
+        const isWrong = contender.label === PLAIN && result.difference > limit;
         if (isWrong || (result.champion.high < 1 && result.difference <= limit)) {
-          champion.dispose();
-          [champion, best] = [session, rival];
+          loser = best.session;
+          best = { contender, session };
         }
       } finally {
-        if (session !== champion) session.dispose();
+        loser.dispose();
       }
     }
   } finally {
-    champion.dispose();
+    best?.session.dispose();
   }
-  return { plan: best.plan, standings };
+  if (!best)
+    throw new TroupeError(
+      "plan",
+      `no plan of ${component.name} can be loaded: ${fallen.map((f) => f.reason).join("; ")}`,
+      {
+        advice: "Leave providers out with TROUPE_WITHOUT, and report this with TROUPE_DEBUG=1.",
+      },
+    );
+  return { plan: best.contender.plan, standings, unmet, fallen };
 }

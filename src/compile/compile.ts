@@ -2,12 +2,15 @@
 // A plan that was stored for the same graph, machine and libraries ends the way at once; without measuring, rules
 // stand in for times, so there is a valid plan from the first second.
 import { existsSync } from "node:fs";
+import { debug } from "../core/debug.js";
 import { messageOf, TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
+import { printGraph } from "../graph/print.js";
 import { Regions } from "../graph/region.js";
 import { verifyGraph } from "../graph/verify.js";
 import { assemble, graphHash } from "../plan/assemble.js";
 import type { Plan } from "../plan/plan.js";
+import { printPlan } from "../plan/print.js";
 import { conversionsNeeded, conversionsOf } from "../plan/conversion.js";
 import { propose, type Proposals } from "../plan/propose.js";
 import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
@@ -95,6 +98,7 @@ export async function compileComponents(
 
 function prepare(machine: Machine, component: Component): Prepared {
   const graph = rewriteGraph(verifyGraph(component.graph));
+  debug(5, () => printGraph(graph));
   const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
   const proposals = propose(new Regions(graph), machine.opened.providers);
   return { component, graph, proposals, context, file: planFile(planKey(context, STORED_AS)) };
@@ -160,8 +164,13 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
       : ruleRecords(proposals, machine.opened.providers, machine.device.target.threads);
     const recordOf = (signature: string): RegionRecord | undefined => measured.get(signature) ?? rules?.get(signature);
     const contenders = await contendersOf(machine, item, recordOf, onEvent);
-    const { plan, standings } = await championOf(machine, item, contenders, { proofMs, signal });
+    const { plan, standings, unmet, fallen } = await championOf(machine, item, contenders, { proofMs, signal });
+    for (const { label, reason } of fallen)
+      onEvent?.({ kind: "note", text: `${component.name}: the ${label} plan cannot be loaded: ${reason}` });
+    if (unmet.length > 0)
+      onEvent?.({ kind: "note", text: `${component.name}: no time to compare with ${unmet.join(", ")}` });
     onEvent?.({ kind: "plan", component: component.name, label: plan.label });
+    debug(3, () => printPlan(plan, proposals.regions));
     await savePlan(plan, file);
     const records = [...proposals.bySignature.keys()].flatMap((signature) => measured.get(signature) ?? []);
     made.set(component.name, { component, graph, plan, origin: "tuned", records, standings });

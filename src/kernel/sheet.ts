@@ -1,7 +1,7 @@
 // Kernels made to measure: a text whose axes follow from the shapes of a region's operands. The sheet collects the
 // parameters, which operand each of them is, how it lies, and gives the body its loads and stores.
 import { isFloat, type DType } from "../core/dtype.js";
-import type { Shape, Strides } from "../core/shape.js";
+import { contiguous, sizeOf, type Shape, type Strides } from "../core/shape.js";
 import { strided, type Layout, type Panels } from "../lower/layout.js";
 import {
   kernel,
@@ -23,9 +23,15 @@ type AnyTensor = Tensor<DType, string, Mode>;
 /** An operand of the region. */
 export type Source = { readonly input: number } | { readonly output: number };
 
+/** What a kernel leaves in the workspace for a later one of the same candidate, dense, under its parameter's name. */
+export interface Temporary {
+  readonly temporary: string;
+  readonly elements: number;
+}
+
 export interface Parameter {
   readonly name: string;
-  readonly source: Source;
+  readonly source: Source | Temporary;
   readonly dtype: DType;
   readonly axes: readonly string[];
   readonly strides: Strides;
@@ -80,6 +86,13 @@ export class Sheet {
 
   parameter(name: string, mode: Mode, source: Source, dtype: DType, axes: readonly string[], strides: Strides): void {
     this.#parameters.push({ name, mode, source, dtype, axes, strides });
+  }
+
+  /** Declares a dense parameter that lies in the workspace; its axes must have been declared. */
+  temporary(name: string, mode: Mode, dtype: DType, axes: readonly string[]): void {
+    const shape = axes.map((axis) => this.#sizes[axis]!);
+    const source = { temporary: name, elements: sizeOf(shape) };
+    this.#parameters.push({ name, mode, source, dtype, axes, strides: contiguous(shape) });
   }
 
   pack(name: string, packing: Packing): void {

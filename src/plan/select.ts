@@ -55,7 +55,7 @@ export async function select(proposals: Proposals, options: SelectOptions): Prom
   const { graph } = regions;
   const uses = proposals.all.flatMap((proposal) => usesOf(proposal, options));
   const problem: CoverProblem = {
-    options: uses.map(({ selected, handicapUs }) => optionOf(regions, proposals, selected, handicapUs)),
+    options: uses.map(({ selected, costUs }) => optionOf(regions, proposals, selected, costUs)),
     wanted: [...regions.wanted],
     given: new Set(graph.sources.keys()),
     convertUs: (value, from, to) => options.conversionOf?.(graph.values[value]!, layoutOf(from), layoutOf(to))?.us,
@@ -74,8 +74,9 @@ export async function select(proposals: Proposals, options: SelectOptions): Prom
 }
 
 interface Use {
-  readonly selected: SelectedRegion & { readonly us: number };
-  readonly handicapUs: number;
+  readonly selected: SelectedRegion;
+  /** What choosing it costs: its time, measured or by rule, and its handicap. */
+  readonly costUs: number;
 }
 
 /** The candidates of a proposal worth a variable: of those alike to the rest of the graph only the fastest. */
@@ -85,16 +86,17 @@ function usesOf(proposal: Proposal, options: SelectOptions): readonly Use[] {
   for (const { verdict, candidate, us } of options.recordOf(region.signature)?.measurements ?? []) {
     if (verdict.kind !== "accepted" || !us || !suits(region, candidate)) continue;
     if (options.admit && !options.admit(proposal, candidate)) continue;
-    const use = {
-      selected: { proposal, candidate, us: us.p50 },
-      handicapUs: options.handicapUs?.(proposal, candidate) ?? 0,
+    const isMeasured = us.runs > 0;
+    const use: Use = {
+      selected: { proposal, candidate, ...(isMeasured && { us: us.p50 }) },
+      costUs: us.p50 + (options.handicapUs?.(proposal, candidate) ?? 0),
     };
     const key = [
       ...candidate.layouts.inputs.map(layoutKey), "|", ...candidate.layouts.outputs.map(layoutKey), "|",
       ...(options.packLimitBytes === undefined ? [] : candidate.packs.map((pack) => `${pack.input}:${pack.recipe}`)),
     ].join(";"); // prettier-ignore
     const rival = best.get(key);
-    if (!rival || us.p50 + use.handicapUs < rival.selected.us + rival.handicapUs) best.set(key, use);
+    if (!rival || use.costUs < rival.costUs) best.set(key, use);
   }
   return [...best.values()];
 }
@@ -112,13 +114,13 @@ export function suits(region: Region, { layouts }: Pick<CandidateFacts, "layouts
 function optionOf(
   regions: Regions,
   { all }: Proposals,
-  { proposal, candidate, us }: Use["selected"],
-  handicapUs: number,
+  { proposal, candidate }: SelectedRegion,
+  costUs: number,
 ): CoverOption {
   return {
     region: all.indexOf(proposal),
     ...bordersOf(regions, proposal, candidate),
-    us: us + handicapUs,
+    us: costUs,
     packs: candidate.packs.map((pack) => packUse(regions, proposal.region, candidate.provider, pack)),
   };
 }

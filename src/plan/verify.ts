@@ -144,5 +144,12 @@ function memoryProblems(plan: Plan, regions: Regions): readonly string[] {
       if (!isAlias) problems.push(`${a.key} and ${b.key} overlap while both are alive`);
     }
   }
+  // Memory that nothing uses would be asked for all the same.
+  const end = Math.max(0, ...plan.placements.map(({ offsetBytes, bytes }) => offsetBytes + bytes));
+  if (plan.arenaBytes >= end + ALIGNMENT_BYTES)
+    problems.push(`the arena has ${plan.arenaBytes} bytes, its values ${end}`);
+  const most = Math.max(0, ...plan.steps.map((step) => step.workspaceBytes));
+  if (plan.workspaceBytes > most)
+    problems.push(`the workspace has ${plan.workspaceBytes} bytes, its steps need ${most}`);
   return problems;
 }

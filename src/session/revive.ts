@@ -93,7 +93,7 @@ export function reviveProblem(
 /** Memory was laid out for what the plan stores: a candidate that came back with other needs would write beside it. */
 function expectSame(step: PlanStep, candidate: Candidate): void {
   const differs = (): string | undefined => {
-    if (candidate.workspaceBytes > step.workspaceBytes)
+    if (candidate.workspaceBytes !== step.workspaceBytes)
       return `needs ${candidate.workspaceBytes} bytes of workspace, the plan has ${step.workspaceBytes}`;
     if (step.kind === "convert") return undefined;
     const packs = (list: readonly Pack[]): string => canonical(list.map(({ input, recipe, bytes }) => [input, recipe, bytes])); // prettier-ignore

@@ -1,6 +1,7 @@
 // A session: a plan with memory, ready to run. Loading revives the chosen kernels, packs the weights, places every
 // value, and binds all steps into one program.
 import { dtypeBytes } from "../core/dtype.js";
+import { debug, debugLevel } from "../core/debug.js";
 import { TroupeError } from "../core/error.js";
 import { coordinateOf, isContiguous, offsetOf, sizeOf, type Shape } from "../core/shape.js";
 import type { Address, Buffer, Device, Program, RunOptions, Step, StepTiming } from "../device/device.js";
@@ -64,6 +65,7 @@ export class Session implements Disposable {
     try {
       const regions = new Regions(graph);
       expectFit(plan, regions);
+      expectRoom(plan, device);
       const revived = await reviveAll(options, regions, owned);
       const weights = await loadWeightsFor(options, regions, revived);
       owned.push(weights);
@@ -92,12 +94,18 @@ export class Session implements Disposable {
    */
   async run(options?: RunOptions): Promise<void> {
     this.#expectIdle("run");
-    this.#running = this.#program.run(options);
+    this.#running = debugLevel() >= 2 ? this.#runAloud() : this.#program.run(options);
     try {
       await this.#running;
     } finally {
       this.#running = undefined;
     }
+  }
+
+  /** A run on this thread with a line a step: name and time. */
+  async #runAloud(): Promise<void> {
+    for (const { name, us } of this.#program.profile())
+      debug(2, `${this.#graph.name.padEnd(14)} ${us.toFixed(1).padStart(10)} us  ${name}`);
   }
 
   /** Runs the plan once on this thread; microseconds. */
@@ -184,6 +192,21 @@ function gathered(bytes: Uint8Array, shape: Shape, { offset, strides }: Window, 
 }
 
 const packKey = (provider: string, recipe: string): string => `${provider}:${recipe}`;
+
+/** What the system would promise and not keep is refused: it ends processes that then touch it. */
+function expectRoom({ graph, arenaBytes, workspaceBytes }: Plan, device: Device): void {
+  const [bytes, free] = [arenaBytes + workspaceBytes, device.freeBytes()];
+  if (bytes <= free) return;
+  const mib = (count: number): number => Math.round(count / 2 ** 20);
+  throw new TroupeError(
+    "memory",
+    `${graph.name} needs ${mib(bytes)} MiB besides its weights, ${mib(free)} MiB are free`,
+    {
+      advice: "Close other programs, or choose a smaller size or a lower precision.",
+      details: { bytes, free },
+    },
+  );
+}
 
 /** A plan that does not fit its graph would read and write memory that is not its own. */
 function expectFit(plan: Plan, regions: Regions): void {

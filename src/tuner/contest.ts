@@ -90,8 +90,10 @@ export class Board {
     this.#cannot = cannot;
   }
 
+  /** Several fills judge one candidate in turn: the last verdict holds, the largest error is kept. */
   judge(key: string, verdict: Verdict, error?: number): void {
-    this.#verdicts.set(key, { verdict, ...(error !== undefined && { error }) });
+    const errors = [this.#verdicts.get(key)?.error, error].filter((e) => e !== undefined);
+    this.#verdicts.set(key, { verdict, ...(errors.length > 0 && { error: Math.max(...errors) }) });
   }
 
   pass(key: string, reason: string): void {

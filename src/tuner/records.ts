@@ -64,8 +64,11 @@ const quarantineSchema = z.object({
   reason: z.string(),
 });
 
-/** A candidate that took its process, and the tuner's, with it. */
+/** A candidate that was being tried when its process and the tuner's ended. */
 export type Quarantined = z.infer<typeof quarantineSchema>;
+
+/** Once may be a closed terminal or a kill from outside; what ends everything every time is its own doing. */
+const STRIKES = 2;
 
 /** The records of one target. */
 export class RecordStore {
@@ -104,8 +107,15 @@ export class RecordStore {
     appendLine(this.#path("jsonl"), record);
   }
 
+  /** Candidates of a region that are not to be tried again. */
   quarantined(signature: string): readonly Quarantined[] {
-    return this.#quarantined.filter((entry) => entry.signature === signature);
+    const strikes = new Map<string, number>();
+    return this.#quarantined.filter((entry) => {
+      if (entry.signature !== signature) return false;
+      const name = `${entry.provider} ${entry.version} ${entry.key}`;
+      strikes.set(name, (strikes.get(name) ?? 0) + 1);
+      return strikes.get(name) === STRIKES;
+    });
   }
 
   /** Where the journal of a tune by this process lies. */
@@ -113,7 +123,7 @@ export class RecordStore {
     return join(this.#journals, `${this.#key}.${process.pid}.journal`);
   }
 
-  /** What was being tried when a tuner died with its worker is not tried again. */
+  /** What was being tried when a tuner died with its worker is suspect. */
   #collectJournals(): void {
     for (const name of readdirSync(this.#folder)) {
       const match = /^(.*)\.(\d+)\.journal$/.exec(name);

@@ -2,8 +2,9 @@
 // Format: 8 bytes little-endian length N, N bytes of JSON, then the tensors without holes.
 import type { DType } from "../core/dtype.js";
 import { TroupeError } from "../core/error.js";
+import { printable } from "../core/printable.js";
 import type { Shape } from "../core/shape.js";
-import { shown, structureProblem } from "./structure.js";
+import { structureProblem } from "./structure.js";
 
 /** Bits of every dtype name the format knows, and ours where we can read it. */
 const FORMATS: Readonly<Record<string, { readonly bits: number; readonly dtype?: DType }>> = {
@@ -88,12 +89,12 @@ const isCount = (x: unknown): x is number => Number.isSafeInteger(x) && (x as nu
 
 /** A value of the JSON in a message; objects of a hostile header may not even have a usable toString. */
 function quoted(value: unknown): string {
-  if (typeof value === "string") return `"${shown(value)}"`;
+  if (typeof value === "string") return `"${printable(value)}"`;
   return typeof value === "object" && value !== null ? "that is no string" : String(value);
 }
 
 function parseEntry(key: string, value: unknown, start: number, file: string): HeaderEntry {
-  const name = shown(key);
+  const name = printable(key);
   if (value === null || typeof value !== "object" || Array.isArray(value)) fail(file, `gives ${name} no description`);
   const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
   const format = typeof dtype === "string" && Object.hasOwn(FORMATS, dtype) ? FORMATS[dtype] : undefined;
@@ -105,7 +106,7 @@ function parseEntry(key: string, value: unknown, start: number, file: string): H
   const [begin, end] = offsets as [number, number];
   const bits = shape.reduce((product, dim) => product * dim, 1) * format.bits;
   if (!Number.isSafeInteger(bits) || bits % 8 !== 0 || end - begin !== bits / 8) {
-    const stored = `${dtype as string} [${shown(shape.join(", "))}]`;
+    const stored = `${dtype as string} [${printable(shape.join(", "))}]`;
     fail(file, `gives ${name} ${end - begin} bytes; ${stored} needs ${bits / 8}`);
   }
   return { format: dtype as string, dtype: format.dtype, shape, offset: start + begin, bytes: end - begin };
@@ -116,8 +117,8 @@ function checkCover(entries: ReadonlyMap<string, HeaderEntry>, start: number, fi
   const order = [...entries].sort(([, a], [, b]) => a.offset - b.offset || a.bytes - b.bytes);
   let next = start;
   for (const [name, { offset, bytes }] of order) {
-    if (offset < next) fail(file, `has tensors that overlap at ${shown(name)}`);
-    if (offset > next) fail(file, `has a hole of ${offset - next} bytes before ${shown(name)}`);
+    if (offset < next) fail(file, `has tensors that overlap at ${printable(name)}`);
+    if (offset > next) fail(file, `has a hole of ${offset - next} bytes before ${printable(name)}`);
     next = offset + bytes;
   }
   if (next > fileBytes) fail(file, `is truncated: ${fileBytes} bytes, its tensors end at ${next}`);

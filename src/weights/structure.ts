@@ -1,5 +1,6 @@
 // The structure of a header's JSON, looked at byte by byte before JSON.parse builds anything from it: how deep it nests,
 // how long its lists are, which keys come twice. A header that is out of bounds costs no memory and no stack.
+import { printable } from "../core/printable.js";
 
 /** Objects in the outermost object hold lists of numbers; nothing is deeper. */
 const MOST_DEPTH = 3;
@@ -35,7 +36,7 @@ export function structureProblem(json: Uint8Array): string | undefined {
     else if (byte === COLON && string && (depth === 1 || depth === 2)) {
       const known = depth === 1 ? keys : inner;
       const key = keyOf(json.subarray(string.from, string.to));
-      if (known.has(key)) return `names ${shown(key)} twice`;
+      if (known.has(key)) return `names ${printable(key)} twice`;
       known.add(key);
     }
   }
@@ -59,11 +60,4 @@ function keyOf(quoted: Uint8Array): string {
   } catch {
     return text;
   }
-}
-
-/** Something from a file as part of a message: short, on one line, nothing that a terminal would obey. */
-export function shown(text: string): string {
-  const short = text.length > 80 ? `${text.slice(0, 80)}…` : text;
-  // eslint-disable-next-line no-control-regex
-  return short.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`); // prettier-ignore
 }

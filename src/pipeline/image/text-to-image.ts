@@ -162,12 +162,15 @@ class Artist {
   draw(prompt: string, options: DrawOptions): Promise<Image> {
     return this.#inTurn(async () => {
       throwIfCancelled(options.signal);
-      if (prompt.trim() === "") throw new TroupeError("usage", "the prompt is empty", { advice: "Say what to draw." });
+      if (typeof prompt !== "string" || prompt.trim() === "")
+        throw new TroupeError("usage", "the prompt is empty", { advice: "Say what to draw." });
       const engine = await this.ready(this.shape(options), {
         ...this.#options,
         signal: options.signal ?? this.#options.signal,
       });
       const { steps = this.#defaultSteps, seed = 0, guidance = GUIDANCE } = options;
+      if (!Number.isFinite(guidance))
+        throw new TroupeError("usage", `${guidance} is no guidance`, { advice: "Use a number, like 3.5." });
       const picture = await engine.draw({
         prompt, steps, seed, guidance, latents: options.latents, signal: options.signal, onStage: options.onStage,
       }); // prettier-ignore

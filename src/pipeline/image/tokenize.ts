@@ -3,6 +3,7 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { messageOf, TroupeError } from "../../core/error.js";
+import { printable } from "../../core/printable.js";
 import { readText } from "../../core/read-text.js";
 import { clipTokenizerJson } from "./clip-bpe.js";
 
@@ -107,11 +108,8 @@ function promptTokenizer(tokenizer: Tokenizer, rules: Rules): PromptTokenizer {
 /** Unknown words named in a warning. */
 const MOST_WORDS = 5;
 
-/** Text in quotes, shortened, control characters escaped. */
-function quoted(text: string, most: number): string {
-  const points = [...text];
-  return JSON.stringify(points.length > most ? `${points.slice(0, most).join("")}…` : text);
-}
+/** Text in quotes, shortened, nothing in it that a terminal would obey. */
+const quoted = (text: string, most: number): string => `"${printable(text, most).replaceAll('"', '\\"')}"`;
 
 const NAMES: Readonly<Record<TokenizerKind, string>> = { clip: "CLIP", t5: "T5" };
 

@@ -1,5 +1,5 @@
 // Our kernels on a CUDA device: compiled text, bound to addresses, as launches.
-import { TroupeError } from "../../core/error.js";
+import { invariant, TroupeError } from "../../core/error.js";
 import { contiguous } from "../../core/shape.js";
 import { compileCuda } from "../../device/cuda/compile.js";
 import type { CudaDevice } from "../../device/cuda/device.js";
@@ -7,7 +7,7 @@ import type { CudaKernel } from "../../device/cuda/kernel.js";
 import { bindReason, LoadedKernel, type Bindings } from "../../device/cuda/launch.js";
 import { CudaModule, int64Bytes, LaunchArguments, type CudaFunction } from "../../device/cuda/module.js";
 import type { Address, Step } from "../../device/device.js";
-import type { KernelForm, Source } from "../../kernel/sheet.js";
+import type { KernelForm, Parameter } from "../../kernel/sheet.js";
 import type { BlockProgram } from "../../lower/cuda/block-program.js";
 import { dynamicSharedBytes, renderBlock } from "../../render/cuda/general.js";
 import type { Binding, Kernel } from "../provider.js";
@@ -32,8 +32,11 @@ export interface CudaWork {
   readonly startsAs?: StartsAs | undefined;
 }
 
-const addressOf = (source: Source, binding: Binding): Address =>
-  "input" in source ? binding.inputs[source.input]! : binding.outputs[source.output]!;
+function addressOf(source: Parameter["source"], { inputs, outputs }: Binding): Address {
+  if ("input" in source) return inputs[source.input]!;
+  invariant("output" in source, "a kernel alone has no temporaries");
+  return outputs[source.output]!;
+}
 
 /** Blocks of a launch: those whose values do not fit shared memory are as many as the workspace holds. */
 export const blocksOf = ({ programs, inShared }: BlockProgram, multiprocessors: number): number =>
@@ -121,7 +124,7 @@ export class SkeletonKernel implements Kernel {
 }
 
 /** The parameters of a form as tensors on the device. */
-export function bindingsOf(form: KernelForm, address: (source: Source) => Address): Bindings {
+export function bindingsOf(form: KernelForm, address: (source: Parameter["source"]) => Address): Bindings {
   const fixed = new Map(form.program.axes.map(({ name, size }) => [name, size]));
   return Object.fromEntries(
     form.parameters.map(({ name, source, dtype, axes, strides }) => {

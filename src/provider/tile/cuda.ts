@@ -174,11 +174,13 @@ function rateOf({ head }: Task, { way }: CudaVariant): number {
 const ofImages = ({ head }: Task): boolean =>
   ["conv2d", "group_norm", "upsample_nearest"].includes(head.op) || hasTrait(opOf(head), "pointwise");
 
-/** The kernel of a task as it is on the CPU, without packed weights. */
+/** The one kernel of a task as it is on the CPU, without packed weights. */
 function generalForm(task: Task): KernelForm | Cannot {
   const family = familyOf(task.head);
+  if (!family) return { cannot: `there is no kernel for ${task.head.op}` };
   try {
-    return family ? family.form(task, PLAIN) : { cannot: `there is no kernel for ${task.head.op}` };
+    const [form, ...more] = family.forms(task, PLAIN);
+    return form && more.length === 0 ? form : { cannot: `${task.head.op} takes several kernels` };
   } catch (error) {
     return { cannot: `the kernel of ${task.head.op} does not fit: ${messageOf(error)}` };
   }

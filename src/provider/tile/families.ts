@@ -5,7 +5,8 @@ import { hasTrait } from "../../graph/op.js";
 import { opOf } from "../../graph/ops.js";
 import { attentionForm } from "../../kernel/attention.js";
 import { convForm, groupNormForm, upsampleForm } from "../../kernel/image.js";
-import { pageAppendForm, pagedAttentionForm } from "../../kernel/pages.js";
+import { pagedAttentionForm, splitPagedAttentionForms } from "../../kernel/paged-attention.js";
+import { pageAppendForm } from "../../kernel/pages.js";
 import { productForm } from "../../kernel/product.js";
 import { pointwiseForm, rowsForm } from "../../kernel/rows.js";
 import type { KernelForm } from "../../kernel/sheet.js";
@@ -18,19 +19,24 @@ import {
   convVariants,
   groupNormVariants,
   movingVariants,
+  pagedVariants,
   PLAIN,
   productVariants,
   type Variant,
 } from "./space.js";
 
 export interface Family {
-  form(task: Task, variant: Variant): KernelForm;
+  /** The kernels that run one after another, all by the variant's schedule; what they hand on lies in temporaries. */
+  forms(task: Task, variant: Variant): readonly KernelForm[];
   variants(task: Task, region: Region, target: CpuTarget, effort: Effort): readonly Variant[];
   /** Whether pointwise ops that follow may be part of it. */
   readonly takesLinks: boolean;
   /** Inputs of the head that the result may overwrite: each element is read last where it is written. */
   readonly overwrites: "none" | "all" | "first";
 }
+
+/** Queries of a program of paged attention, where the schedule names none. */
+const QUERY_BLOCK = 128;
 
 const canTurn = (region: Region): boolean =>
   [...region.inputs, ...region.outputs].some((o) => o.shape.length === 4 && o.kind === "activation" && !o.fixed);
@@ -39,14 +45,14 @@ const isWeight = (task: Task, input: number): boolean =>
   task.inputs[input]!.kind === "weight" || task.inputs[input]!.kind === "constant";
 
 const once = (form: (task: Task) => KernelForm): Family => ({
-  form,
+  forms: (task) => [form(task)],
   variants: () => [PLAIN],
   takesLinks: false,
   overwrites: "none",
 });
 
 const product: Family = {
-  form: (task, { width, pairs }) => productForm(task, { width, pairs }),
+  forms: (task, { width, pairs }) => [productForm(task, { width, pairs })],
   variants(task, _region, target, effort) {
     const shape = task.output.shape;
     const [x] = task.inputs;
@@ -61,7 +67,7 @@ const product: Family = {
 };
 
 const rows: Family = {
-  form: rowsForm,
+  forms: (task) => [rowsForm(task)],
   variants: (task, _region, _target, effort) => {
     const lead = task.output.shape.slice(0, -1);
     const last = lead.findLastIndex((dim) => dim > 1);
@@ -75,7 +81,7 @@ const FAMILIES: Readonly<Record<string, Family>> = {
   linear: product,
   matmul: product,
   attention: {
-    form: attentionForm,
+    forms: (task) => [attentionForm(task)],
     variants(task, _region, target, effort) {
       const [B, Q, H] = task.output.shape as readonly [number, number, number];
       const L = task.inputs[1]!.shape[1]!;
@@ -88,14 +94,14 @@ const FAMILIES: Readonly<Record<string, Family>> = {
   layer_norm: rows,
   softmax: rows,
   group_norm: {
-    form: groupNormForm,
+    forms: (task) => [groupNormForm(task)],
     variants: (task, region, _target, effort) =>
       groupNormVariants({ H: task.output.shape[2]!, isTurned: task.inputs[0]!.strides[1] === 1, canTurn: canTurn(region) }, effort), // prettier-ignore
     takesLinks: true,
     overwrites: "none",
   },
   conv2d: {
-    form: (task, { width, pairs }) => convForm(task, { width, pairs }),
+    forms: (task, { width, pairs }) => [convForm(task, { width, pairs })],
     variants(task, region, target, effort) {
       const [, O, OY, OX] = task.output.shape as readonly [number, number, number, number];
       const [x] = task.inputs;
@@ -106,7 +112,7 @@ const FAMILIES: Readonly<Record<string, Family>> = {
     overwrites: "none",
   },
   upsample_nearest: {
-    form: upsampleForm,
+    forms: (task) => [upsampleForm(task)],
     variants: (_task, region, _target, effort) => movingVariants([], canTurn(region), effort),
     takesLinks: true,
     overwrites: "none",
@@ -118,11 +124,20 @@ const FAMILIES: Readonly<Record<string, Family>> = {
   first_match: once(firstMatchForm),
   sinusoid: once(sinusoidForm),
   page_append: once(pageAppendForm),
-  paged_attention: once(pagedAttentionForm),
+  paged_attention: {
+    forms: (task, { parts }) => (parts ? splitPagedAttentionForms(task, parts) : [pagedAttentionForm(task)]),
+    variants(task, _region, target, effort) {
+      const [q, keys, , pages] = task.inputs;
+      const programs = q!.shape[0]! * keys!.shape[2]! * Math.ceil(q!.shape[1]! / QUERY_BLOCK);
+      return pagedVariants({ programs, pages: pages!.shape[1]! }, target, effort);
+    },
+    takesLinks: false,
+    overwrites: "none",
+  },
 };
 
 const pointwise: Family = {
-  form: (task) => pointwiseForm(task, opOf(task.head).expression!(task.head.params)),
+  forms: (task) => [pointwiseForm(task, opOf(task.head).expression!(task.head.params))],
   variants: (task, region, _target, effort) => {
     const free = canTurn(region) && task.output.shape.length === 4 ? canTurn(region) : false;
     return movingVariants([], free, effort);

@@ -10,22 +10,20 @@ import { hasTrait } from "../../graph/op.js";
 import { opOf } from "../../graph/ops.js";
 import type { Operand, Region, Regions } from "../../graph/region.js";
 import { noiseSource } from "../../kernel/noise.js";
-import { layoutOf, type KernelForm } from "../../kernel/sheet.js";
+import type { KernelForm } from "../../kernel/sheet.js";
 import type { Task } from "../../kernel/task.js";
-import { lowerToThreads } from "../../lower/cpu/lower.js";
-import { panelLayout, type Layout as MemoryLayout } from "../../lower/layout.js";
 import type { CpuTarget } from "../../lower/schedule.js";
 import { verifyThreads } from "../../lower/verify.js";
-import type { ThreadProgram } from "../../lower/thread.js";
 import { cFile, renderC } from "../../render/c/program.js";
 import { chainPatterns } from "../native/chain.js";
 import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Provider, type ProviderFactory } from "../provider.js"; // prettier-ignore
 import { begin, labelOf } from "./begin.js";
 import { openCudaTile } from "./cuda.js";
 import { familyOf, isLink, type Family } from "./families.js";
-import { buildKernel, sourcesOf, symbolOf } from "./kernel.js";
+import { buildKernel, symbolOf } from "./kernel.js";
 import { packedBytes, recipeOf } from "./pack.js";
 import { nameOf, paramsOf, PLAIN, variantOf, type Variant } from "./space.js";
+import { lowerForms, packsOf, type Lowered } from "./stages.js";
 import { asTheyLie } from "./task.js";
 
 const NAME = "tile";
@@ -76,20 +74,17 @@ class TileProvider implements Provider {
     const found = begin(region, variant);
     if (isCannot(found)) return found;
     const { family, task, layouts } = found;
-    let form: KernelForm;
+    let forms: readonly KernelForm[];
     try {
-      form = family.form(task, variant);
+      forms = family.forms(task, variant);
     } catch (error) {
       return { cannot: `the kernel of ${task.head.op} does not fit: ${messageOf(error)}` };
     }
     const compiler = this.#compiler;
     const target = this.#target;
-    const packs = Object.entries(form.packings).map(([name, packing]) => ({
-      packing,
-      dtype: form.parameters.find((parameter) => parameter.name === name)!.dtype,
-    }));
-    let lowered: ThreadProgram | undefined;
-    const threads = (): ThreadProgram => (lowered ??= lowerForm(form, variant, target));
+    const packs = packsOf(forms);
+    let lowered: Lowered | undefined;
+    const lower = (): Lowered => (lowered ??= lowerForms(forms, variant.schedule, target));
     const label = labelOf(region, task);
     return {
       provider: NAME,
@@ -99,18 +94,26 @@ class TileProvider implements Provider {
       aliases: aliasesOf(region, task, family),
       packs: packs.map(({ packing, dtype }) => ({ input: packing.input, recipe: recipeOf(packing), bytes: packedBytes(packing, dtype) })), // prettier-ignore
       get workspaceBytes() {
-        const { scratchBytes, threads: count } = threads();
-        return scratchBytes * count;
+        return lower().workspaceBytes;
       },
       accumulation: "f32",
       capturable: true,
       async build(signal) {
-        const program = threads();
-        verifyThreads(program);
-        const symbol = symbolOf(renderC(program, "kernel").text);
-        const source = cFile([renderC(program, symbol)]);
+        const { programs, temporaries } = lower();
+        programs.forEach(verifyThreads);
+        const sources = programs.map((program) => {
+          const symbol = symbolOf(renderC(program, "kernel").text);
+          return renderC(program, symbol);
+        });
+        const stages = programs.map((program, i) => ({
+          name: programs.length > 1 ? `${label}: ${program.name}` : label,
+          symbol: sources[i]!.symbol,
+          operands: forms[i]!.parameters.map(({ source }) => source),
+          usesScratch: program.scratchBytes > 0,
+        }));
+        const distinct = [...new Map(sources.map((source) => [source.symbol, source])).values()];
         const state = hasTrait(opOf(task.head), "state") ? { startsAs: { input: 0, bytes: bytesOf(task.output) } } : {};
-        const what = { name: label, source, symbol, operands: sourcesOf(form), usesWorkspace: program.scratchBytes > 0, packs, ...state }; // prettier-ignore
+        const what = { name: label, source: cFile(distinct), stages, temporaries, packs, ...state };
         return buildKernel(compiler, what, signal);
       },
     };
@@ -125,7 +128,7 @@ class TileProvider implements Provider {
     const { stream } = node.params as { stream: number };
     const symbol = symbolOf(`noise ${sizeOf(output.shape)} ${stream}`);
     const source = noiseSource(symbol, sizeOf(output.shape), stream);
-    const operands = [{ input: 0 }, { output: 0 }];
+    const stages = [{ name: "random_normal", symbol, operands: [{ input: 0 }, { output: 0 }], usesScratch: false }];
     return {
       provider: NAME,
       id: "random_normal",
@@ -136,21 +139,12 @@ class TileProvider implements Provider {
       workspaceBytes: 0,
       accumulation: "f64",
       capturable: true,
-      build: (signal) => buildKernel(this.#compiler, { name: "random_normal", source, symbol, operands, usesWorkspace: false, packs: [] }, signal), // prettier-ignore
+      build: (signal) => buildKernel(this.#compiler, { name: "random_normal", source, stages, temporaries: new Map(), packs: [] }, signal), // prettier-ignore
     };
   }
 }
 
 const bytesOf = ({ shape, dtype }: Task["output"]): number => sizeOf(shape) * dtypeBytes(dtype);
-
-function lowerForm(form: KernelForm, variant: Variant, target: CpuTarget): ThreadProgram {
-  const layouts: Record<string, MemoryLayout> = {};
-  for (const parameter of form.parameters) {
-    const packing = form.packings[parameter.name];
-    layouts[parameter.name] = packing ? panelLayout(packing.shape, packing.panels).layout : layoutOf(parameter);
-  }
-  return lowerToThreads(form.program, { sizes: form.sizes, layouts }, variant.schedule, target);
-}
 
 /** Inputs that the result may replace: they are read, element by element, right where the result is written. */
 function aliasesOf(region: Region, task: Task, family: Family): Candidate["aliases"] {

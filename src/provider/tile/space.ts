@@ -11,6 +11,8 @@ export interface Variant {
   readonly width: number;
   readonly pairs: boolean;
   readonly channelsLast: boolean;
+  /** Programs that share what one program would go through alone, in a kernel of its own; absent: not split. */
+  readonly parts?: number;
 }
 
 export const PLAIN: Variant = { schedule: { blocks: {} }, width: 0, pairs: false, channelsLast: false };
@@ -18,16 +20,17 @@ export const PLAIN: Variant = { schedule: { blocks: {} }, width: 0, pairs: false
 export const paramsOf = (variant: Variant): Params => JSON.parse(JSON.stringify(variant)) as Params;
 
 export function variantOf(params: Params): Variant | undefined {
-  const { schedule, width, pairs, channelsLast } = params as unknown as Partial<Variant>;
+  const { schedule, width, pairs, channelsLast, parts } = params as unknown as Partial<Variant>;
   if (!schedule || typeof schedule !== "object" || typeof width !== "number") return undefined;
-  return { schedule, width, pairs: pairs === true, channelsLast: channelsLast === true };
+  if (parts !== undefined && !(Number.isInteger(parts) && parts > 1)) return undefined;
+  return { schedule, width, pairs: pairs === true, channelsLast: channelsLast === true, ...(parts && { parts }) };
 }
 
 /** For people and records. */
-export function nameOf(kernel: string, { schedule, width, channelsLast }: Variant): string {
+export function nameOf(kernel: string, { schedule, width, channelsLast, parts }: Variant): string {
   const tile = schedule.tile ? ` ${schedule.tile.rows}x${schedule.tile.vectors}` : "";
   const blocks = Object.entries(schedule.blocks).map(([axis, size]) => ` ${axis}${size}`).join(""); // prettier-ignore
-  return `${kernel}${tile}${blocks}${width ? ` panels of ${width}` : ""}${schedule.stageRows ? ", rows copied" : ""}${schedule.strips ? ", strips" : ""}${channelsLast ? ", channels last" : ""}`; // prettier-ignore
+  return `${kernel}${tile}${blocks}${width ? ` panels of ${width}` : ""}${schedule.stageRows ? ", rows copied" : ""}${schedule.strips ? ", strips" : ""}${channelsLast ? ", channels last" : ""}${parts ? `, split in ${parts}` : ""}`; // prettier-ignore
 }
 
 const take = <T>(list: readonly T[], effort: Effort): readonly T[] =>
@@ -171,6 +174,19 @@ export function attentionVariants({ Q, L, bf16, programs }: AttentionSizes, targ
   const spread = programs < target.threads ? [of(32, 128), ...list] : list;
   return take(distinct(spread), effort);
 } // prettier-ignore
+
+export interface PagedSizes {
+  /** Programs of the kernel in one pass. */
+  readonly programs: number;
+  /** Most pages of a sequence. */
+  readonly pages: number;
+}
+
+/** One pass; parts too where its programs are too few to keep all threads busy with sequences of unequal length. */
+export function pagedVariants({ programs, pages }: PagedSizes, target: CpuTarget, effort: Effort): readonly Variant[] {
+  const parts = programs < 4 * target.threads ? [2, 4, 8].filter((count) => count <= pages) : [];
+  return take([PLAIN, ...parts.map((count) => ({ ...PLAIN, parts: count }))], effort);
+}
 
 /** Channels first: a group a program. Channels last: as many groups as fill the lanes, for their channels are neighbours. */
 export function groupNormVariants(
