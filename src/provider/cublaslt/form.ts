@@ -30,6 +30,10 @@ export interface Form {
   readonly right: number;
   readonly bias?: number;
   readonly gelu: boolean;
+  /** The factor of the product; 1 where absent. */
+  readonly alpha?: number;
+  /** Of the result, where it is not the operands'. */
+  readonly resultDtype?: DType;
   /** The input that is added to the result, and how it lies. */
   readonly residual?: { readonly input: number; readonly c: Matrix };
 }
@@ -50,7 +54,7 @@ export function formOf(region: Region): Form | Cannot {
 }
 
 /** Rows × columns with these strides as a matrix of the library, which wants one of them to be 1. */
-function matrix(rows: number, columns: number, rowStride: number, columnStride: number, batchStride = 0): Matrix | undefined {
+export function matrix(rows: number, columns: number, rowStride: number, columnStride: number, batchStride = 0): Matrix | undefined {
   if (rows > 1 && columns > 1 && Math.min(rowStride, columnStride) !== 1) return undefined;
   if ((rows > 1 && rowStride === 0) || (columns > 1 && columnStride === 0)) return undefined;
   if (rows > 1 && columns > 1 && Math.max(rowStride, columnStride) < (columnStride === 1 ? columns : rows)) return undefined;

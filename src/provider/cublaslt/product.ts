@@ -39,8 +39,8 @@ class Layouts implements Disposable {
     readonly library: CublasLt,
     form: Form,
   ) {
-    const make = ({ rows, columns, ld, batchStride }: Matrix): bigint => {
-      const layout = library.make("cublasLtMatrixLayoutCreate", TYPE[form.dtype]!, rows, columns, ld);
+    const make = ({ rows, columns, ld, batchStride }: Matrix, dtype = form.dtype): bigint => {
+      const layout = library.make("cublasLtMatrixLayoutCreate", TYPE[dtype]!, rows, columns, ld);
       if (form.batch > 1) {
         library.call("cublasLtMatrixLayoutSetAttribute", layout, LAYOUT.batchCount, int(form.batch), 4);
         library.call("cublasLtMatrixLayoutSetAttribute", layout, LAYOUT.batchStride, long(batchStride), 8);
@@ -49,8 +49,8 @@ class Layouts implements Disposable {
     };
     this.a = make(form.a);
     this.b = make(form.b);
-    this.c = make(form.residual?.c ?? form.d);
-    this.d = make(form.d);
+    this.c = make(form.residual?.c ?? form.d, form.resultDtype);
+    this.d = make(form.d, form.resultDtype);
   }
 
   [Symbol.dispose](): void {
@@ -75,21 +75,39 @@ function describe(library: CublasLt, form: Form, bias: bigint): bigint {
   return desc;
 }
 
+/** Bytes that divide the addresses of the operands. */
+export interface Alignments {
+  readonly a: number;
+  readonly b: number;
+  readonly c: number;
+  readonly d: number;
+  readonly bias: number;
+}
+
+export function alignmentsOf(region: Region, { left, right, residual, bias }: Form): Alignments {
+  const of = (input: number): number => region.inputs[input]!.alignmentBytes;
+  const d = region.outputs[0]!.alignmentBytes;
+  return { a: of(left), b: of(right), c: residual ? of(residual.input) : d, d, bias: bias === undefined ? 64 : of(bias) };
+} // prettier-ignore
+
 /** Algorithms in the order in which the library's heuristic trusts them, at most `most`. */
-export function algorithmsFor(library: CublasLt, region: Region, form: Form, most: number): readonly Algorithm[] {
+export function algorithmsFor(
+  library: CublasLt,
+  form: Form,
+  alignments: Alignments,
+  most: number,
+): readonly Algorithm[] {
   using layouts = new Layouts(library, form);
-  const alignment = (input: number | undefined): number => input === undefined ? 64 : region.inputs[input]!.alignmentBytes; // prettier-ignore
-  const desc = describe(library, form, BigInt(alignment(form.bias)));
+  const desc = describe(library, form, BigInt(alignments.bias));
   const preference = library.make("cublasLtMatmulPreferenceCreate");
   try {
     const prefer = (attribute: number, value: NodeJS.ArrayBufferView): void =>
       library.call("cublasLtMatmulPreferenceSetAttribute", preference, attribute, value, value.byteLength);
     prefer(PREFERENCE.workspaceBytes, long(MOST_WORKSPACE_BYTES));
-    const result = region.outputs[0]!.alignmentBytes;
-    prefer(PREFERENCE.alignA, int(alignment(form.left)));
-    prefer(PREFERENCE.alignB, int(alignment(form.right)));
-    prefer(PREFERENCE.alignC, int(form.residual ? alignment(form.residual.input) : result));
-    prefer(PREFERENCE.alignD, int(result));
+    prefer(PREFERENCE.alignA, int(alignments.a));
+    prefer(PREFERENCE.alignB, int(alignments.b));
+    prefer(PREFERENCE.alignC, int(alignments.c));
+    prefer(PREFERENCE.alignD, int(alignments.d));
     const results = new Uint8Array(most * RESULT_BYTES);
     const found = int(0);
     const status = library.attempt(
@@ -136,7 +154,7 @@ export class Product implements Kernel {
     this.#descs.push(desc);
     const [a, b, d] = [inputs[form.left]!, inputs[form.right]!, outputs[0]!];
     const c = form.residual ? inputs[form.residual.input]! : d;
-    const [alpha, beta] = [Float32Array.of(1), Float32Array.of(form.residual ? 1 : 0)];
+    const [alpha, beta] = [Float32Array.of(form.alpha ?? 1), Float32Array.of(form.residual ? 1 : 0)];
     const { bytes, workspaceBytes } = this.#algorithm;
     return [
       {

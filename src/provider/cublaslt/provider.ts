@@ -10,7 +10,8 @@ import { GPU_FLOPS_PER_US, gpuUs } from "../native/gpu-model.js";
 import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Provider, type ProviderFactory } from "../provider.js"; // prettier-ignore
 import { formOf, type Form } from "./form.js";
 import { openCublasLt, type CublasLt } from "./library.js";
-import { algorithmsFor, Product, type Algorithm } from "./product.js";
+import { AttentionProducts } from "./attention.js";
+import { algorithmsFor, alignmentsOf, Product, type Algorithm } from "./product.js";
 
 const NAME = "cublaslt";
 /** Raised when the same choice would run otherwise. */
@@ -34,14 +35,19 @@ class CublasLtProvider implements Provider {
   }
 
   candidates(region: Region, effort: Effort): readonly Candidate[] | Cannot {
+    if (isAttention(region)) return this.#attention(region);
     const form = formOf(region);
     if (isCannot(form)) return form;
-    const algorithms = algorithmsFor(this.#library, region, form, MOST[effort]);
+    const algorithms = algorithmsFor(this.#library, form, alignmentsOf(region, form), MOST[effort]);
     if (algorithms.length === 0) return { cannot: "cuBLASLt has no algorithm for these operands" };
     return algorithms.map((algorithm) => this.#candidate(region, form, algorithm));
   }
 
   revive(region: Region, { params, id }: Choice): Candidate | Cannot {
+    if (isAttention(region)) {
+      const made = this.#attention(region);
+      return isCannot(made) ? made : made[0]!;
+    }
     const form = formOf(region);
     if (isCannot(form)) return form;
     const { algorithm, workspaceBytes } = params as { algorithm?: unknown; workspaceBytes?: unknown };
@@ -51,6 +57,11 @@ class CublasLtProvider implements Provider {
   }
 
   dispose(): void {}
+
+  #attention(region: Region): readonly Candidate[] | Cannot {
+    const found = AttentionProducts.of(this.#library, cudaDevice(), region);
+    return isCannot(found) ? found : [found.candidate(NAME)];
+  }
 
   #candidate(region: Region, form: Form, algorithm: Algorithm): Candidate {
     const code = Buffer.from(algorithm.bytes).toString("hex");
@@ -74,6 +85,8 @@ class CublasLtProvider implements Provider {
     };
   }
 }
+
+const isAttention = (region: Region): boolean => region.nodes.some(({ op }) => op === "attention");
 
 export const factory: ProviderFactory = {
   name: NAME,

@@ -13,6 +13,7 @@ import { hasTrait } from "../../graph/op.js";
 import { opOf } from "../../graph/ops.js";
 import type { Region, Regions } from "../../graph/region.js";
 import { attentionHeadsForm, headsReason } from "../../kernel/attention-heads.js";
+import { groupNormSplitForms } from "../../kernel/group-norm-split.js";
 import { layoutOf, type KernelForm } from "../../kernel/sheet.js";
 import type { Task } from "../../kernel/task.js";
 import type { BlockProgram } from "../../lower/cuda/block-program.js";
@@ -22,7 +23,7 @@ import { chainPatterns } from "../native/chain.js";
 import { GPU_FLOPS_PER_US, gpuUs } from "../native/gpu-model.js";
 import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider } from "../provider.js"; // prettier-ignore
 import { begin, labelOf, type Beginning } from "./begin.js";
-import { bindingsOf, GeneralKernel, SkeletonKernel, workspaceBytesOf, type CudaWork } from "./cuda-kernel.js";
+import { bindingsOf, GeneralKernel, SkeletonKernel, StagedKernel, workspaceOf, type Stage } from "./cuda-kernel.js";
 import { familyOf, isLink } from "./families.js";
 import { PLAIN, type Variant } from "./space.js";
 
@@ -119,28 +120,28 @@ class CudaTileProvider implements Provider {
   }
 
   #candidate(region: Region, { task, layouts }: Beginning, variant: CudaVariant): Candidate | Cannot {
-    const form = variant.way === "general" ? generalForm(task) : this.#skeletonForm(task);
-    if (isCannot(form)) return form;
     const device = this.#device;
-    const { multiprocessors } = device.facts;
     const isState = hasTrait(opOf(task.head), "state");
     const startsAs = isState ? { input: 0, bytes: sizeOf(task.output.shape) * dtypeBytes(task.output.dtype) } : undefined; // prettier-ignore
     const label = labelOf(region, task);
-    const work: CudaWork = { name: label, device, architecture: this.#architecture, form, startsAs };
-    // The general kernel stands by for a skeleton's operands that turn out to lie badly.
-    let lowered: BlockProgram | undefined;
-    const program = (): BlockProgram => (lowered ??= this.#lower(generalForm(task) as KernelForm));
-    const general = (): Kernel => new GeneralKernel({ ...work, form: generalForm(task) as KernelForm }, program());
-    let workspaceBytes: number;
+    // The general kernels stand by for a skeleton's operands that turn out to lie badly.
+    let stages: readonly Stage[];
     try {
-      workspaceBytes = workspaceBytesOf(program(), multiprocessors);
+      stages = stagesOf(task).map((stage) => ({ form: stage.form, program: this.#lower(stage) }));
     } catch (error) {
-      return { cannot: messageOf(error) };
+      return { cannot: `the kernel of ${task.head.op} does not fit: ${messageOf(error)}` };
     }
+    const { bytes: workspaceBytes, temporaries } = workspaceOf(stages, device.facts.multiprocessors);
+    const work = { name: label, device, architecture: this.#architecture, temporaries };
+    const general = (): Kernel =>
+      new StagedKernel(
+        stages.map(({ form, program }, i) => new GeneralKernel({ ...work, form, ...(i === 0 && { startsAs }) }, program)), // prettier-ignore
+      );
     const build = (): Kernel => {
-      if (variant.way === "general") return general();
+      const form = variant.way === "skeleton" ? this.#skeletonForm(task) : undefined;
+      if (variant.way === "general" || !form || isCannot(form)) return general();
       const kernel = renderCuda(form.program, variant.schedule, form.sizes);
-      return isCannot(kernel) ? general() : new SkeletonKernel(work, kernel, general);
+      return isCannot(kernel) ? general() : new SkeletonKernel({ ...work, form }, kernel, general);
     };
     return {
       provider: NAME,
@@ -157,10 +158,34 @@ class CudaTileProvider implements Provider {
     };
   }
 
-  #lower(form: KernelForm): BlockProgram {
+  #lower({ form, blocks }: Staging): BlockProgram {
     const layouts = Object.fromEntries(form.parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
-    return lowerToBlock(form.program, { sizes: form.sizes, layouts }, { blocks: {} }, this.#device.facts.multiprocessors); // prettier-ignore
+    return lowerToBlock(form.program, { sizes: form.sizes, layouts }, { blocks }, this.#device.facts.multiprocessors);
   }
+}
+
+/** A kernel to be lowered, with the blocks that are not left to the rules. */
+interface Staging {
+  readonly form: KernelForm;
+  readonly blocks: Readonly<Record<string, number>>;
+}
+
+/** Parts that a group norm's rows are dealt to. */
+const MOST_PARTS = 256;
+
+/** The kernels of a task for the general lowering. Throws where its shapes do not fit them. */
+function stagesOf(task: Task): readonly Staging[] {
+  if (task.head.op === "group_norm") {
+    const [x] = task.inputs;
+    const rows = Math.ceil(x!.shape[2]! / MOST_PARTS);
+    const G = x!.strides[1] === 1 ? Number(task.head.params["groups"]) : 1;
+    const [statistics, apply] = groupNormSplitForms(task, Math.ceil(x!.shape[2]! / rows));
+    return [
+      { form: statistics, blocks: { G, Y: rows } },
+      { form: apply, blocks: { G, Y: 1 } },
+    ];
+  }
+  return familyOf(task.head)!.forms(task, PLAIN).map((form) => ({ form, blocks: {} })); // prettier-ignore
 }
 
 /** Products of the general lowering are computed one by one. */
