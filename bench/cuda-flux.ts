@@ -65,6 +65,12 @@ async function measure(machine: Machine, name: string, graph: Graph): Promise<vo
   fillInputs(compiled!.graph, session);
   session.time();
   const times = Array.from({ length: RUNS }, () => session.time());
+  const outputs = (): readonly Buffer[] => graph.outputs.map(({ name: output }) => Buffer.from(session.read(output)));
+  const before = outputs();
+  session.time();
+  console.log(
+    `${name}: two runs are ${outputs().every((bytes, i) => bytes.equals(before[i]!)) ? "" : "NOT "}bit-equal`,
+  );
   const timings = session.profile();
   console.log(`${name}: ${(median(times) / 1e3).toFixed(2)} ms (median of ${RUNS} replays, ${(Math.min(...times) / 1e3).toFixed(2)} to ${(Math.max(...times) / 1e3).toFixed(2)}), ${timings.length} steps, ${session.how}`); // prettier-ignore
   const groups = new Map<string, { us: number; count: number }>();
