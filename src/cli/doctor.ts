@@ -73,7 +73,7 @@ async function gpuFacts(): Promise<Gpu> {
   dispose();
   const memory = `${(freeBytes / GIB).toFixed(1)} of ${(memoryBytes / GIB).toFixed(1)} GiB free`;
   return {
-    text: `${name}, capability ${capability / 10}, driver for CUDA ${driver}, ${memory}`,
+    text: `${name}, capability ${(capability / 10).toFixed(1)}, driver for CUDA ${driver}, ${memory}`,
     facts: { name, capability, driver, memoryBytes, freeBytes },
     rows,
   };
