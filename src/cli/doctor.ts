@@ -5,6 +5,8 @@ import { cacheFolder } from "../core/debug.js";
 import { findCompiler } from "../device/cpu/compile.js";
 import { cpuTarget, lastCacheBytes } from "../device/cpu/target.js";
 import { isCannot } from "../device/native/found.js";
+import { freeBytesOf } from "../device/cuda/open.js";
+import { cudaDevice, cudaTarget, whyNoCudaDevice } from "../device/cuda/target.js";
 import { openProviders } from "../provider/open.js";
 import { table, Ui } from "./ui.js";
 
@@ -30,7 +32,8 @@ export const doctorCommand = (): Command =>
         cache: cacheFolder(),
         node: process.version,
       };
-      ui.data("machine", facts);
+      const gpu = await gpuFacts();
+      ui.data("machine", { ...facts, gpu: gpu.facts });
       for (const { name, version } of providers) ui.data("provider", { name, version });
       for (const { name, reason } of cannot) ui.data("missing", { name, reason });
       ui.result(
@@ -40,12 +43,40 @@ export const doctorCommand = (): Command =>
           ["C compiler", isCannot(compiler) ? `none: ${compiler.cannot}` : compiler.version],
           ["Node", facts.node],
           ["cache", facts.cache],
+          ["GPU", gpu.text],
         ]),
       );
       ui.result(`\nproviders\n${indent(table(providers.map(({ name, version }) => [name, version])))}`);
       if (cannot.length > 0)
         ui.result(`\nnot available\n${indent(table(cannot.map(({ name, reason }) => [name, reason])))}`);
+      if (gpu.rows.length > 0) ui.result(`\non the GPU\n${indent(table(gpu.rows))}`);
       dispose();
     });
+
+interface Gpu {
+  readonly text: string;
+  readonly facts: Readonly<Record<string, number | string>> | null;
+  /** Providers there, with their versions or why they are missing. */
+  readonly rows: readonly string[][];
+}
+
+/** The CUDA device and what works on it, or why there is none. */
+async function gpuFacts(): Promise<Gpu> {
+  const why = whyNoCudaDevice();
+  if (why !== undefined) return { text: `none: ${why}`, facts: null, rows: [] };
+  const { name, memoryBytes, driverVersion, capability } = cudaDevice().facts;
+  const freeBytes = freeBytesOf(cudaDevice());
+  const driver = `${Math.floor(driverVersion / 1000)}.${Math.floor(driverVersion / 10) % 100}`;
+  const { providers, cannot, dispose } = await openProviders(cudaTarget());
+  const missing = cannot.filter(({ reason }) => !/CPU|host memory/.test(reason));
+  const rows = [...providers.map((p) => [p.name, p.version]), ...missing.map((p) => [p.name, `missing: ${p.reason}`])];
+  dispose();
+  const memory = `${(freeBytes / GIB).toFixed(1)} of ${(memoryBytes / GIB).toFixed(1)} GiB free`;
+  return {
+    text: `${name}, capability ${(capability / 10).toFixed(1)}, driver for CUDA ${driver}, ${memory}`,
+    facts: { name, capability, driver, memoryBytes, freeBytes },
+    rows,
+  };
+}
 
 const indent = (text: string): string => text.replace(/^/gm, "  ");

@@ -26,8 +26,8 @@ function choose(type: TensorType, providers: readonly Provider[], region: Region
   for (const provider of providers) {
     const answer = provider.candidates(region, "none");
     if (isCannot(answer) || !answer[0]) continue;
-    const { id, params, workspaceBytes } = answer[0];
-    const us = START_US + (2 * sizeOf(type.shape) * dtypeBytes(type.dtype)) / BYTES_PER_US;
+    const { id, params, workspaceBytes, estimateUs } = answer[0];
+    const us = estimateUs ?? START_US + (2 * sizeOf(type.shape) * dtypeBytes(type.dtype)) / BYTES_PER_US;
     return { choice: { provider: provider.name, id, params }, workspaceBytes, us };
   }
   return undefined;

@@ -35,11 +35,14 @@ function ruleRecord({ region, whole }: Proposal, providers: readonly Provider[],
       cannot.push({ provider: provider.name, reason: answer.cannot });
       return [];
     }
-    const candidate = answer.find((c) => suits(region, c));
-    if (!candidate) return [];
-    const p50 = ruleUs(region, provider, whole);
-    const us = { p20: p50, p50, p80: p50, runs: 0 };
-    return [{ candidate: factsOf(candidate), verdict: { kind: "accepted" as const }, us }];
+    const fitting = answer.filter((candidate) => suits(region, candidate));
+    const chosen = fitting.some(({ estimateUs }) => estimateUs !== undefined) ? fitting : fitting.slice(0, 1);
+    return chosen.map((candidate) => {
+      const { estimateUs } = candidate;
+      const p50 = estimateUs === undefined ? ruleUs(region, provider, whole) : STEP_US + estimateUs;
+      const us = { p20: p50, p50, p80: p50, runs: 0 };
+      return { candidate: factsOf(candidate), verdict: { kind: "accepted" as const }, us };
+    });
   });
   return { signature: region.signature, title: "", threads, measurements, cannot, versions: {} };
 }

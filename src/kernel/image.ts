@@ -8,7 +8,11 @@ import { finish, trailing, type Located, type Task } from "./task.js";
 type Four = readonly [number, number, number, number];
 
 /** Trailing operands over named dims of the result: those they lack or repeat are left out. */
-function declareOver(sheet: Sheet, task: Task, axesOf: (steps: Steps) => { axes: string[]; strides: number[] }): void {
+export function declareOver(
+  sheet: Sheet,
+  task: Task,
+  axesOf: (steps: Steps) => { axes: string[]; strides: number[] },
+): void {
   const operands = trailing(task);
   operands.forEach((operand, i) => {
     const isOutput = i === operands.length - 1;
@@ -18,7 +22,7 @@ function declareOver(sheet: Sheet, task: Task, axesOf: (steps: Steps) => { axes:
   });
 }
 
-const named =
+export const named =
   (names: readonly string[]) =>
   (steps: Steps): { axes: string[]; strides: number[] } => {
     const axes = names.filter((_, d) => steps[d] !== null);

@@ -15,6 +15,8 @@ const own = (name: string): ProviderSpec => ({ name, module: new URL(`./${name}/
 
 /** One line a provider. The order breaks ties and is the order of choice while nothing is measured. */
 export const PROVIDERS: readonly ProviderSpec[] = [
+  own("cublaslt"),
+  own("cudnn"),
   own("tile"),
   own("onednn"),
   own("blas"),

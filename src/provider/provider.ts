@@ -41,6 +41,8 @@ export interface Candidate extends Choice {
   readonly accumulation: DType;
   /** Whether the device may record it into a capture. */
   readonly capturable: boolean;
+  /** Microseconds by the provider's own model, for choosing where nothing is measured. */
+  readonly estimateUs?: number;
   /** Compiles or creates it. Slow work goes here; throws TroupeError("compile" | "provider"). */
   build(signal?: AbortSignal): Promise<Kernel>;
 }

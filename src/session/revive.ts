@@ -7,7 +7,7 @@ import { conversionRegion } from "../plan/conversion.js";
 import { layoutKey } from "../plan/layout.js";
 import type { PlanStep } from "../plan/plan.js";
 import { isCannot, type Candidate, type Kernel, type Pack } from "../provider/provider.js";
-import type { LoadOptions } from "./session.js";
+import type { LoadOptions } from "./load-options.js";
 
 /** A step of the plan with its kernel. */
 export interface Revived {

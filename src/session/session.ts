@@ -12,22 +12,10 @@ import { rootBytes } from "../graph/storage.js";
 import { boundRoots } from "../plan/buffers.js";
 import type { Plan } from "../plan/plan.js";
 import { planProblems } from "../plan/verify.js";
-import type { Provider } from "../provider/provider.js";
-import type { WeightStore } from "../weights/store.js";
 import { Addresses } from "./addresses.js";
+import type { LoadOptions } from "./load-options.js";
 import { reviveAll, type Revived } from "./revive.js";
 import { isLoaded, loadWeights, type LoadedWeights, type PackRequest } from "./weights.js";
-
-export interface LoadOptions {
-  /** The graph the plan was made for, after the passes. */
-  readonly graph: Graph;
-  readonly plan: Plan;
-  readonly providers: ReadonlyMap<string, Provider>;
-  readonly device: Device;
-  readonly weights: WeightStore;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: (built: number, total: number) => void;
-}
 
 export class Session implements Disposable {
   readonly plan: Plan;

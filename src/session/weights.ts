@@ -87,9 +87,13 @@ export async function bytesOf(value: Value, source: Source, store: WeightStore):
     const count = sizeOf(info.shape);
     const bytes = count * dtypeBytes(value.dtype);
     if (at + bytes > out.byteLength) throw misfit(value, source.tensors, store);
-    const raw = new Uint8Array(info.bytes);
-    await store.read(name, raw);
-    convertElements(raw, info.dtype, out.subarray(at, at + bytes), value.dtype);
+    const to = out.subarray(at, at + bytes);
+    if (info.dtype === value.dtype) await store.read(name, to);
+    else {
+      const raw = new Uint8Array(info.bytes);
+      await store.read(name, raw);
+      convertElements(raw, info.dtype, to, value.dtype);
+    }
     at += bytes;
   }
   if (at !== out.byteLength) throw misfit(value, source.tensors, store);
@@ -106,15 +110,23 @@ const misfit = (value: Value, tensors: readonly string[], store: WeightStore): T
 
 /** NaN or infinity in a weight would blacken every result without a word. */
 function checkFinite(bytes: Uint8Array, dtype: DType, name: string, store: WeightStore): void {
-  const finite =
-    dtype === "f32"
-      ? new Float32Array(bytes.buffer).every(Number.isFinite)
-      : dtype === "bf16"
-        ? new Uint16Array(bytes.buffer).every((bits) => (bits & 0x7f80) !== 0x7f80)
-        : true;
+  const finite = dtype === "f32" ? allFinite32(bytes) : dtype === "bf16" ? allFinite16(bytes) : true;
   if (!finite)
     throw new TroupeError("weights", `${name} in ${store.source} holds NaN or infinity`, {
       advice: "the file is damaged, or it was saved from a run that diverged; fetch it again",
       details: { name },
     });
+}
+
+/** Plain loops over words: a call for every element takes ten times as long. */
+function allFinite32(bytes: Uint8Array): boolean {
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2);
+  for (let i = 0; i < words.length; i++) if ((words[i]! & 0x7f800000) === 0x7f800000) return false;
+  return true;
+}
+
+function allFinite16(bytes: Uint8Array): boolean {
+  const words = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 1);
+  for (let i = 0; i < words.length; i++) if ((words[i]! & 0x7f80) === 0x7f80) return false;
+  return true;
 }

@@ -7,7 +7,8 @@ import { Regions, type Region } from "../graph/region.js";
 import { conformanceCases, type ConformanceCase } from "../provider/conformance.js";
 import type { ProviderSpec } from "../provider/open.js";
 import type { Effort } from "../provider/provider.js";
-import { contest, type ContestResult } from "./contest.js";
+import type { ContestResult } from "./board.js";
+import { contest } from "./contest.js";
 import { titleOf } from "./title.js";
 import { Worker } from "./worker-pool.js";
 

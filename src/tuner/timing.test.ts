@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { median, percentile, timeByTurns } from "./timing.js";
+import { median } from "../core/statistics.js";
+import { timeByTurns } from "./timing.js";
 
 /** Runners that report given times and count how often they ran. */
 function fake(...us: readonly number[]) {
@@ -44,11 +45,5 @@ describe("timing by turns", () => {
     const { runners, order } = fake(400, 500);
     timeByTurns(runners, { candidateMs: 2, finalMs: 2, before: (index) => named.push(index) });
     assert.deepEqual(named, order);
-  });
-
-  it("has percentiles that interpolate", () => {
-    assert.equal(percentile([4, 1, 3, 2], 0.5), 2.5);
-    assert.equal(percentile([5], 0.8), 5);
-    assert.ok(Number.isNaN(percentile([], 0.5)));
   });
 });

@@ -1,5 +1,6 @@
 // Timing by turns: every candidate runs once a round, so that a noisy moment hits all alike; those that are clearly slower
 // leave early, and the best few run against each other again at the end.
+import { median } from "../core/statistics.js";
 
 /** Runs once and returns microseconds; `round` picks the copy of the weights. */
 export type Runner = (round: number) => number;
@@ -62,14 +63,3 @@ function final(runners: readonly Runner[], samples: number[][], options: TimingO
 /** Each round in the other direction, so that none always follows the same one. */
 const turn = (indices: readonly number[], round: number): readonly number[] =>
   round % 2 === 0 ? indices : indices.toReversed();
-
-export const median = (sample: readonly number[]): number => percentile(sample, 0.5);
-
-/** The value below which `share` of the sample lies. */
-export function percentile(sample: readonly number[], share: number): number {
-  const sorted = sample.toSorted((a, b) => a - b);
-  const at = share * (sorted.length - 1);
-  const low = sorted[Math.floor(at)] ?? Number.NaN;
-  const high = sorted[Math.ceil(at)] ?? low;
-  return low + (high - low) * (at - Math.floor(at));
-}

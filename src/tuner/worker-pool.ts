@@ -7,7 +7,7 @@ import { graphData, type Graph, type NodeId } from "../graph/node.js";
 import type { Region } from "../graph/region.js";
 import type { ProviderSpec } from "../provider/open.js";
 import { TunerChild, type Failed, type Gone, type Limits } from "./child.js";
-import type { Board } from "./contest.js";
+import type { Board } from "./board.js";
 import type { Reply, TryRequest } from "./messages.js";
 
 export interface WorkerOptions extends Limits {

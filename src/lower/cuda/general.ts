@@ -29,7 +29,7 @@ export interface GeneralSchedule {
 
 /** Throws TroupeError("compile") where sizes, layouts or schedule do not fit the program. */
 export function lowerToBlock(program: TileProgram, binding: Binding, schedule: GeneralSchedule, multiprocessors: number): BlockProgram {
-  let blocks = { ...generalBlocks(program, binding.sizes, multiprocessors), ...schedule.blocks };
+  let blocks = { ...generalBlocks(program, binding, multiprocessors), ...schedule.blocks };
   for (;;) {
     const made = new Lowering(program, binding, blocks).run();
     const smaller = made.inShared ? undefined : halved(program, blocks, schedule.blocks);

@@ -1,5 +1,6 @@
 // Our kernels on a CUDA device: compiled text, bound to addresses, as launches.
 import { invariant, TroupeError } from "../../core/error.js";
+import { dtypeBytes } from "../../core/dtype.js";
 import { contiguous } from "../../core/shape.js";
 import { compileCuda } from "../../device/cuda/compile.js";
 import type { CudaDevice } from "../../device/cuda/device.js";
@@ -30,12 +31,54 @@ export interface CudaWork {
   readonly architecture: string;
   readonly form: KernelForm;
   readonly startsAs?: StartsAs | undefined;
+  /** Where in the workspace, in bytes, lies what the kernels of one candidate hand on. */
+  readonly temporaries?: ReadonlyMap<string, number>;
 }
 
-function addressOf(source: Parameter["source"], { inputs, outputs }: Binding): Address {
+function addressOf(source: Parameter["source"], { inputs, outputs, workspace }: Binding, temporaries?: ReadonlyMap<string, number>): Address {
   if ("input" in source) return inputs[source.input]!;
-  invariant("output" in source, "a kernel alone has no temporaries");
-  return outputs[source.output]!;
+  if ("output" in source) return outputs[source.output]!;
+  const offset = temporaries?.get(source.temporary);
+  invariant(offset !== undefined, `the temporary ${source.temporary} has no place`);
+  return workspace + BigInt(offset);
+} // prettier-ignore
+
+/** A kernel of a candidate with its blocks. */
+export interface Stage {
+  readonly form: KernelForm;
+  readonly program: BlockProgram;
+}
+
+/** The workspace of stages that run one after another: spilled values first, which they share, then temporaries. */
+export function workspaceOf(stages: readonly Stage[], multiprocessors: number): { readonly bytes: number; readonly temporaries: ReadonlyMap<string, number> } {
+  const temporaries = new Map<string, number>();
+  let bytes = Math.max(0, ...stages.map(({ program }) => aligned(workspaceBytesOf(program, multiprocessors))));
+  for (const { form } of stages)
+    for (const { source, dtype } of form.parameters)
+      if ("temporary" in source && !temporaries.has(source.temporary)) {
+        temporaries.set(source.temporary, bytes);
+        bytes += aligned(source.elements * dtypeBytes(dtype));
+      }
+  return { bytes, temporaries };
+} // prettier-ignore
+
+const aligned = (bytes: number): number => Math.ceil(bytes / 256) * 256;
+
+/** Kernels one after another as one. */
+export class StagedKernel implements Kernel {
+  constructor(readonly stages: readonly Kernel[]) {}
+
+  pack(): void {
+    throw new TroupeError("internal", "kernels of the GPU pack nothing");
+  }
+
+  bind(binding: Binding): readonly Step[] {
+    return this.stages.flatMap((stage) => stage.bind(binding));
+  }
+
+  dispose(): void {
+    for (const stage of this.stages) stage.dispose();
+  }
 }
 
 /** Blocks of a launch: those whose values do not fit shared memory are as many as the workspace holds. */
@@ -66,8 +109,8 @@ export class GeneralKernel implements Kernel {
   }
 
   bind(binding: Binding): readonly Step[] {
-    const { name, form, device, startsAs } = this.#work;
-    const addresses = [...form.parameters.map(({ source }) => addressOf(source, binding)), binding.workspace];
+    const { name, form, device, startsAs, temporaries } = this.#work;
+    const addresses = [...form.parameters.map(({ source }) => addressOf(source, binding, temporaries)), binding.workspace]; // prettier-ignore
     const args = new LaunchArguments(addresses.map(int64Bytes));
     const shape = {
       blocks: blocksOf(this.#program, device.facts.multiprocessors),

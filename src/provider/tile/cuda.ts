@@ -13,17 +13,19 @@ import { hasTrait } from "../../graph/op.js";
 import { opOf } from "../../graph/ops.js";
 import type { Region, Regions } from "../../graph/region.js";
 import { attentionHeadsForm, headsReason } from "../../kernel/attention-heads.js";
+import { groupNormSplitForms } from "../../kernel/group-norm-split.js";
 import { layoutOf, type KernelForm } from "../../kernel/sheet.js";
 import type { Task } from "../../kernel/task.js";
 import type { BlockProgram } from "../../lower/cuda/block-program.js";
 import { lowerToBlock } from "../../lower/cuda/general.js";
 import { cudaSchedules, renderCuda, type CudaSchedule } from "../../render/cuda/canonical.js";
 import { chainPatterns } from "../native/chain.js";
+import { GPU_FLOPS_PER_US, gpuUs } from "../native/gpu-model.js";
 import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider } from "../provider.js"; // prettier-ignore
 import { begin, labelOf, type Beginning } from "./begin.js";
-import { bindingsOf, GeneralKernel, SkeletonKernel, workspaceBytesOf, type CudaWork } from "./cuda-kernel.js";
+import { bindingsOf, GeneralKernel, SkeletonKernel, StagedKernel, workspaceOf, type Stage } from "./cuda-kernel.js";
 import { familyOf, isLink } from "./families.js";
-import { PLAIN } from "./space.js";
+import { PLAIN, type Variant } from "./space.js";
 
 const NAME = "tile";
 /** Raised when the same choice would compile to other code. */
@@ -34,7 +36,12 @@ const MOST_SCHEDULES: Readonly<Record<Effort, number>> = { none: 1, quick: 4, fu
 const SOME_ADDRESS = 4096n;
 
 /** What a plan stores. */
-type CudaVariant = { readonly way: "general" } | { readonly way: "skeleton"; readonly schedule: CudaSchedule };
+type CudaVariant =
+  | { readonly way: "general"; readonly channelsLast: boolean }
+  | { readonly way: "skeleton"; readonly schedule: CudaSchedule };
+
+const PLAINLY: CudaVariant = { way: "general", channelsLast: false };
+const variantOf = ({ channelsLast }: { readonly channelsLast: boolean }): Variant => ({ ...PLAIN, channelsLast });
 
 export function openCudaTile(target: Target): Provider | Cannot {
   const why = whyNoCudaDevice();
@@ -69,17 +76,22 @@ class CudaTileProvider implements Provider {
     const skeletons = this.#schedules(found.task)
       .slice(0, MOST_SCHEDULES[effort])
       .map((schedule): CudaVariant => ({ way: "skeleton", schedule }));
-    const variants: readonly CudaVariant[] = [...skeletons, { way: "general" }];
-    const answers = variants.map((variant) => this.#candidate(region, found, variant));
+    const turned = { way: "general", channelsLast: true } as const;
+    const turns = begin(region, variantOf(turned));
+    const answers = [
+      ...[...skeletons, PLAINLY].map((variant) => this.#candidate(region, found, variant)),
+      ...(isCannot(turns) || !ofImages(turns.task) ? [] : [this.#candidate(region, turns, turned)]),
+    ];
     const good = answers.filter((answer): answer is Candidate => !isCannot(answer));
     return good.length > 0 ? good : answers.find(isCannot)!;
   }
 
   revive(region: Region, choice: Choice): Candidate | Cannot {
-    const found = begin(region, PLAIN);
+    const { way, schedule, channelsLast } = choice.params as Partial<{ way: string; schedule: CudaSchedule; channelsLast: boolean }>; // prettier-ignore
+    const general = { way: "general", channelsLast: channelsLast === true } as const;
+    const found = begin(region, variantOf(general));
     if (isCannot(found)) return found;
-    const { way, schedule } = choice.params as Partial<{ way: string; schedule: CudaSchedule }>;
-    if (way === "general") return this.#candidate(region, found, { way });
+    if (way === "general") return this.#candidate(region, found, general);
     if (way === "skeleton" && schedule) return this.#candidate(region, found, { way, schedule });
     return { cannot: `${choice.id} is no choice of ${NAME} ${this.version}` };
   }
@@ -108,28 +120,28 @@ class CudaTileProvider implements Provider {
   }
 
   #candidate(region: Region, { task, layouts }: Beginning, variant: CudaVariant): Candidate | Cannot {
-    const form = variant.way === "general" ? generalForm(task) : this.#skeletonForm(task);
-    if (isCannot(form)) return form;
     const device = this.#device;
-    const { multiprocessors } = device.facts;
     const isState = hasTrait(opOf(task.head), "state");
     const startsAs = isState ? { input: 0, bytes: sizeOf(task.output.shape) * dtypeBytes(task.output.dtype) } : undefined; // prettier-ignore
     const label = labelOf(region, task);
-    const work: CudaWork = { name: label, device, architecture: this.#architecture, form, startsAs };
-    // The general kernel stands by for a skeleton's operands that turn out to lie badly.
-    let lowered: BlockProgram | undefined;
-    const program = (): BlockProgram => (lowered ??= this.#lower(generalForm(task) as KernelForm));
-    const general = (): Kernel => new GeneralKernel({ ...work, form: generalForm(task) as KernelForm }, program());
-    let workspaceBytes: number;
+    // The general kernels stand by for a skeleton's operands that turn out to lie badly.
+    let stages: readonly Stage[];
     try {
-      workspaceBytes = workspaceBytesOf(program(), multiprocessors);
+      stages = stagesOf(task).map((stage) => ({ form: stage.form, program: this.#lower(stage) }));
     } catch (error) {
-      return { cannot: messageOf(error) };
+      return { cannot: `the kernel of ${task.head.op} does not fit: ${messageOf(error)}` };
     }
+    const { bytes: workspaceBytes, temporaries } = workspaceOf(stages, device.facts.multiprocessors);
+    const work = { name: label, device, architecture: this.#architecture, temporaries };
+    const general = (): Kernel =>
+      new StagedKernel(
+        stages.map(({ form, program }, i) => new GeneralKernel({ ...work, form, ...(i === 0 && { startsAs }) }, program)), // prettier-ignore
+      );
     const build = (): Kernel => {
-      if (variant.way === "general") return general();
+      const form = variant.way === "skeleton" ? this.#skeletonForm(task) : undefined;
+      if (variant.way === "general" || !form || isCannot(form)) return general();
       const kernel = renderCuda(form.program, variant.schedule, form.sizes);
-      return isCannot(kernel) ? general() : new SkeletonKernel(work, kernel, general);
+      return isCannot(kernel) ? general() : new SkeletonKernel({ ...work, form }, kernel, general);
     };
     return {
       provider: NAME,
@@ -141,15 +153,51 @@ class CudaTileProvider implements Provider {
       workspaceBytes,
       accumulation: "f32",
       capturable: true,
+      estimateUs: gpuUs(region, rateOf(task, variant)),
       build: async () => build(),
     };
   }
 
-  #lower(form: KernelForm): BlockProgram {
+  #lower({ form, blocks }: Staging): BlockProgram {
     const layouts = Object.fromEntries(form.parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
-    return lowerToBlock(form.program, { sizes: form.sizes, layouts }, { blocks: {} }, this.#device.facts.multiprocessors); // prettier-ignore
+    return lowerToBlock(form.program, { sizes: form.sizes, layouts }, { blocks }, this.#device.facts.multiprocessors);
   }
 }
+
+/** A kernel to be lowered, with the blocks that are not left to the rules. */
+interface Staging {
+  readonly form: KernelForm;
+  readonly blocks: Readonly<Record<string, number>>;
+}
+
+/** Parts that a group norm's rows are dealt to. */
+const MOST_PARTS = 256;
+
+/** The kernels of a task for the general lowering. Throws where its shapes do not fit them. */
+function stagesOf(task: Task): readonly Staging[] {
+  if (task.head.op === "group_norm") {
+    const [x] = task.inputs;
+    const rows = Math.ceil(x!.shape[2]! / MOST_PARTS);
+    const G = x!.strides[1] === 1 ? Number(task.head.params["groups"]) : 1;
+    const [statistics, apply] = groupNormSplitForms(task, Math.ceil(x!.shape[2]! / rows));
+    return [
+      { form: statistics, blocks: { G, Y: rows } },
+      { form: apply, blocks: { G, Y: 1 } },
+    ];
+  }
+  return familyOf(task.head)!.forms(task, PLAIN).map((form) => ({ form, blocks: {} })); // prettier-ignore
+}
+
+/** Products of the general lowering are computed one by one. */
+function rateOf({ head }: Task, { way }: CudaVariant): number {
+  const contracts = ["linear", "matmul", "attention", "conv2d", "paged_attention"].includes(head.op);
+  if (way === "general") return contracts ? GPU_FLOPS_PER_US.plain : GPU_FLOPS_PER_US.vector;
+  return head.op === "attention" ? GPU_FLOPS_PER_US.ownAttention : GPU_FLOPS_PER_US.tensor;
+}
+
+/** Whether the first dim after the batch may be channels: of pictures, not of heads. */
+const ofImages = ({ head }: Task): boolean =>
+  ["conv2d", "group_norm", "upsample_nearest"].includes(head.op) || hasTrait(opOf(head), "pointwise");
 
 /** The one kernel of a task as it is on the CPU, without packed weights. */
 function generalForm(task: Task): KernelForm | Cannot {
@@ -164,7 +212,7 @@ function generalForm(task: Task): KernelForm | Cannot {
 }
 
 function idOf(label: string, variant: CudaVariant): string {
-  if (variant.way === "general") return `${label} general`;
+  if (variant.way === "general") return `${label} general${variant.channelsLast ? ", channels last" : ""}`;
   const { schedule } = variant;
   return schedule.kind === "matmul"
     ? `${label} wgmma ${schedule.blockM}x${schedule.blockN} ring ${schedule.stages}${schedule.cluster > 1 ? " pairs" : ""}`

@@ -1,0 +1,101 @@
+// cuBLASLt as a provider: linear layers and batched products with bias, GELU and residual, one candidate for every
+// algorithm that the library's heuristic names.
+import { hashOf } from "../../core/hash.js";
+import { cudaDevice, whyNoCudaDevice } from "../../device/cuda/target.js";
+import type { Target } from "../../device/device.js";
+import type { NodeId } from "../../graph/node.js";
+import type { Region, Regions } from "../../graph/region.js";
+import { chainPatterns } from "../native/chain.js";
+import { GPU_FLOPS_PER_US, gpuUs } from "../native/gpu-model.js";
+import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Provider, type ProviderFactory } from "../provider.js"; // prettier-ignore
+import { formOf, type Form } from "./form.js";
+import { openCublasLt, type CublasLt } from "./library.js";
+import { AttentionProducts } from "./attention.js";
+import { algorithmsFor, alignmentsOf, Product, type Algorithm } from "./product.js";
+
+const NAME = "cublaslt";
+/** Raised when the same choice would run otherwise. */
+const VERSION = "1";
+const MOST: Readonly<Record<Effort, number>> = { none: 1, quick: 8, full: 32 };
+
+class CublasLtProvider implements Provider {
+  readonly name = NAME;
+  readonly version: string;
+  readonly #library: CublasLt;
+
+  constructor(library: CublasLt) {
+    this.#library = library;
+    this.version = `${VERSION}, cuBLASLt ${library.version}`;
+  }
+
+  *patterns(regions: Regions): Generator<readonly NodeId[]> {
+    const follows = new Set(["gelu_tanh", "add"]);
+    for (const ids of chainPatterns(regions, ({ op }) => op === "linear", ({ op }) => follows.has(op)))
+      if (ids.length === 2) yield ids; // prettier-ignore
+  }
+
+  candidates(region: Region, effort: Effort): readonly Candidate[] | Cannot {
+    if (isAttention(region)) return this.#attention(region);
+    const form = formOf(region);
+    if (isCannot(form)) return form;
+    const algorithms = algorithmsFor(this.#library, form, alignmentsOf(region, form), MOST[effort]);
+    if (algorithms.length === 0) return { cannot: "cuBLASLt has no algorithm for these operands" };
+    return algorithms.map((algorithm) => this.#candidate(region, form, algorithm));
+  }
+
+  revive(region: Region, { params, id }: Choice): Candidate | Cannot {
+    if (isAttention(region)) {
+      const made = this.#attention(region);
+      return isCannot(made) ? made : made[0]!;
+    }
+    const form = formOf(region);
+    if (isCannot(form)) return form;
+    const { algorithm, workspaceBytes } = params as { algorithm?: unknown; workspaceBytes?: unknown };
+    const bytes = typeof algorithm === "string" ? Uint8Array.from(Buffer.from(algorithm, "hex")) : undefined;
+    if (bytes?.length !== 64 || typeof workspaceBytes !== "number") return { cannot: `${id} is no choice of ${NAME}` };
+    return this.#candidate(region, form, { bytes, workspaceBytes });
+  }
+
+  dispose(): void {}
+
+  #attention(region: Region): readonly Candidate[] | Cannot {
+    const found = AttentionProducts.of(this.#library, cudaDevice(), region);
+    return isCannot(found) ? found : [found.candidate(NAME)];
+  }
+
+  #candidate(region: Region, form: Form, algorithm: Algorithm): Candidate {
+    const code = Buffer.from(algorithm.bytes).toString("hex");
+    const label = region.nodes.map(({ op }) => op).join("+");
+    const whole = form.residual && form.residual.c.ld === form.d.ld && form.residual.c.rows === form.d.rows;
+    return {
+      provider: NAME,
+      id: `${label} algorithm ${hashOf(code).slice(0, 6)}`,
+      params: { algorithm: code, workspaceBytes: algorithm.workspaceBytes },
+      layouts: { inputs: region.inputs.map(() => undefined), outputs: [undefined] },
+      aliases:
+        whole && region.inputs[form.residual.input]!.kind === "activation"
+          ? [{ output: 0, input: form.residual.input }]
+          : [],
+      packs: [],
+      workspaceBytes: algorithm.workspaceBytes,
+      accumulation: "f32",
+      capturable: true,
+      estimateUs: gpuUs(region, GPU_FLOPS_PER_US[form.dtype === "f32" ? "vector" : "tensor"]),
+      build: async () => new Product(this.#library, label, form, algorithm),
+    };
+  }
+}
+
+const isAttention = (region: Region): boolean => region.nodes.some(({ op }) => op === "attention");
+
+export const factory: ProviderFactory = {
+  name: NAME,
+  open: async (target: Target): Promise<Provider | Cannot> => {
+    if (target.device !== "cuda") return { cannot: "cuBLASLt runs on NVIDIA GPUs only" };
+    const why = whyNoCudaDevice();
+    if (why !== undefined) return { cannot: why };
+    cudaDevice(); // its context is the one that the library's handle belongs to
+    const library = openCublasLt();
+    return isCannot(library) ? library : new CublasLtProvider(library);
+  },
+};

@@ -1,0 +1,24 @@
+// What a region should take on a GPU, for choosing before anything is measured: bytes at the memory's rate, or operations
+// at the rate that a kind of kernel reaches, whichever is more. Rates are those of an H200; only their order matters.
+import { dtypeBytes } from "../../core/dtype.js";
+import { bytesMoved } from "../../graph/op.js";
+import { opOf } from "../../graph/ops.js";
+import type { Region } from "../../graph/region.js";
+
+const BYTES_PER_US = 3e6;
+/** A kernel's start and end. */
+const LAUNCH_US = 3;
+
+/** Floating-point operations of a microsecond. */
+export const GPU_FLOPS_PER_US = { tensor: 600e6, ownAttention: 680e6, vector: 40e6, plain: 1e6 } as const;
+
+/** Microseconds of one kernel for the whole region. */
+export function gpuUs(region: Region, flopsPerUs: number): number {
+  const type = (value: number) => region.graph.values[value]!;
+  const flops = region.nodes.reduce(
+    (sum, node) => sum + opOf(node).flops(node.params, node.inputs.map(type), node.outputs.map(type)),
+    0,
+  );
+  const bytes = bytesMoved([...region.inputs, ...region.outputs], dtypeBytes);
+  return LAUNCH_US + Math.max(flops / flopsPerUs, bytes / BYTES_PER_US);
+}

@@ -1,0 +1,64 @@
+// Texts of the general lowering: what they say, and that nvcc assembles them without spills where it is.
+import assert from "node:assert/strict";
+import test from "node:test";
+import { contiguous } from "../../core/shape.js";
+import { nvccCompiler } from "../../device/cuda/compile.js";
+import { lowerToBlock } from "../../lower/cuda/general.js";
+import { strided } from "../../lower/layout.js";
+import { input, kernel, output, softmax, trace, type AnyKernel } from "../../tile/index.js";
+import { attention } from "../../tile/suite/attention.js";
+import { linear } from "../../tile/suite/matmul.js";
+import { dynamicSharedBytes, renderBlock } from "./general.js";
+
+type Sizes = Readonly<Record<string, number>>;
+
+function lowered(text: AnyKernel, sizes: Sizes) {
+  const program = trace(text);
+  const layouts = Object.fromEntries(
+    program.params.map(({ name, axes }) => [name, strided(contiguous(axes.map((axis) => sizes[axis]!)))]),
+  );
+  return lowerToBlock(program, { sizes, layouts }, { blocks: {} }, 132);
+}
+
+const rows = kernel("rows", { x: input("f32", "T", "C"), y: output("f32", "T", "C") }, (t, { x, y }) => {
+  const row = t.program("T");
+  t.store(y, [row], softmax(t.load(x, row), "C"));
+});
+
+const CASES: readonly (readonly [AnyKernel, Sizes])[] = [
+  [rows, { T: 4096, C: 3072 }],
+  [linear("bf16", { bias: true, activation: "gelu-tanh" }), { M: 130, N: 70, K: 96 }],
+  [attention("bf16", { scale: 0.125, causal: true }), { H: 2, Q: 70, L: 70, D: 40 }],
+];
+
+test("a row that many elements belong to is reduced by a whole block, and every step ends in a barrier", () => {
+  const program = lowered(rows, { T: 4096, C: 3072 });
+  assert.equal(program.programs, 4096);
+  const text = renderBlock(program, "rows", false);
+  assert.match(text, /__shfl_xor_sync/);
+  assert.equal(program.body.filter(({ kind }) => kind === "fold").length, 2);
+  assert.ok(text.split("__syncthreads();").length > program.body.length - 1);
+  assert.match(text, /const float\* __restrict__ x/);
+  assert.doesNotMatch(renderBlock(program, "rows", true), /__restrict__/);
+});
+
+test("values that outlive a step lie in shared memory, and blocks shrink until they fit", () => {
+  for (const [text, sizes] of CASES) {
+    const program = lowered(text, sizes);
+    assert.ok(program.inShared);
+    assert.ok(dynamicSharedBytes(program) <= 97 * 1024, `${program.name} takes ${dynamicSharedBytes(program)} bytes`);
+    assert.ok(program.threads % 32 === 0 && program.threads <= 256);
+  }
+  assert.ok(lowered(attention("f32", { scale: 1 }), { H: 1, Q: 512, L: 512, D: 512 }).inShared);
+});
+
+const nvcc = nvccCompiler();
+for (const target of ["sm_80", "sm_90a"])
+  test(`nvcc assembles general kernels for ${target} without spills`, { skip: nvcc ? false : "nvcc was not found" }, () => {
+    const texts = CASES.map(([text, sizes], i) => renderBlock(lowered(text, sizes), `k${i}`, false));
+    const prelude = texts[0]!.slice(0, texts[0]!.indexOf("typedef int t_index;"));
+    const bodies = texts.map((text, i) => `namespace n${i} {\n${text.slice(text.indexOf("typedef int t_index;"))}}\n`);
+    const { log } = nvcc!.compile(prelude + bodies.join(""), target);
+    assert.equal(log.match(/Function properties for k\d/g)?.length, CASES.length, log);
+    assert.doesNotMatch(log, /[1-9]\d* bytes spill/);
+  }); // prettier-ignore

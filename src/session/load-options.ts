@@ -1,0 +1,17 @@
+// What a session is loaded from.
+import type { Device } from "../device/device.js";
+import type { Graph } from "../graph/node.js";
+import type { Plan } from "../plan/plan.js";
+import type { Provider } from "../provider/provider.js";
+import type { WeightStore } from "../weights/store.js";
+
+export interface LoadOptions {
+  /** The graph the plan was made for, after the passes. */
+  readonly graph: Graph;
+  readonly plan: Plan;
+  readonly providers: ReadonlyMap<string, Provider>;
+  readonly device: Device;
+  readonly weights: WeightStore;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: (built: number, total: number) => void;
+}
