@@ -5,18 +5,20 @@ import { Command, CommanderError } from "commander";
 import { debugLevel } from "../core/debug.js";
 import { EXIT, messageOf, TroupeError } from "../core/error.js";
 import { escaped } from "../core/printable.js";
+import { benchCommand } from "./bench.js";
 import { compileCommand } from "./compile.js";
 import { conformCommand } from "./conform.js";
 import { demoCommand } from "./demo.js";
 import { doctorCommand } from "./doctor.js";
 import { explainCommand } from "./explain.js";
+import { exportCommand } from "./export.js";
 import { followCommand } from "./follow.js";
 import { runCommand } from "./run.js";
 import { clearLine } from "./ui.js";
 import { verifyCommand } from "./verify.js";
 
 const COMMANDS = [
-  doctorCommand, runCommand, compileCommand, explainCommand, verifyCommand, conformCommand, followCommand, demoCommand,
+  doctorCommand, runCommand, compileCommand, explainCommand, benchCommand, exportCommand, verifyCommand, conformCommand, followCommand, demoCommand,
 ] as const; // prettier-ignore
 
 /** What a command gets besides its arguments. */

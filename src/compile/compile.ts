@@ -8,13 +8,12 @@ import type { Graph } from "../graph/node.js";
 import { printGraph } from "../graph/print.js";
 import { Regions } from "../graph/region.js";
 import { verifyGraph } from "../graph/verify.js";
-import { assemble, graphHash } from "../plan/assemble.js";
+import { graphHash } from "../plan/assemble.js";
 import type { Plan } from "../plan/plan.js";
 import { printPlan } from "../plan/print.js";
-import { conversionsNeeded, conversionsOf } from "../plan/conversion.js";
+import { conversionsNeeded } from "../plan/conversion.js";
 import { propose, type Proposals } from "../plan/propose.js";
-import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
-import { select, type Selection, type SelectOptions } from "../plan/select.js";
+import { select, type SelectOptions } from "../plan/select.js";
 import { planProblems } from "../plan/verify.js";
 import { expectWritable, findPlan, isUnusable, planFile, planKey, savePlan, type PlanContext } from "../plan/store.js";
 import type { Effort } from "../provider/provider.js";
@@ -29,6 +28,7 @@ import { championOf, type Contender } from "./champion.js";
 import { byImportance, type Ranked } from "./importance.js";
 import type { Machine } from "./machine.js";
 import { expectRoom } from "./room.js";
+import { contenderSelections, planOf, planWork } from "./contenders.js";
 import { ruleRecords } from "./rules.js";
 
 export interface CompileOptions {
@@ -53,8 +53,6 @@ interface Prepared {
 
 /** Stored plans are found under this name, whichever contender they were. */
 const STORED_AS = "best";
-/** No rival: it is there so that every op has a kernel. */
-const REFERENCE = "reference";
 const QUICK_BUDGET_MS = 90_000;
 /** Shares of the tuning budget: regions, conversions between layouts, the proof end to end. */
 const REGIONS_SHARE = 0.75;
@@ -209,32 +207,14 @@ async function contendersOf(
   recordOf: SelectOptions["recordOf"],
   onEvent: CompileOptions["onEvent"],
 ): Promise<readonly Contender[]> {
-  const { providers } = machine.opened;
-  const natives = providers.filter(({ name }) => name !== REFERENCE);
-  const [measured, estimated] = [conversionsOf(recordOf), conversionsBy(providers)];
-  const conversionOf: SelectOptions["conversionOf"] = (...which) => measured(...which) ?? estimated(...which);
-  const options = { recordOf, conversionOf };
-  const selections: readonly [string, () => Promise<Selection | undefined>][] = [
-    ["chosen", () => select(proposals, options)],
-    ["plain", () => selectPlain(proposals, options)],
-    ...natives.map(({ name }): [string, () => Promise<Selection>] => [
-      `single(${name})`,
-      () => selectSingle(proposals, name, options),
-    ]),
-    ...natives.map(({ name }): [string, () => Promise<Selection | undefined>] => [
-      `component(${name})`,
-      () => selectComponent(proposals, name, options),
-    ]),
-  ];
+  const selections = contenderSelections(proposals, machine.opened.providers, recordOf);
   const contenders = new Map<string, Contender>();
   for (const [label, make] of selections) {
     try {
       const selection = await make();
       if (!selection) continue;
       const plan = planOf(machine, selection, label);
-      const key = JSON.stringify(
-        plan.steps.map((step) => [step.choice, step.kind === "region" ? step.nodes : step.value]),
-      );
+      const key = planWork(plan);
       if (!contenders.has(key)) contenders.set(key, { label, plan });
     } catch (error) {
       if (label === "chosen") throw error;
@@ -243,6 +223,3 @@ async function contendersOf(
   }
   return [...contenders.values()];
 }
-
-const planOf = (machine: Machine, selection: Selection, label: string): Plan =>
-  assemble(selection, { target: machine.device.target, versions: machine.versions, label });

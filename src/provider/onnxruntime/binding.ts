@@ -2,7 +2,7 @@
 // One environment has one pool of threads for all sessions, which waits without spinning unless asked to.
 import type { Shape } from "../../core/shape.js";
 import { TroupeError } from "../../core/error.js";
-import { type Found, isCannot } from "../../device/native/found.js";
+import { type Cannot, type Found, isCannot } from "../../device/native/found.js";
 import { stringAt } from "../../device/native/library.js";
 import { NativeScope } from "../../device/native/scope.js";
 import { wordFunction } from "../../device/native/words.js";
@@ -30,6 +30,8 @@ export interface OrtSession extends Disposable {
 }
 
 const LOG_ERRORS = 3;
+/** The error comes back as a status; it need not be printed too. */
+const LOG_NOTHING = 4;
 const OPTIMIZE_ALL = 99;
 const ARENA_ALLOCATOR = 1;
 const MEMORY_DEFAULT = 0;
@@ -126,6 +128,21 @@ export class OnnxRuntime implements Disposable {
       ], // prettier-ignore
       [Symbol.dispose]: () => scope.dispose(),
     };
+  }
+
+  /** Loads a model file with the data files beside it, and lets it go: "cannot" where ONNX Runtime refuses it. */
+  loadFile(path: string): Cannot | undefined {
+    using scope = new NativeScope();
+    const { call } = this.ort;
+    const options = this.#create(scope, "creating session options", (out) => call.CreateSessionOptions(out));
+    scope.defer(() => call.ReleaseSessionOptions(options));
+    this.#check(call.DisablePerSessionThreads(options), "sharing threads");
+    this.#check(call.SetSessionLogSeverityLevel(options, LOG_NOTHING), "setting the log level");
+    const out = scope.cell();
+    const status = call.CreateSession(this.#environment, path, options, out.address);
+    if (status !== 0n) return { cannot: `ONNX Runtime ${this.version} refuses ${path}: ${this.message(status)}` };
+    call.ReleaseSession(out.get());
+    return undefined;
   }
 
   /** Runs once, at once: for tests and checks. Plans run the words as a step. */

@@ -19,6 +19,7 @@ import type { NativeFunction, Signature } from "../../device/native/types.js";
 /** Position in the table, then the C function's type. Functions that return OrtStatus* return 0n for success. */
 const TABLE = {
   GetErrorMessage: [2, ["pointer", "pointer"]],
+  CreateSession: [7, ["pointer", "pointer", "string", "pointer", "pointer"]],
   CreateSessionFromArray: [8, ["pointer", "pointer", "pointer", "usize", "pointer", "pointer"]],
   CreateSessionOptions: [10, ["pointer", "pointer"]],
   DisableMemPattern: [17, ["pointer", "pointer"]],

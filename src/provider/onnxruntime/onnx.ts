@@ -31,9 +31,16 @@ export interface OnnxValue {
   readonly shape: Shape;
 }
 
-/** A constant: bytes in row-major order, or external memory that the session is told of. */
+/** Where a weight's bytes lie in a file beside the model. */
+export interface OnnxFileData {
+  readonly file: string;
+  readonly offsetBytes: number;
+  readonly bytes: number;
+}
+
+/** A constant: bytes in row-major order, external memory that the session is told of, or a file beside the model. */
 export interface OnnxInitializer extends OnnxValue {
-  readonly data: Uint8Array | "external";
+  readonly data: Uint8Array | "external" | OnnxFileData;
 }
 
 export interface OnnxGraph {
@@ -96,9 +103,15 @@ function encodeInitializer(initializer: OnnxInitializer): Message {
   const out = new Message();
   for (const dim of initializer.shape) out.int(1, dim);
   out.int(2, ONNX_DTYPE[initializer.dtype]).string(8, initializer.name);
-  if (initializer.data !== "external") return out.bytes(9, initializer.data);
+  const { data } = initializer;
+  if (data instanceof Uint8Array) return out.bytes(9, data);
   const entry = (key: string, value: string): Message => new Message().string(1, key).string(2, value);
-  return out.message(13, entry("location", "memory")).int(14, EXTERNAL);
+  if (data === "external") return out.message(13, entry("location", "memory")).int(14, EXTERNAL);
+  return out
+    .message(13, entry("location", data.file))
+    .message(13, entry("offset", String(data.offsetBytes)))
+    .message(13, entry("length", String(data.bytes)))
+    .int(14, EXTERNAL);
 }
 
 function encodeValue(value: OnnxValue): Message {

@@ -1,0 +1,78 @@
+// The plans that a component's chosen plan has to beat, made from the same records through the same cover: the plain
+// one, each provider wherever it can, each provider for the whole component.
+import { messageOf } from "../core/error.js";
+import { assemble } from "../plan/assemble.js";
+import { conversionsOf } from "../plan/conversion.js";
+import type { Plan } from "../plan/plan.js";
+import { propose, type Proposals } from "../plan/propose.js";
+import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
+import { select, type Selection, type SelectOptions } from "../plan/select.js";
+import { Regions } from "../graph/region.js";
+import type { Provider } from "../provider/provider.js";
+import { RecordStore } from "../tuner/records.js";
+import type { CompiledComponent } from "./component.js";
+import { conversionsBy } from "./conversions.js";
+import type { Machine } from "./machine.js";
+import { ruleRecords } from "./rules.js";
+
+/** No rival: it is there so that every op has a kernel. */
+const REFERENCE = "reference";
+
+export const nativesOf = (providers: readonly Provider[]): readonly Provider[] =>
+  providers.filter(({ name }) => name !== REFERENCE);
+
+/** Label and selection of every contender, the chosen one first; undefined where there is no such plan. */
+export function contenderSelections(
+  proposals: Proposals,
+  providers: readonly Provider[],
+  recordOf: SelectOptions["recordOf"],
+): readonly (readonly [string, () => Promise<Selection | undefined>])[] {
+  const natives = nativesOf(providers);
+  const [measured, estimated] = [conversionsOf(recordOf), conversionsBy(providers)];
+  const conversionOf: SelectOptions["conversionOf"] = (...which) => measured(...which) ?? estimated(...which);
+  const options = { recordOf, conversionOf };
+  return [
+    ["chosen", () => select(proposals, options)],
+    ["plain", () => selectPlain(proposals, options)],
+    ...natives.map(({ name }) => [`single(${name})`, () => selectSingle(proposals, name, options)] as const),
+    ...natives.map(({ name }) => [`component(${name})`, () => selectComponent(proposals, name, options)] as const),
+  ];
+}
+
+export const planOf = (machine: Machine, selection: Selection, label: string): Plan =>
+  assemble(selection, { target: machine.device.target, versions: machine.versions, label });
+
+/** Equal for plans that do the same work by the same candidates, whatever they are called. */
+export const planWork = (plan: Plan): string =>
+  JSON.stringify(plan.steps.map((step) => [step.choice, step.kind === "region" ? step.nodes : step.value]));
+
+export interface RivalPlans {
+  /** By label: "plain", "single(onednn)", "component(onnxruntime)"… */
+  readonly plans: ReadonlyMap<string, Plan>;
+  /** Labels for which there is no plan, with the reason. */
+  readonly without: ReadonlyMap<string, string>;
+}
+
+/** The rivals of a compiled component, from what the tuner has recorded; rules stand in where nothing was measured. */
+export async function rivalPlans(machine: Machine, { graph }: CompiledComponent): Promise<RivalPlans> {
+  const { providers } = machine.opened;
+  const { target } = machine.device;
+  const proposals = propose(new Regions(graph), providers);
+  const store = new RecordStore(target);
+  const rules = ruleRecords(proposals, providers, target.threads);
+  const recordOf: SelectOptions["recordOf"] = (signature) =>
+    store.get(signature, target.threads) ?? rules.get(signature);
+  const plans = new Map<string, Plan>();
+  const without = new Map<string, string>();
+  for (const [label, make] of contenderSelections(proposals, providers, recordOf)) {
+    if (label === "chosen") continue;
+    try {
+      const selection = await make();
+      if (selection) plans.set(label, planOf(machine, selection, label));
+      else without.set(label, "it does not take the component as a whole");
+    } catch (error) {
+      without.set(label, messageOf(error));
+    }
+  }
+  return { plans, without };
+}
