@@ -44,6 +44,10 @@ cache; a figure is the median of its rounds with the 95 % interval, a ratio the 
 `;
 }
 
+/** Longer titles are lists of ops; their beginning tells enough. */
+const MOST_TITLE = 80;
+const shortened = (title: string): string => (title.length > MOST_TITLE ? `${title.slice(0, MOST_TITLE)}…` : title);
+
 /** The one sentence of each precision. */
 function headlines({ rungs, crossings }: BenchReport): string {
   const sentences = [...new Set(rungs.map(({ dtype }) => dtype))].flatMap((dtype) => {
@@ -139,5 +143,5 @@ function regionRow({ title, uses, us, chosen, bestOtherProvider: other }: Explai
   const margin = other
     ? `${other.ratio.toFixed(2)} × (${escapeHtml(other.provider)})${other.beyond95 ? "" : ", within the noise"}`
     : "nobody else";
-  return `<tr><th scope="row">${escapeHtml(title)}</th><td>${uses}</td><td>${us === undefined ? "" : showUs(us)}</td><td>${escapeHtml(`${chosen.provider} ${chosen.id}`)}</td><td>${margin}</td></tr>`;
+  return `<tr><th scope="row">${escapeHtml(shortened(title))}</th><td>${uses}</td><td>${us === undefined ? "" : showUs(us)}</td><td>${escapeHtml(`${chosen.provider} ${chosen.id}`)}</td><td>${margin}</td></tr>`;
 }
