@@ -16,7 +16,7 @@ import { benchPage } from "../report/bench/page.js";
 import type { RungPlans } from "../report/bench/rungs.js";
 import { traceOf } from "../report/bench/trace.js";
 import { RecordStore } from "../tuner/records.js";
-import type { CommandContext } from "./main.js";
+import type { CommandContext } from "./context.js";
 import { libraryOptions, modelFlags, steps, whole, type ModelFlags } from "./options.js";
 import { table, Ui } from "./ui.js";
 

@@ -1,7 +1,7 @@
 // troupe compile: looks for the fastest kernels of a model on this machine, stores the plans, shows who won what.
 import { Command } from "commander";
 import { textToImage } from "../pipeline/image/text-to-image.js";
-import type { CommandContext } from "./main.js";
+import type { CommandContext } from "./context.js";
 import { libraryOptions, modelFlags, steps, type ModelFlags } from "./options.js";
 import { Ui } from "./ui.js";
 import { showWinners } from "./winners.js";

@@ -7,7 +7,7 @@ import { cudaTarget } from "../device/cuda/target.js";
 import { PROVIDERS } from "../provider/open.js";
 import type { Effort } from "../provider/provider.js";
 import { conform, type ConformanceLine, type ConformanceReport } from "../tuner/conform.js";
-import type { CommandContext } from "./main.js";
+import type { CommandContext } from "./context.js";
 import { oneOf, whole } from "./options.js";
 import { table, Ui } from "./ui.js";
 

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import { messageOf, TroupeError } from "../core/error.js";
 import { textToImage, type Draw } from "../pipeline/image/text-to-image.js";
-import type { CommandContext } from "./main.js";
+import type { CommandContext } from "./context.js";
 import { libraryOptions, type ModelFlags } from "./options.js";
 import { drawTo } from "./run.js";
 import { Ui } from "./ui.js";

@@ -16,7 +16,7 @@ import type { Plan } from "../plan/plan.js";
 import { readPlan } from "../plan/store.js";
 import { rewriteGraph } from "../rewrite/passes.js";
 import { RecordStore } from "../tuner/records.js";
-import type { CommandContext } from "./main.js";
+import type { CommandContext } from "./context.js";
 import { oneOf, pixels, steps, whole, type ModelFlags } from "./options.js";
 import { choicesTable } from "./choices.js";
 import { Ui } from "./ui.js";

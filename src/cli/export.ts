@@ -17,7 +17,7 @@ import { encodeModel, type OnnxFileData } from "../provider/onnxruntime/onnx.js"
 import { isCannot } from "../provider/provider.js";
 import { rewriteGraph } from "../rewrite/passes.js";
 import { bytesOf } from "../session/weights.js";
-import type { CommandContext } from "./main.js";
+import type { CommandContext } from "./context.js";
 import { pixels, steps, type ModelFlags } from "./options.js";
 import { Ui } from "./ui.js";
 

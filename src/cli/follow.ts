@@ -5,7 +5,7 @@ import { TroupeError } from "../core/error.js";
 import { textToImage } from "../pipeline/image/text-to-image.js";
 import { promptFollowing } from "../report/following/following.js";
 import { SIZE } from "../report/following/scene.js";
-import type { CommandContext } from "./main.js";
+import type { CommandContext } from "./context.js";
 import { libraryOptions, modelFlags, share, steps, whole, type ModelFlags } from "./options.js";
 import { Ui } from "./ui.js";
 

@@ -8,6 +8,7 @@ import { escaped } from "../core/printable.js";
 import { benchCommand } from "./bench.js";
 import { compileCommand } from "./compile.js";
 import { conformCommand } from "./conform.js";
+import type { CommandContext } from "./context.js";
 import { demoCommand } from "./demo.js";
 import { doctorCommand } from "./doctor.js";
 import { explainCommand } from "./explain.js";
@@ -20,13 +21,6 @@ import { verifyCommand } from "./verify.js";
 const COMMANDS = [
   doctorCommand, runCommand, compileCommand, explainCommand, benchCommand, exportCommand, verifyCommand, conformCommand, followCommand, demoCommand,
 ] as const; // prettier-ignore
-
-/** What a command gets besides its arguments. */
-export interface CommandContext {
-  readonly signal: AbortSignal;
-  /** Sets the exit status of a command that ended without an error. */
-  readonly exit: (code: number) => void;
-}
 
 /** Runs one command; resolves to the exit status. */
 export async function main(args: readonly string[]): Promise<number> {

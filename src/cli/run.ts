@@ -7,7 +7,7 @@ import { messageOf, TroupeError } from "../core/error.js";
 import { readNumbers } from "../weights/store.js";
 import { SafetensorsFile } from "../weights/safetensors.js";
 import { textToImage, type Draw, type DrawOptions } from "../pipeline/image/text-to-image.js";
-import type { CommandContext } from "./main.js";
+import type { CommandContext } from "./context.js";
 import { finite, libraryOptions, modelFlags, steps, whole, type ModelFlags } from "./options.js";
 import { Ui } from "./ui.js";
 

@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import { textToImage } from "../pipeline/image/text-to-image.js";
 import { readGolden, TOLERANCES, verifyEngine } from "../pipeline/image/verify.js";
-import type { CommandContext } from "./main.js";
+import type { CommandContext } from "./context.js";
 import { libraryOptions, modelFlags, type ModelFlags } from "./options.js";
 import { table, Ui } from "./ui.js";
 
