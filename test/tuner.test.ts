@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync, readdirSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
@@ -102,8 +102,9 @@ describe("the tuner among misbehaving providers", () => {
 
   it("voids what another version of a provider made, and only that", async () => {
     const [region] = regionsOf();
-    const store = new RecordStore(target, folder);
-    const known = store.get(region!.signature, target.threads)!;
+    const known = new RecordStore(target, folder).get(region!.signature, target.threads)!;
+    const place = mkdtempSync(join(folder, "void-"));
+    const store = new RecordStore(target, place);
     store.add({ ...known, versions: { ...known.versions, reference: "0" } });
     const before = Date.now();
     const specs = [fixture("hang"), reference];
@@ -112,9 +113,56 @@ describe("the tuner among misbehaving providers", () => {
     assert.equal(verdictOf(records[0]!, "hang")?.kind, "hung");
     const measured = records[0]!.measurements.find(({ candidate }) => candidate.provider === "reference");
     assert.equal(measured?.verdict.kind, "accepted");
-    assert.equal(new RecordStore(target, folder).get(region!.signature, 1)?.versions["reference"], "1");
+    assert.equal(new RecordStore(target, place).get(region!.signature, 1)?.versions["reference"], "1");
     const earlier = known.measurements.find(({ candidate }) => candidate.provider === "reference");
     assert.notDeepEqual(measured?.us, earlier?.us);
+  });
+});
+
+describe("another version of one provider", () => {
+  const log = join(folder, "runs.log");
+  const versioned = (name: string, version: string): ProviderSpec => {
+    const url = new URL("./providers/versioned/provider.js", import.meta.url);
+    url.search = new URLSearchParams({ name, version, log }).toString();
+    return { name, module: url.href };
+  };
+  const ran = (): readonly string[] => [...new Set(readFileSync(log, "utf8").split("\n").filter(Boolean))].toSorted();
+
+  it("has its rows alone measured again, beside the fastest of the others", async () => {
+    const place = mkdtempSync(join(folder, "versions-"));
+    const [region] = regionsOf();
+    const tuneWith = async (version: string): Promise<RegionRecord> => {
+      writeFileSync(log, "");
+      const specs = [versioned("changing", version), versioned("same", "1"), fixture("hang")];
+      const options = { specs, records: new RecordStore(target, place), hangMs: 1500 };
+      return (await tune([region!], target, options)).records[0]!;
+    };
+    const before = await tuneWith("1");
+    assert.equal(verdictOf(before, "hang")?.kind, "hung");
+    const after = await tuneWith("2");
+    assert.deepEqual(ran(), ["changing", "same"]);
+    const rows = ({ measurements }: RegionRecord, changing: boolean) =>
+      measurements.filter(({ candidate }) => (candidate.provider === "changing") === changing);
+    assert.deepEqual(rows(after, false), rows(before, false));
+    assert.equal(rows(after, true)[0]!.verdict.kind, "accepted");
+    assert.notDeepEqual(rows(after, true), rows(before, true));
+    assert.equal(after.versions["changing"], "2");
+    await tuneWith("2");
+    assert.deepEqual(ran(), [], "now everything is known");
+    await tuneWith("1");
+    assert.deepEqual(ran(), [], "and what was known of the first version still is");
+  });
+
+  it("is measured with all others where nothing of the record can be an anchor", async () => {
+    const place = mkdtempSync(join(folder, "alone-"));
+    const [region] = regionsOf();
+    const store = new RecordStore(target, place);
+    const alone = [versioned("changing", "1")];
+    await tune([region!], target, { specs: alone, records: store });
+    const both = [versioned("changing", "2"), versioned("a", "1")];
+    const { records } = await tune([region!], target, { specs: both, records: store });
+    assert.deepEqual(records[0]!.versions, { changing: "2", a: "1" });
+    assert.ok(records[0]!.measurements.every(({ us }) => us));
   });
 });
 

@@ -39,6 +39,7 @@ export default defineConfig({
         items: [
           { text: "How a plan is chosen", link: "/how-a-plan-is-chosen" },
           { text: "Reading explain", link: "/explain" },
+          { text: "Records and pins", link: "/records" },
         ],
       },
       {

@@ -72,7 +72,7 @@ export async function compileComponents(
   expectRoom(components);
   const records = new RecordStore(machine.device.target);
   const recordOf = (signature: string): RegionRecord | undefined =>
-    records.get(signature, machine.device.target.threads);
+    records.get(signature, machine.device.target.threads, machine.versions);
   const prepared = components.map((component) => prepare(machine, component));
   const stored = await Promise.all(
     prepared.map((item) => (options.again ? undefined : storedPlan(machine, item, options))),

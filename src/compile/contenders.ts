@@ -9,6 +9,7 @@ import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
 import { Regions } from "../graph/region.js";
 import type { Provider } from "../provider/provider.js";
+import { currentRows, type RegionRecord } from "../tuner/measurement.js";
 import { RecordStore } from "../tuner/records.js";
 import type { CompiledComponent } from "./component.js";
 import { conversionsBy } from "./conversions.js";
@@ -39,6 +40,13 @@ export function contenderSelections(
   ];
 }
 
+/** What was measured of a region with the providers that are here, as they are. */
+function currentOf(store: RecordStore, signature: string, { device, versions }: Machine): RegionRecord | undefined {
+  const record = store.get(signature, device.target.threads, versions);
+  const current = record && currentRows(record, versions);
+  return current && current.measurements.length > 0 ? current : undefined;
+}
+
 export const planOf = (machine: Machine, selection: Selection, label: string): Plan =>
   assemble(selection, { target: machine.device.target, versions: machine.versions, label });
 
@@ -61,7 +69,7 @@ export async function rivalPlans(machine: Machine, { graph }: CompiledComponent)
   const store = new RecordStore(target);
   const rules = ruleRecords(proposals, providers, target.threads);
   const recordOf: SelectOptions["recordOf"] = (signature) =>
-    store.get(signature, target.threads) ?? rules.get(signature);
+    currentOf(store, signature, machine) ?? rules.get(signature);
   const plans = new Map<string, Plan>();
   const without = new Map<string, string>();
   for (const [label, make] of contenderSelections(proposals, providers, recordOf)) {

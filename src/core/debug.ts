@@ -21,6 +21,9 @@ export function debug(level: Exclude<DebugLevel, 0>, message: string | (() => st
 export const cacheFolder = (): string =>
   env.TROUPE_CACHE ?? join(env.XDG_CACHE_HOME ?? (homedir() ? join(homedir(), ".cache") : tmpdir()), "troupe");
 
+/** A file of records kept with a project, read and written instead of the cache's: TROUPE_RECORDS. */
+export const recordsFile = (): string | undefined => env.TROUPE_RECORDS || undefined;
+
 /** The C compiler to use: TROUPE_CC, else `cc`; the empty string or "none" means none. */
 export const compilerCommand = (): string | undefined => {
   const cc = env.TROUPE_CC ?? "cc";

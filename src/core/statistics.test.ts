@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { median, medianInterval, pairedSpeedup, quantile } from "./statistics.js";
+import { median, medianInterval, normalCdf, pairedSpeedup, quantile } from "./statistics.js";
 
 test("quantiles interpolate between neighbours", () => {
   assert.equal(median([3, 1, 2]), 2);
@@ -25,4 +25,16 @@ test("paired speed-ups cancel a drift that both sides share", () => {
   const drift = [1, 5, 2, 8, 3, 9, 4];
   const { median: ratio, low, high } = pairedSpeedup(drift, drift.map((d) => 2 * d)); // prettier-ignore
   assert.deepEqual([ratio, low, high], [2, 2, 2]);
+});
+
+test("the normal distribution is right where tables tell", () => {
+  for (const [x, share] of [
+    [0, 0.5],
+    [1, 0.8413447],
+    [-1, 0.1586553],
+    [1.96, 0.9750021],
+    [-4, 3.167e-5],
+  ] as const)
+    // prettier-ignore
+    assert.ok(Math.abs(normalCdf(x) - share) < 2e-7, `${x}`);
 });

@@ -8,7 +8,7 @@ import { assemble } from "./assemble.js";
 import { explain } from "./explain.js";
 import { explainText } from "./explain-text.js";
 import { candidateOf } from "./graphs.fixture.js";
-import { isFasterBeyond95 } from "./interval.js";
+import { isFasterBeyond95 } from "../tuner/interval.js";
 import { printPlan } from "./print.js";
 import { propose } from "./propose.js";
 import { select } from "./select.js";

@@ -3,7 +3,7 @@
 import type { Regions } from "../graph/region.js";
 import { candidateKey } from "../tuner/candidate-key.js";
 import type { Measurement, RegionRecord } from "../tuner/measurement.js";
-import { isFasterBeyond95, type Times } from "./interval.js";
+import { isFasterBeyond95, type Times } from "../tuner/interval.js";
 import { layoutKey } from "./layout.js";
 import type { Plan, PlanStep, RegionStep } from "./plan.js";
 import { conversionRegion } from "./conversion.js";

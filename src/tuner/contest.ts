@@ -20,6 +20,10 @@ export interface ContestOptions {
   readonly timing?: TryRequest["timing"];
   /** Candidates judged before, by key. */
   readonly judged?: ReadonlyMap<string, Verdict>;
+  /** Names of the providers to ask; all when absent. */
+  readonly only?: readonly string[];
+  /** Keys of candidates that are not tried; what becomes of them is no verdict. */
+  readonly skip?: readonly string[];
 }
 
 /** Deaths without a culprit after which the rest of a region is given up. */
@@ -38,11 +42,12 @@ export async function contest(
     const gone = await worker.try(region, {
       nodes: workOf(region).map((node) => node.id),
       effort: options.effort,
-      skip: board.rejected(),
+      skip: [...board.rejected(), ...(options.skip ?? [])],
       mute: board.muted(),
       oneByOne,
       fills: options.fills,
       seed: options.seed,
+      ...(options.only && { only: options.only }),
       ...(options.data && { data: options.data }),
       ...(options.askOnly && { askOnly: true }),
       ...(options.timing && { timing: options.timing }),

@@ -39,6 +39,20 @@ export interface RegionRecord {
   readonly cannot: readonly { readonly provider: string; readonly reason: string }[];
   /** How many candidates the providers were asked for; a record of less is void when more is wanted. */
   readonly effort?: Effort;
-  /** Name → version of every provider asked. */
+  /** Name → version of every provider asked. What another version measured is void, and nothing else is. */
   readonly versions: Readonly<Record<string, string>>;
+  /** ISO 8601. */
+  readonly measuredAt?: string;
+}
+
+/** What a caller with these providers may use of a record: the rows of those that are here in the same version. */
+export function currentRows(record: RegionRecord, versions: RegionRecord["versions"]): RegionRecord {
+  const isCurrent = (provider: string): boolean =>
+    provider in versions && record.versions[provider] === versions[provider];
+  return {
+    ...record,
+    measurements: record.measurements.filter(({ candidate }) => isCurrent(candidate.provider)),
+    cannot: record.cannot.filter(({ provider }) => isCurrent(provider)),
+    versions: Object.fromEntries(Object.entries(record.versions).filter(([provider]) => isCurrent(provider))),
+  };
 }

@@ -3,10 +3,11 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"; // prettier-ignore
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, describe, it } from "node:test";
 import { JournalWriter, readContext, readMark, readWorker } from "./journal.js";
 import type { RegionRecord } from "./measurement.js";
+import { recordLine } from "./record-lines.js";
 import { RecordStore } from "./records.js";
 
 const folder = mkdtempSync(join(tmpdir(), "troupe-records-"));
@@ -45,6 +46,13 @@ const record = (signature: string, p50: number): RegionRecord => ({
   versions: { p: "1", q: "2" },
 });
 
+/** What a store knows of region `signature`, without the time of its measurement. */
+function known(store: RecordStore, signature: string, versions = {}): RegionRecord | undefined {
+  const { measuredAt, ...rest } = store.get(signature, 2, versions) ?? {};
+  assert.ok(measuredAt === undefined || !Number.isNaN(Date.parse(measuredAt)));
+  return measuredAt === undefined ? undefined : (rest as RegionRecord);
+}
+
 describe("records", () => {
   it("come back as they were, the last one of a region counting, per number of threads", () => {
     const store = new RecordStore(target, folder);
@@ -52,8 +60,8 @@ describe("records", () => {
     store.add(record("b", 6));
     store.add(record("a", 7));
     const again = new RecordStore(target, folder);
-    assert.deepEqual(again.get("a", 2), record("a", 7));
-    assert.deepEqual(again.get("b", 2), record("b", 6));
+    assert.deepEqual(known(again, "a"), record("a", 7));
+    assert.deepEqual(known(again, "b"), record("b", 6));
     assert.equal(again.get("a", 1), undefined);
   });
 
@@ -61,7 +69,7 @@ describe("records", () => {
     const name = readdirSync(folder).find((file) => file.endsWith(".jsonl"))!;
     appendFileSync(join(folder, name), '{"signature": "c", "measurements"\n[]\n{"signature":"d"}\n');
     const store = new RecordStore(target, folder);
-    assert.deepEqual(store.get("a", 2), record("a", 7));
+    assert.deepEqual(known(store, "a"), record("a", 7));
     assert.equal(store.get("d", 2), undefined);
   });
 
@@ -69,7 +77,7 @@ describe("records", () => {
     const name = readdirSync(folder).find((file) => file.endsWith(".jsonl"))!;
     appendFileSync(join(folder, name), '{"signature": "cut');
     new RecordStore(target, folder).add(record("g", 3));
-    assert.deepEqual(new RecordStore(target, folder).get("g", 2), record("g", 3));
+    assert.deepEqual(known(new RecordStore(target, folder), "g"), record("g", 3));
   });
 
   it("of two processes at once stay readable line by line", async () => {
@@ -102,9 +110,9 @@ describe("records", () => {
     try {
       assert.equal(spawnSync("mount", ["-o", "remount,bind,ro", fixed]).status, 0);
       const store = new RecordStore(target, fixed);
-      assert.deepEqual(store.get("h", 2), record("h", 4));
+      assert.deepEqual(known(store, "h"), record("h", 4));
       store.add(record("i", 1));
-      assert.deepEqual(store.get("i", 2), record("i", 1));
+      assert.deepEqual(known(store, "i"), record("i", 1));
       assert.ok(!store.journalPath().startsWith(fixed));
     } finally {
       spawnSync("umount", [fixed]);
@@ -123,12 +131,83 @@ describe("records", () => {
   it("in a folder that cannot be made are kept in memory only", () => {
     const store = new RecordStore(target, "/dev/null/records");
     store.add(record("f", 1));
-    assert.deepEqual(store.get("f", 2), record("f", 1));
+    assert.deepEqual(known(store, "f"), record("f", 1));
     assert.ok(store.journalPath().startsWith(tmpdir()));
   });
 
   it("of another machine are in another file", () => {
     assert.equal(new RecordStore({ ...target, hardware: "another" }, folder).get("a", 2), undefined);
+  });
+});
+
+describe("a record file", () => {
+  const store = (text: string): RecordStore => {
+    const place = mkdtempSync(join(folder, "file-"));
+    writeFileSync(new RecordStore(target, place).file, text);
+    return new RecordStore(target, place);
+  };
+  const on = { device: target.device, hardware: target.hardware, isa: target.isa };
+  const line = (signature: string, p50: number, measuredAt: string, versions = record("", 0).versions): string =>
+    recordLine({ ...record(signature, p50), measuredAt, versions }, on);
+  const p50 = (from: RecordStore, signature: string, versions = {}): number | undefined =>
+    from.get(signature, 2, versions)?.measurements[0]!.us!.p50;
+
+  it("made of two by any order of lines says the same: what was measured last counts", () => {
+    const lines = [line("a", 1, "2026-01-01"), line("a", 2, "2026-03-01"), line("b", 3, "2026-02-01"), line("a", 4, "2026-02-01")]; // prettier-ignore
+    for (const order of [lines, lines.toReversed(), [...lines.slice(2), ...lines.slice(0, 2)]]) {
+      const merged = store(`${order.join("\n")}\n`);
+      assert.deepEqual([p50(merged, "a"), p50(merged, "b"), merged.problems], [2, 3, []]);
+    }
+  });
+
+  it("keeps what several versions measured, and gives what answers for most of those that are here", () => {
+    const both = store([line("a", 1, "2026-01-01", { p: "1", q: "1" }), line("a", 2, "2026-03-01", { p: "2", q: "1" })].join("\n")); // prettier-ignore
+    assert.equal(p50(both, "a", { p: "1", q: "1" }), 1);
+    assert.equal(p50(both, "a", { p: "2", q: "1" }), 2);
+    assert.equal(p50(both, "a", { p: "3", q: "1" }), 2, "of equals the newest");
+    assert.equal(p50(both, "a"), 2);
+  });
+
+  it("of several machines gives each its own", () => {
+    const foreign = recordLine(record("a", 9), { ...on, hardware: "another" });
+    assert.equal(p50(store([line("a", 1, "2026-01-01"), foreign].join("\n")), "a"), 1);
+    assert.equal(p50(store(foreign), "a"), undefined);
+  });
+
+  it("with a conflict that a merge left is read on both sides, and says at which line", () => {
+    const text = ["<<<<<<< HEAD", line("a", 1, "2026-01-01"), "||||||| base", "=======", line("b", 2, "2026-01-01"), ">>>>>>> theirs"].join("\n"); // prettier-ignore
+    const merged = store(text);
+    assert.deepEqual([p50(merged, "a"), p50(merged, "b")], [1, 2]);
+    assert.equal(merged.problems.length, 1);
+    assert.match(merged.problems[0]!, /\.jsonl:1: a merge left a conflict here; both its sides are read/);
+  });
+
+  it("names lines that it passes over", () => {
+    const { problems } = store([line("a", 1, "2026-01-01"), "{", "[]", '{"pin":"linear"}', '{"title":"x"}'].join("\n"));
+    assert.deepEqual(
+      problems.map((problem) => problem.replace(/^.*jsonl/, "").slice(0, 40)),
+      [":2: it is no JSON: Expected property nam", ":3: it is no JSON object", ":4: this pin cannot be read: provider: I", ":5: this is neither a record nor a pin: "], // prettier-ignore
+    );
+  });
+
+  it("begins each line with what a reader looks for", () => {
+    const [measurement] = record("", 1).measurements;
+    const slower = { ...measurement!, candidate: { ...measurement!.candidate, provider: "q" }, us: { p20: 2, p50: 2.2, p80: 2.4, runs: 12 } }; // prettier-ignore
+    const faster = { ...measurement!, us: { p20: 1.9, p50: 2, p80: 2.1, runs: 12 } };
+    const written = recordLine({ ...record("a", 1), measurements: [slower, faster] }, on);
+    assert.ok(
+      written.startsWith(
+        '{"title":"linear f32 [2, 3]","winner":{"provider":"p","id":"one","us":2,"spread":0.1,"over":"q one","margin":1.1,"confidence":0.981},"signature":"a","on":',
+      ),
+      written,
+    );
+  });
+
+  it("of an older form, without device and time, is read as this device's", () => {
+    const old = store(`${JSON.stringify(record("a", 3))}\n`);
+    assert.equal(p50(old, "a"), 3);
+    old.add(record("a", 4));
+    assert.equal(p50(new RecordStore(target, dirname(old.file)), "a"), 4);
   });
 });
 

@@ -1,60 +1,18 @@
-// What was measured on this machine, kept as JSON Lines: a line a region, the last one counts. A row is void when its
-// provider's version has changed; the others stay.
+// What was measured, kept as JSON Lines: a line a region, a device, a thread count and a set of provider versions. Of
+// lines alike in all of these the one measured last counts, and of equals the later one; so files may be merged line by
+// line, whatever machines and branches they come from.
 import { accessSync, constants, closeSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, rmSync, writeSync } from "node:fs"; // prettier-ignore
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { z } from "zod";
-import { cacheFolder, debug } from "../core/debug.js";
-import { DTYPES } from "../core/dtype.js";
-import { messageOf } from "../core/error.js";
-import { hashOf } from "../core/hash.js";
+import { cacheFolder, debug, recordsFile } from "../core/debug.js";
+import { messageOf, TroupeError } from "../core/error.js";
+import { canonical, hashOf } from "../core/hash.js";
 import type { Target } from "../device/device.js";
-import type { Json } from "../graph/node.js";
 import { readContext, readMark, readWorker } from "./journal.js";
 import type { RegionRecord } from "./measurement.js";
-
-const layout = z
-  .array(z.number())
-  .nullish()
-  .transform((order) => order ?? undefined);
-
-const json: z.ZodType<Json> = z.json() as z.ZodType<Json>;
-
-const candidateSchema = z.object({
-  provider: z.string(),
-  id: z.string(),
-  params: z.record(z.string(), json),
-  layouts: z.object({ inputs: z.array(layout), outputs: z.array(layout) }),
-  aliases: z.array(z.object({ output: z.number(), input: z.number() })),
-  packs: z.array(z.object({ input: z.number(), recipe: z.string(), bytes: z.number() })),
-  workspaceBytes: z.number(),
-  accumulation: z.enum(DTYPES),
-});
-
-const measurementSchema = z.object({
-  candidate: candidateSchema,
-  verdict: z.union([
-    z.object({ kind: z.literal("accepted") }),
-    z.object({ kind: z.enum(["wrong", "wrote-outside", "crashed", "hung", "failed"]), reason: z.string() }),
-  ]),
-  // JSON has no Infinity: an error that is not finite is written as null.
-  error: z
-    .number()
-    .nullish()
-    .transform((error) => error ?? Number.POSITIVE_INFINITY)
-    .optional(),
-  us: z.object({ p20: z.number(), p50: z.number(), p80: z.number(), runs: z.number() }).optional(),
-});
-
-const recordSchema = z.object({
-  signature: z.string(),
-  title: z.string(),
-  threads: z.number(),
-  measurements: z.array(measurementSchema),
-  cannot: z.array(z.object({ provider: z.string(), reason: z.string() })),
-  effort: z.enum(["none", "quick", "full"]).optional(),
-  versions: z.record(z.string(), z.string()),
-});
+import type { Pin } from "./pin.js";
+import { parseRecords, recordLine, rounded, type RecordDevice } from "./record-lines.js";
 
 const quarantineSchema = z.object({
   signature: z.string(),
@@ -72,39 +30,86 @@ const STRIKES = 2;
 
 /** The records of one target. */
 export class RecordStore {
+  /** The file that records are read from and written to. */
+  readonly file: string;
+  /** Hand-written choices, in the order of the file. */
+  readonly pins: readonly Pin[];
+  /** Lines that were passed over, "records.jsonl:12: it is no JSON". */
+  readonly problems: readonly string[];
   readonly #folder: string;
   readonly #key: string;
-  readonly #records = new Map<string, RegionRecord>();
+  readonly #device: RecordDevice;
+  readonly #records = new Map<string, RegionRecord[]>();
   readonly #journals: string = "";
   readonly #quarantined: readonly Quarantined[] = [];
 
-  /** Reads what is there; lines that cannot be read are passed over. A folder that cannot be written keeps nothing. */
-  constructor(target: Target, folder = join(cacheFolder(), "records")) {
+  /**
+   * Reads what is there. A folder that cannot be written keeps nothing.
+   * @param folder instead of the user's; TROUPE_RECORDS is not asked then
+   */
+  constructor(target: Target, folder?: string) {
     const { device, hardware, isa } = target;
-    this.#folder = folder;
-    this.#journals = folder;
-    this.#key = hashOf({ device, hardware, isa });
-    try {
-      mkdirSync(folder, { recursive: true });
-      accessSync(folder, constants.W_OK);
-    } catch (error) {
-      debug(1, () => `records: nothing can be kept in ${folder}: ${messageOf(error)}`);
-      this.#journals = tmpdir();
-    }
-    for (const record of readLines(this.#path("jsonl"), recordSchema))
-      this.#records.set(recordKey(record.signature, record.threads), record as RegionRecord);
-    if (this.#journals === folder) this.#collectJournals();
+    this.#device = { device, hardware, isa };
+    this.#folder = folder ?? join(cacheFolder(), "records");
+    this.#journals = this.#folder;
+    this.#key = hashOf(this.#device);
+    this.file = (folder === undefined ? recordsFile() : undefined) ?? this.#path("jsonl");
+    for (const place of new Set([this.#folder, dirname(this.file)]))
+      try {
+        mkdirSync(place, { recursive: true });
+        accessSync(place, constants.W_OK);
+      } catch (error) {
+        debug(1, () => `records: nothing can be kept in ${place}: ${messageOf(error)}`);
+        if (place === this.#folder) this.#journals = tmpdir();
+      }
+    const name = basename(this.file);
+    const { records, pins, problems } = parseRecords(this.#text(), name);
+    for (const { record, on } of records) if (on === undefined || hashOf(on) === this.#key) this.#keep(record);
+    this.pins = pins;
+    this.problems = problems.map((problem) => `${name}:${problem}`);
+    for (const problem of this.problems) debug(1, `records: ${problem}`);
+    if (this.#journals === this.#folder) this.#collectJournals();
     this.#quarantined = readLines(this.#path("quarantine.jsonl"), quarantineSchema);
   }
 
-  get(signature: string, threads: number): RegionRecord | undefined {
-    return this.#records.get(recordKey(signature, threads));
+  /** The record that answers for most of these versions; of equals, and without versions, the newest. */
+  get(signature: string, threads: number, versions: RegionRecord["versions"] = {}): RegionRecord | undefined {
+    const agreeing = (record: RegionRecord): number =>
+      Object.entries(versions).filter(([provider, version]) => record.versions[provider] === version).length;
+    return this.#records
+      .get(recordKey(signature, threads))
+      ?.reduce((best, record) => (agreeing(record) - agreeing(best) || byAge(record, best)) >= 0 ? record : best); // prettier-ignore
   }
 
   /** One append of one line, so that two tuners may write at once. A full disk loses the record, not the tune. */
-  add(record: RegionRecord): void {
-    this.#records.set(recordKey(record.signature, record.threads), record);
-    appendLine(this.#path("jsonl"), record);
+  add(record: RegionRecord): RegionRecord {
+    const kept = { ...record, measurements: record.measurements.map(rounded), measuredAt: new Date().toISOString() };
+    this.#keep(kept);
+    appendLine(this.file, recordLine(kept, this.#device));
+    return kept;
+  }
+
+  #text(): string {
+    try {
+      return readFileSync(this.file, "utf8");
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT" || code === "ENOTDIR") return ""; // the first tune makes it, if anything can
+      throw new TroupeError("io", `the records in ${this.file} cannot be read: ${messageOf(error)}`, {
+        advice: "Name another file in TROUPE_RECORDS, or check its permissions.",
+        cause: error,
+      });
+    }
+  }
+
+  /** Takes the place of an older one with the same versions. */
+  #keep(record: RegionRecord): void {
+    const key = recordKey(record.signature, record.threads);
+    const others = this.#records.get(key) ?? [];
+    const versions = canonical(record.versions);
+    const same = others.find((other) => canonical(other.versions) === versions);
+    if (same && byAge(record, same) < 0) return;
+    this.#records.set(key, [...others.filter((other) => other !== same), record]);
   }
 
   /** Candidates of a region that are not to be tried again. */
@@ -138,7 +143,8 @@ export class RecordStore {
       if (culprit && ["building", "checking", "timing"].includes(mark.phase)) {
         const { signature } = context;
         const reason = `an earlier tune ended while it was ${mark.phase} this candidate`;
-        appendLine(this.#path("quarantine.jsonl"), { signature, reason, ...culprit });
+        appendLine(this.#path("quarantine.jsonl"), JSON.stringify({ signature, reason, ...culprit }));
+        debug(1, () => `records: ${culprit.provider} ${culprit.id} is suspect: ${reason}`);
       }
       rmSync(path, { force: true });
     }
@@ -151,18 +157,22 @@ export class RecordStore {
 
 const recordKey = (signature: string, threads: number): string => `${signature} ${threads}`;
 
+/** Above 0 where `a` was measured after `b`; ISO dates sort as texts, and older files have none. */
+const byAge = ({ measuredAt: a = "" }: RegionRecord, { measuredAt: b = "" }: RegionRecord): number =>
+  a < b ? -1 : a > b ? 1 : 0;
+
 /**
  * One write of a whole line; one that a full disk or a killed process cut short is ended first. A line that another
  * process is writing looks cut, too: then an empty one follows it.
  */
-function appendLine(path: string, data: object): void {
+function appendLine(path: string, line: string): void {
   let file: number | undefined;
   try {
     file = openSync(path, "a+");
     const last = Buffer.alloc(1);
     const { size } = fstatSync(file);
     const cut = size > 0 && readSync(file, last, 0, 1, size - 1) === 1 && last[0] !== NEWLINE;
-    writeSync(file, `${cut ? "\n" : ""}${JSON.stringify(data)}\n`);
+    writeSync(file, `${cut ? "\n" : ""}${line}\n`);
   } catch (error) {
     debug(1, () => `records: ${path} cannot be written: ${messageOf(error)}`);
   } finally {
@@ -177,7 +187,7 @@ function readLines<T>(path: string, schema: z.ZodType<T>): readonly T[] {
   try {
     text = readFileSync(path, "utf8");
   } catch {
-    return [];
+    return []; // nobody was ever suspect
   }
   return text.split("\n").flatMap((line) => {
     try {

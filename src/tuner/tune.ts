@@ -6,12 +6,9 @@ import type { Target } from "../device/device.js";
 import type { Region } from "../graph/region.js";
 import { PROVIDERS, type ProviderSpec } from "../provider/open.js";
 import type { Effort } from "../provider/provider.js";
-import { candidateKey } from "./candidate-key.js";
-import type { ContestResult } from "./board.js";
-import { contest } from "./contest.js";
-import type { RegionRecord, Verdict } from "./measurement.js";
+import { currentRows, type RegionRecord } from "./measurement.js";
 import { RecordStore } from "./records.js";
-import { titleOf } from "./title.js";
+import { isUpToDate, remeasure } from "./remeasure.js";
 import { Worker } from "./worker-pool.js";
 
 export interface TuneProgress {
@@ -81,23 +78,20 @@ export async function tune(regions: readonly Region[], target: Target, options: 
     const spentMs = Date.now() - started;
     if (!opened || signal?.aborted || spentMs > (options.budgetMs ?? Infinity)) break;
     const { versions } = opened;
-    const stored = store?.get(region.signature, target.threads);
+    const stored = store?.get(region.signature, target.threads, versions);
     const asked = effortOf(region);
-    let record = stored && upToDate(stored, versions, asked) ? stored : undefined;
+    let record = stored && isUpToDate(stored, versions, asked) ? stored : undefined;
     if (!record) {
       const before = Date.now();
-      const judged = new Map([
-        ...verdictsOf(stored, versions, asked),
-        ...quarantinedOf(store, region.signature, versions),
-      ]);
-      const result = await contest(region, worker, { effort: asked, seed, fills: ["normal"], timing, judged });
-      if (!result) break;
+      const made = await remeasure(region, worker, {
+        versions, threads: target.threads, effort: asked, stored, store, trial: { seed, fills: ["normal"], timing },
+      }); // prettier-ignore
+      if (!made) break;
       measuredMs += Date.now() - before;
       measured++;
-      record = merged(region, target, asked, versions, result, stored);
-      store?.add(record);
+      record = store?.add(made) ?? made;
     }
-    records.push(present(record, versions));
+    records.push(currentRows(record, versions));
     const best = bestOf(record);
     const left = measured === 0 ? 0 : ((measuredMs / measured) * (distinct.length - done - 1)) / 1e3;
     const budgetLeft = ((options.budgetMs ?? Infinity) - (Date.now() - started)) / 1e3;
@@ -123,72 +117,6 @@ function endOf({ signal, budgetMs = Infinity }: TuneOptions): AbortSignal | unde
   const timeout = AbortSignal.timeout(Math.max(0, Math.ceil(budgetMs)));
   return signal ? AbortSignal.any([signal, timeout]) : timeout;
 }
-
-const EFFORTS: readonly Effort[] = ["none", "quick", "full"];
-
-/** Whether a record answers for all providers that are here, in the versions that are here. */
-function upToDate(record: RegionRecord, versions: Readonly<Record<string, string>>, effort: Effort): boolean {
-  // Without a right candidate among those here, others that were passed over then must be tried now.
-  if (!record.measurements.some(({ candidate, us }) => us && candidate.provider in versions)) return false;
-  const enough = EFFORTS.indexOf(record.effort ?? "quick") >= EFFORTS.indexOf(effort);
-  return enough && Object.entries(versions).every(([name, version]) => record.versions[name] === version);
-}
-
-/** Rejections that still hold. The accepted are tried again: their times count only beside the others'. */
-function verdictsOf(
-  record: RegionRecord | undefined,
-  versions: Readonly<Record<string, string>>,
-  effort: Effort,
-): readonly [string, Verdict][] {
-  if (!record || EFFORTS.indexOf(record.effort ?? "quick") < EFFORTS.indexOf(effort)) return [];
-  return record.measurements
-    .filter(({ candidate, verdict }) => {
-      const same = record.versions[candidate.provider] === versions[candidate.provider];
-      return same && verdict.kind !== "accepted";
-    })
-    .map(({ candidate, verdict }) => [candidateKey(candidate), verdict]);
-}
-
-const quarantinedOf = (
-  store: RecordStore | undefined,
-  signature: string,
-  versions: Readonly<Record<string, string>>,
-): readonly [string, Verdict][] =>
-  (store?.quarantined(signature) ?? [])
-    .filter(({ provider, version }) => versions[provider] === version)
-    .map(({ key, reason }) => [key, { kind: "crashed", reason }]);
-
-/** The new results, and of the old record what belongs to providers that are not here today. */
-function merged(
-  region: Region,
-  target: Target,
-  effort: Effort,
-  versions: Readonly<Record<string, string>>,
-  result: ContestResult,
-  stored: RegionRecord | undefined,
-): RegionRecord {
-  const absent = (provider: string): boolean => !(provider in versions);
-  return {
-    signature: region.signature,
-    title: titleOf(region),
-    threads: target.threads,
-    measurements: [
-      ...result.measurements,
-      ...(stored?.measurements.filter(({ candidate }) => absent(candidate.provider)) ?? []),
-    ],
-    cannot: [...result.cannot, ...(stored?.cannot.filter(({ provider }) => absent(provider)) ?? [])],
-    effort,
-    versions: { ...stored?.versions, ...versions },
-  };
-}
-
-/** What a caller may use: rows of providers that are here. */
-const present = (record: RegionRecord, versions: Readonly<Record<string, string>>): RegionRecord => ({
-  ...record,
-  measurements: record.measurements.filter(({ candidate }) => candidate.provider in versions),
-  cannot: record.cannot.filter(({ provider }) => provider in versions),
-  versions,
-});
 
 function bestOf(record: RegionRecord): string | undefined {
   const [best] = record.measurements.filter((m) => m.us).sort((a, b) => a.us!.p50 - b.us!.p50);

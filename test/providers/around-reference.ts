@@ -6,11 +6,12 @@ import { isCannot, type Binding, type Candidate, type ProviderFactory } from "..
 
 export interface Misdeed {
   readonly name: string;
+  readonly version?: string;
   /** Runs after the right result was written. */
   readonly after: (region: Region, outputs: readonly Address[], binding: Binding) => void;
 }
 
-export const misbehaving = ({ name, after }: Misdeed): ProviderFactory => ({
+export const misbehaving = ({ name, version = "1", after }: Misdeed): ProviderFactory => ({
   name,
   async open(target) {
     const inner = await reference.open(target);
@@ -30,7 +31,7 @@ export const misbehaving = ({ name, after }: Misdeed): ProviderFactory => ({
     });
     return {
       name,
-      version: "1",
+      version,
       patterns: () => [],
       candidates(region, effort) {
         const answer = inner.candidates(region, effort);

@@ -85,6 +85,11 @@ export class OneDnn implements Disposable {
     return this.dnn.version;
   }
 
+  /** The instruction set that it generates code for; the environment may keep it below the CPU's. */
+  get isa(): number {
+    return Number(this.dnn.call.dnnl_get_effective_cpu_isa());
+  }
+
   get path(): string {
     return this.dnn.library.path;
   }

@@ -48,6 +48,7 @@ const SIGNATURES = {
   dnnl_primitive_desc_query_md: ["pointer", "pointer", "i32", "i32"],
   dnnl_primitive_create: ["i32", "pointer", "pointer"],
   dnnl_primitive_destroy: ["i32", "pointer"],
+  dnnl_get_effective_cpu_isa: ["i32"],
 } as const;
 
 export interface OneDnnLibrary {

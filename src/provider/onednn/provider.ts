@@ -60,7 +60,7 @@ class OneDnnProvider implements Provider {
   readonly version: string;
 
   constructor(private readonly dnn: OneDnn) {
-    this.version = dnn.version;
+    this.version = `${dnn.version}, ISA ${dnn.isa.toString(16)}`;
   }
 
   patterns(regions: Regions): Iterable<readonly NodeId[]> {
@@ -88,7 +88,7 @@ class OneDnnProvider implements Provider {
   #family(region: Region): Family | Cannot {
     const head = region.nodes.find((node) => !isView(node));
     const family = head && familyOf(head);
-    if (!head || !family) return { cannot: `oneDNN ${this.version} has no ${head?.op ?? "empty region"}` };
+    if (!head || !family) return { cannot: `oneDNN ${this.dnn.version} has no ${head?.op ?? "empty region"}` };
     return unsupportedDType(region) ?? tooRough(region) ?? family;
   }
 }

@@ -2,6 +2,7 @@
 // from the tile language through C. The first candidate of a one-op region is the plain plan.
 import { dtypeBytes } from "../../core/dtype.js";
 import { messageOf } from "../../core/error.js";
+import { hashOf } from "../../core/hash.js";
 import { isContiguous, sameShape, sizeOf } from "../../core/shape.js";
 import { findCompiler, type Compiler } from "../../device/cpu/compile.js";
 import type { Target } from "../../device/device.js";
@@ -40,7 +41,7 @@ class TileProvider implements Provider {
   constructor(compiler: Compiler, target: CpuTarget) {
     this.#compiler = compiler;
     this.#target = target;
-    this.version = `${VERSION}, ${compiler.version}`;
+    this.version = `${VERSION}, ${compiler.version}, flags ${hashOf(compiler.flags.join(" ")).slice(0, 8)}`;
   }
 
   *patterns(regions: Regions): Generator<readonly NodeId[]> {

@@ -1,6 +1,7 @@
 // Whether one median is really below another: beyond the 95 % interval of their difference. The spread of single runs
 // is taken from the 20th and 80th percentile, which outliers of a busy machine do not move.
-import type { Measurement } from "../tuner/measurement.js";
+import { normalCdf } from "../core/statistics.js";
+import type { Measurement } from "./measurement.js";
 
 export type Times = NonNullable<Measurement["us"]>;
 
@@ -18,3 +19,10 @@ export const medianErrorUs = ({ p20, p80, runs }: Times): number =>
 export const isFasterBeyond95 = (fast: Times, slow: Times): boolean =>
   Math.min(fast.runs, slow.runs) > 1 &&
   slow.p50 - fast.p50 > DEVIATIONS_95 * Math.hypot(medianErrorUs(fast), medianErrorUs(slow));
+
+/** How sure it is, 0 … 1, that `fast` is faster than `slow`; one half where one run each says nothing. */
+export const confidenceOf = (fast: Times, slow: Times): number => {
+  const error = Math.hypot(medianErrorUs(fast), medianErrorUs(slow));
+  if (Math.min(fast.runs, slow.runs) <= 1) return 0.5;
+  return error === 0 ? Number(fast.p50 < slow.p50) : normalCdf((slow.p50 - fast.p50) / error);
+};

@@ -1,0 +1,86 @@
+// What of a region's record still holds, and a measurement of the rest.
+import { debug } from "../core/debug.js";
+import type { Region } from "../graph/region.js";
+import type { Effort } from "../provider/provider.js";
+import { partialOf, withPartial } from "./anchors.js";
+import { candidateKey } from "./candidate-key.js";
+import { contest, type ContestOptions } from "./contest.js";
+import type { RegionRecord, Verdict } from "./measurement.js";
+import type { RecordStore } from "./records.js";
+import { titleOf } from "./title.js";
+import type { Worker } from "./worker-pool.js";
+
+type Versions = RegionRecord["versions"];
+
+const EFFORTS: readonly Effort[] = ["none", "quick", "full"];
+
+const effortOf = (record: RegionRecord): Effort => record.effort ?? "quick";
+
+/** Whether its providers were asked for as many candidates. */
+const hasEffort = (record: RegionRecord, effort: Effort): boolean =>
+  EFFORTS.indexOf(effortOf(record)) >= EFFORTS.indexOf(effort);
+
+/** Whether a record answers for all providers that are here, in the versions that are here. */
+export function isUpToDate(record: RegionRecord, versions: Versions, effort: Effort): boolean {
+  // Without a right candidate among those here, others that were passed over then must be tried now.
+  if (!record.measurements.some(({ candidate, us }) => us && candidate.provider in versions)) return false;
+  const isSame = Object.entries(versions).every(([name, version]) => record.versions[name] === version);
+  return hasEffort(record, effort) && isSame;
+}
+
+export interface Remeasure {
+  readonly versions: Versions;
+  readonly threads: number;
+  readonly effort: Effort;
+  /** What is known of the region. */
+  readonly stored: RegionRecord | undefined;
+  /** Where candidates are named that are not to be tried. */
+  readonly store: RecordStore | undefined;
+  readonly trial: Omit<ContestOptions, "effort" | "judged" | "only" | "skip">;
+}
+
+/** The region's record for these versions; undefined when it was cancelled. */
+export async function remeasure(region: Region, worker: Worker, options: Remeasure): Promise<RegionRecord | undefined> {
+  const { versions, threads, store, stored } = options;
+  const usable = stored && hasEffort(stored, options.effort) ? stored : undefined;
+  const effort = usable ? effortOf(usable) : options.effort;
+  const judged = new Map([...verdictsOf(usable, versions), ...quarantinedOf(store, region.signature, versions)]);
+  const trial = { ...options.trial, effort, judged };
+  const partial = usable && partialOf(usable, versions);
+  if (usable && partial) {
+    debug(1, () => `records: ${usable.title}: ${changesOf(usable, versions)}; measured again beside what stays`);
+    const result = await contest(region, worker, { ...trial, only: partial.only, skip: partial.skip });
+    const rows = result && withPartial(usable, partial, result);
+    if (rows) return { ...usable, ...rows, versions: { ...usable.versions, ...versions } };
+    if (!result) return undefined;
+    debug(1, () => `records: ${usable.title}: the machine is not as it was, all candidates are measured again`);
+  }
+  const result = await contest(region, worker, trial);
+  const { signature } = region;
+  return result && { signature, title: titleOf(region), threads, ...result, effort, versions };
+}
+
+/** "onednn was 2.6, is 2.7". */
+function changesOf({ versions: old }: RegionRecord, versions: Versions): string {
+  const changed = Object.entries(versions).filter(([name, version]) => old[name] !== version);
+  return changed
+    .map(([name, version]) => (old[name] === undefined ? `${name} is new` : `${name} was ${old[name]}, is ${version}`))
+    .join(", ");
+}
+
+/** Rejections that still hold. The accepted are tried again: their times count only beside the others'. */
+const verdictsOf = (record: RegionRecord | undefined, versions: Versions): readonly [string, Verdict][] =>
+  (record?.measurements ?? [])
+    .filter(({ candidate: { provider }, verdict }) => {
+      return record!.versions[provider] === versions[provider] && verdict.kind !== "accepted";
+    })
+    .map(({ candidate, verdict }) => [candidateKey(candidate), verdict]);
+
+const quarantinedOf = (
+  store: RecordStore | undefined,
+  signature: string,
+  versions: Versions,
+): readonly [string, Verdict][] =>
+  (store?.quarantined(signature) ?? [])
+    .filter(({ provider, version }) => versions[provider] === version)
+    .map(({ key, reason }) => [key, { kind: "crashed", reason }]);
