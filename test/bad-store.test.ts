@@ -67,7 +67,7 @@ const firstStep =
 const choice = (change: object): Damage => firstStep((step) => ({ choice: { ...step.choice, ...change } }));
 
 const DAMAGES: readonly (readonly [what: string, Damage, says: RegExp])[] = [
-  ["of an older format", (plan) => ({ ...plan, format: 0 }), /its format is 0, this version reads 1/],
+  ["of an older format", (plan) => ({ ...plan, format: 0 }), /its format is 0, this version reads 1 to 2/],
   ["of a newer format", (plan) => ({ ...plan, format: 99, extra: { deep: 1 } }), /its format is 99/],
   ["of another machine", (plan) => ({ ...plan, target: { ...plan.target, hardware: "elsewhere" } }), /made for hardware elsewhere/],
   ["of another graph", (plan) => ({ ...plan, graph: { ...plan.graph, hash: "0" } }), /another graph/],

@@ -4,6 +4,7 @@
 import { existsSync } from "node:fs";
 import { debug } from "../core/debug.js";
 import { messageOf, TroupeError } from "../core/error.js";
+import { hashOf } from "../core/hash.js";
 import type { Graph } from "../graph/node.js";
 import { printGraph } from "../graph/print.js";
 import { Regions } from "../graph/region.js";
@@ -12,6 +13,7 @@ import { graphHash } from "../plan/assemble.js";
 import type { Plan } from "../plan/plan.js";
 import { printPlan } from "../plan/print.js";
 import { conversionsNeeded } from "../plan/conversion.js";
+import { expectAgreement, feasiblePins, isPinned, type Pinned } from "../plan/pins.js";
 import { propose, type Proposals } from "../plan/propose.js";
 import { select, type SelectOptions } from "../plan/select.js";
 import { planProblems } from "../plan/verify.js";
@@ -20,6 +22,7 @@ import type { Effort } from "../provider/provider.js";
 import { rewriteGraph } from "../rewrite/passes.js";
 import type { RegionRecord } from "../tuner/measurement.js";
 import { reviveProblem } from "../session/revive.js";
+import { showPin, type Pin } from "../tuner/pin.js";
 import { RecordStore } from "../tuner/records.js";
 import { tune, type TuneResult } from "../tuner/tune.js";
 import type { CompiledComponent, CompileEvent, Component } from "./component.js";
@@ -28,7 +31,7 @@ import { championOf, type Contender } from "./champion.js";
 import { byImportance, type Ranked } from "./importance.js";
 import type { Machine } from "./machine.js";
 import { expectRoom } from "./room.js";
-import { contenderSelections, planOf, planWork } from "./contenders.js";
+import { contenderSelections, planOf, planWork, sourcesOf } from "./contenders.js";
 import { ruleRecords } from "./rules.js";
 
 export interface CompileOptions {
@@ -49,6 +52,8 @@ interface Prepared {
   /** What a stored plan must have been made for, and where it is kept. */
   readonly context: PlanContext;
   readonly file: string;
+  /** Hand-written choices that match something here. */
+  readonly pins: readonly Pin[];
 }
 
 /** Stored plans are found under this name, whichever contender they were. */
@@ -73,14 +78,18 @@ export async function compileComponents(
   const records = new RecordStore(machine.device.target);
   const recordOf = (signature: string): RegionRecord | undefined =>
     records.get(signature, machine.device.target.threads, machine.versions);
-  const prepared = components.map((component) => prepare(machine, component));
+  expectAgreement(records.pins);
+  const prepared = components.map((component) => prepare(machine, component, records.pins));
+  for (const pin of records.pins)
+    if (!prepared.some(({ pins }) => pins.includes(pin)))
+      options.onEvent?.({ kind: "note", text: `${showPin(pin)} matches nothing of this model` });
   const stored = await Promise.all(
     prepared.map((item) => (options.again ? undefined : storedPlan(machine, item, options))),
   );
   const missing = prepared.filter((_, i) => !stored[i]);
   // The tuner's operands lie in host memory, which says nothing of a GPU's times.
   const byRule = options.effort === "none" || machine.device.target.device === "cuda";
-  const made = byRule ? await byRules(machine, missing) : await byTuning(machine, missing, options);
+  const made = byRule ? await byRules(machine, missing, options) : await byTuning(machine, missing, options);
   return prepared.map(
     ({ component, graph, proposals }, i): CompiledComponent =>
       made.get(component.name) ?? {
@@ -94,12 +103,15 @@ export async function compileComponents(
   );
 }
 
-function prepare(machine: Machine, component: Component): Prepared {
+function prepare(machine: Machine, component: Component, known: readonly Pin[]): Prepared {
   const graph = rewriteGraph(verifyGraph(component.graph));
   debug(5, () => printGraph(graph));
   const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
   const proposals = propose(new Regions(graph), machine.opened.providers);
-  return { component, graph, proposals, context, file: planFile(planKey(context, STORED_AS)) };
+  const pins = known.filter((pin) => proposals.all.some(({ region }) => isPinned(pin, region)));
+  const choices = pins.map(({ pin, provider, id }) => [pin, provider, id ?? null]);
+  const name = pins.length === 0 ? STORED_AS : `${STORED_AS} with pins ${hashOf(choices)}`;
+  return { component, graph, proposals, context, pins, file: planFile(planKey(context, name)) };
 }
 
 /** The stored plan. One that is damaged or no longer fits is told and set aside; a new one takes its place. */
@@ -112,23 +124,39 @@ async function storedPlan(
   const why = isUnusable(plan)
     ? plan.reasons[0]
     : (planProblems(plan, proposals.regions)[0] ?? reviveProblem({ graph, plan, providers }, proposals.regions));
-  if (why === undefined) return plan as Plan;
+  if (!isUnusable(plan) && why === undefined) {
+    for (const note of plan.notes) debug(1, `${component.name}: ${note}`);
+    return plan;
+  }
   if (existsSync(file)) onEvent?.({ kind: "note", text: `the stored plan of ${component.name} is set aside: ${why}` });
   return undefined;
+}
+
+/** The pins of a component, told of where they cannot be honoured. */
+async function pinsOf(
+  { component, pins, proposals }: Prepared,
+  sources: SelectOptions,
+  { onEvent }: CompileOptions,
+): Promise<Pinned> {
+  const found = await feasiblePins(pins, proposals, sources);
+  for (const text of found.unmet) onEvent?.({ kind: "note", text: `${component.name}: ${text}` });
+  return found;
 }
 
 type Made = Map<string, CompiledComponent>;
 
 /** Plans by rule of thumb: nothing is measured, nothing is stored. */
-async function byRules(machine: Machine, prepared: readonly Prepared[]): Promise<Made> {
+async function byRules(machine: Machine, prepared: readonly Prepared[], options: CompileOptions): Promise<Made> {
   const made: Made = new Map();
   for (const item of prepared) {
-    const rules = ruleRecords(item.proposals, machine.opened.providers, machine.device.target.threads);
-    const selection = await select(item.proposals, {
+    const rules = ruleRecords(item.proposals, machine.opened.providers, machine.device.target.threads, item.pins);
+    const sources: SelectOptions = {
       recordOf: (signature) => rules.get(signature),
       conversionOf: conversionsBy(machine.opened.providers),
-    });
-    const plan = planOf(machine, selection, "first");
+    };
+    const { pinned, unmet } = await pinsOf(item, sources, options);
+    const selection = await select(item.proposals, { ...sources, pinned });
+    const plan = { ...planOf(machine, selection, "first"), notes: unmet };
     const { component, graph } = item;
     made.set(component.name, { component, graph, plan, origin: "rules", records: [], standings: [] });
   }
@@ -142,14 +170,15 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
   const { signal, onEvent } = options;
   const budgetMs = options.budgetMs ?? (options.effort === "quick" ? QUICK_BUDGET_MS : Number.POSITIVE_INFINITY);
   const ranked = byImportance(prepared);
+  const pins = prepared.flatMap((item) => item.pins);
   await expectWritable(prepared[0]!.file);
-  const regions = await measure(machine, ranked, budgetMs * REGIONS_SHARE, options);
+  const regions = await measure(machine, ranked, pins, budgetMs * REGIONS_SHARE, options);
   const measured = new Map(regions.records.map((record) => [record.signature, record]));
   const asked = (signature: string): RegionRecord | undefined => measured.get(signature);
   const conversions = prepared
     .flatMap(({ proposals }) => conversionsNeeded(proposals, asked))
     .map((region) => ({ region, matters: false }));
-  const converted = await measure(machine, conversions, budgetMs * CONVERSIONS_SHARE, options);
+  const converted = await measure(machine, conversions, [], budgetMs * CONVERSIONS_SHARE, options);
   for (const record of converted.records) measured.set(record.signature, record);
   if (signal?.aborted)
     throw new TroupeError("cancelled", "tuning was interrupted; what was measured is kept", { cause: signal.reason });
@@ -159,14 +188,18 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
     onEvent?.({ kind: "prove", component: component.name, done, total: prepared.length });
     const rules = regions.complete
       ? undefined
-      : ruleRecords(proposals, machine.opened.providers, machine.device.target.threads);
-    const recordOf = (signature: string): RegionRecord | undefined => measured.get(signature) ?? rules?.get(signature);
-    const contenders = await contendersOf(machine, item, recordOf, onEvent);
-    const { plan, standings, unmet, fallen } = await championOf(machine, item, contenders, { proofMs, signal });
-    for (const { label, reason } of fallen)
-      onEvent?.({ kind: "note", text: `${component.name}: the ${label} plan cannot be loaded: ${reason}` });
-    if (unmet.length > 0)
-      onEvent?.({ kind: "note", text: `${component.name}: no time to compare with ${unmet.join(", ")}` });
+      : ruleRecords(proposals, machine.opened.providers, machine.device.target.threads, item.pins);
+    const sources = sourcesOf(machine, (signature) => measured.get(signature) ?? rules?.get(signature));
+    const { pinned, unmet } = await pinsOf(item, sources, options);
+    const contenders = await contendersOf(machine, item, { ...sources, pinned }, onEvent);
+    const champion = await championOf(machine, item, contenders, { proofMs, signal });
+    const told = [
+      ...champion.fallen.map(({ label, reason }) => `the ${label} plan cannot be loaded: ${reason}`),
+      ...(champion.unmet.length > 0 ? [`no time to compare with ${champion.unmet.join(", ")}`] : []),
+    ];
+    for (const text of told) onEvent?.({ kind: "note", text: `${component.name}: ${text}` });
+    const { standings } = champion;
+    const plan = { ...champion.plan, notes: [...unmet, ...told] };
     onEvent?.({ kind: "plan", component: component.name, label: plan.label });
     debug(3, () => printPlan(plan, proposals.regions));
     await savePlan(plan, file);
@@ -180,6 +213,7 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
 function measure(
   machine: Machine,
   ranked: readonly Ranked[],
+  pins: readonly Pin[],
   budgetMs: number,
   { effort, signal, onEvent }: CompileOptions,
 ): Promise<TuneResult> {
@@ -190,7 +224,10 @@ function measure(
     machine.device.target,
     {
       effort,
-      effortOf: (region) => (effort === "quick" && minor.has(region) ? "none" : effort),
+      effortOf: (region) => {
+        if (pins.some((pin) => pin.id !== undefined && isPinned(pin, region))) return "full"; // the one that is named is among them
+        return effort === "quick" && minor.has(region) ? "none" : effort;
+      },
       specs: machine.specs,
       budgetMs,
       ...(signal && { signal }),
@@ -204,10 +241,10 @@ function measure(
 async function contendersOf(
   machine: Machine,
   { proposals, component }: Prepared,
-  recordOf: SelectOptions["recordOf"],
+  sources: SelectOptions,
   onEvent: CompileOptions["onEvent"],
 ): Promise<readonly Contender[]> {
-  const selections = contenderSelections(proposals, machine.opened.providers, recordOf);
+  const selections = contenderSelections(proposals, machine.opened.providers, sources);
   const contenders = new Map<string, Contender>();
   for (const [label, make] of selections) {
     try {

@@ -22,16 +22,19 @@ const REFERENCE = "reference";
 export const nativesOf = (providers: readonly Provider[]): readonly Provider[] =>
   providers.filter(({ name }) => name !== REFERENCE);
 
+/** What a cover is made from: records, and conversions from records or, where there are none, estimated. */
+export function sourcesOf({ opened }: Machine, recordOf: SelectOptions["recordOf"]): SelectOptions {
+  const [measured, estimated] = [conversionsOf(recordOf), conversionsBy(opened.providers)];
+  return { recordOf, conversionOf: (...which) => measured(...which) ?? estimated(...which) };
+}
+
 /** Label and selection of every contender, the chosen one first; undefined where there is no such plan. */
 export function contenderSelections(
   proposals: Proposals,
   providers: readonly Provider[],
-  recordOf: SelectOptions["recordOf"],
+  options: SelectOptions,
 ): readonly (readonly [string, () => Promise<Selection | undefined>])[] {
   const natives = nativesOf(providers);
-  const [measured, estimated] = [conversionsOf(recordOf), conversionsBy(providers)];
-  const conversionOf: SelectOptions["conversionOf"] = (...which) => measured(...which) ?? estimated(...which);
-  const options = { recordOf, conversionOf };
   return [
     ["chosen", () => select(proposals, options)],
     ["plain", () => selectPlain(proposals, options)],
@@ -72,7 +75,7 @@ export async function rivalPlans(machine: Machine, { graph }: CompiledComponent)
     currentOf(store, signature, machine) ?? rules.get(signature);
   const plans = new Map<string, Plan>();
   const without = new Map<string, string>();
-  for (const [label, make] of contenderSelections(proposals, providers, recordOf)) {
+  for (const [label, make] of contenderSelections(proposals, providers, sourcesOf(machine, recordOf))) {
     if (label === "chosen") continue;
     try {
       const selection = await make();

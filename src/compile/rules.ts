@@ -3,10 +3,12 @@
 // kernels, then single ops, JavaScript last.
 import type { Region } from "../graph/region.js";
 import { opOf } from "../graph/ops.js";
+import { isPinned } from "../plan/pins.js";
 import type { Proposal, Proposals } from "../plan/propose.js";
 import { suits } from "../plan/select.js";
 import { isCannot, type Candidate, type Provider } from "../provider/provider.js";
 import type { CandidateFacts, RegionRecord } from "../tuner/measurement.js";
+import type { Pin } from "../tuner/pin.js";
 
 /** Microseconds that a rule charges for a step, whatever it does: fewer steps are better. */
 const STEP_US = 5;
@@ -15,28 +17,39 @@ const FLOPS_PER_US = { native: 30_000, script: 1_500 } as const;
 /** A library that takes a whole component has nothing left to build. */
 const WHOLE_BONUS = 0.5;
 
-/** Records by signature for all proposals, first candidates only. */
+/** Records by signature for all proposals: the first candidates and those that are pinned. */
 export function ruleRecords(
   proposals: Proposals,
   providers: readonly Provider[],
   threads: number,
+  pins: readonly Pin[] = [],
 ): ReadonlyMap<string, RegionRecord> {
   const records = new Map<string, RegionRecord>();
   for (const [signature, [first]] of proposals.bySignature)
-    records.set(signature, ruleRecord(first!, providers, threads));
+    records.set(signature, ruleRecord(first!, providers, threads, pins));
   return records;
 }
 
-function ruleRecord({ region, whole }: Proposal, providers: readonly Provider[], threads: number): RegionRecord {
+function ruleRecord(
+  { region, whole }: Proposal,
+  providers: readonly Provider[],
+  threads: number,
+  pins: readonly Pin[],
+): RegionRecord {
   const cannot: { provider: string; reason: string }[] = [];
   const measurements = providers.flatMap((provider) => {
-    const answer = provider.candidates(region, "none");
+    const ids = pins.flatMap((pin) =>
+      pin.provider === provider.name && pin.id && isPinned(pin, region) ? [pin.id] : [],
+    );
+    const answer = provider.candidates(region, ids.length > 0 ? "full" : "none");
     if (isCannot(answer)) {
       cannot.push({ provider: provider.name, reason: answer.cannot });
       return [];
     }
     const fitting = answer.filter((candidate) => suits(region, candidate));
-    const chosen = fitting.some(({ estimateUs }) => estimateUs !== undefined) ? fitting : fitting.slice(0, 1);
+    const chosen = fitting.some(({ estimateUs }) => estimateUs !== undefined)
+      ? fitting
+      : fitting.filter(({ id }, i) => i === 0 || ids.includes(id));
     return chosen.map((candidate) => {
       const { estimateUs } = candidate;
       const p50 = estimateUs === undefined ? ruleUs(region, provider, whole) : STEP_US + estimateUs;

@@ -49,6 +49,7 @@ export function assemble(selection: Selection, { target, versions, label }: Asse
       ? { expectedUs: times.reduce((sum, us) => sum + us, 0) }
       : {}),
     label,
+    notes: [],
   });
 }
 

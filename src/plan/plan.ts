@@ -4,7 +4,8 @@ import type { Target } from "../device/device.js";
 import type { NodeId, ValueId } from "../graph/node.js";
 import type { Choice, Layout, Pack } from "../provider/provider.js";
 
-export const PLAN_FORMAT = 1;
+/** 2 adds notes. */
+export const PLAN_FORMAT = 2;
 
 /** One region computed by one candidate. */
 export interface RegionStep {
@@ -69,4 +70,6 @@ export interface Plan {
   readonly expectedUs?: number;
   /** Where it came from: "chosen", "plain", "single(onednn)"… */
   readonly label: string;
+  /** What was decided otherwise than by time, or could not be done: pins unmet, rivals not met, choices fallen back. */
+  readonly notes: readonly string[];
 }

@@ -43,6 +43,8 @@ export interface SelectOptions {
   readonly conversionOf?: (type: TensorType, from: Layout, to: Layout) => ConversionChoice | undefined;
   /** Bytes that packed weights may take together; unlimited unless given. */
   readonly packLimitBytes?: number;
+  /** Whether a hand-written choice takes or refuses a candidate; undefined where none is about it. Goes before `admit`. */
+  readonly pinned?: (proposal: Proposal, candidate: CandidateFacts) => boolean | undefined;
   /** Which accepted candidates may be chosen; all unless given. */
   readonly admit?: (proposal: Proposal, candidate: CandidateFacts) => boolean;
   /** Microseconds added to a candidate's time when choosing, for plans that prefer something over speed. */
@@ -85,7 +87,7 @@ function usesOf(proposal: Proposal, options: SelectOptions): readonly Use[] {
   const best = new Map<string, Use>();
   for (const { verdict, candidate, us } of options.recordOf(region.signature)?.measurements ?? []) {
     if (verdict.kind !== "accepted" || !us || !suits(region, candidate)) continue;
-    if (options.admit && !options.admit(proposal, candidate)) continue;
+    if (!(options.pinned?.(proposal, candidate) ?? options.admit?.(proposal, candidate) ?? true)) continue;
     const isMeasured = us.runs > 0;
     const use: Use = {
       selected: { proposal, candidate, ...(isMeasured && { us: us.p50 }) },

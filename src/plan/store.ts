@@ -71,12 +71,21 @@ const schema = z
     arenaBytes: whole,
     expectedUs: z.number().nonnegative().optional(),
     label: z.string(),
+    notes: z.array(z.string()).readonly(),
   })
   .readonly();
 
+/** From an older format to the next one. */
+const UPGRADES: Readonly<Record<number, (plan: object) => object>> = {
+  1: (plan) => ({ ...plan, format: 2, notes: [] }),
+};
+
+/** Part of the key of every plan; it outlives formats, so that plans of older ones are found. */
+const KEY_FORMAT = 1;
+
 /** Names the file of a plan: equal for the same graph, machine, libraries and label. */
 export const planKey = ({ graphHash, target: on, versions }: PlanContext, label: string): string =>
-  hashOf({ format: PLAN_FORMAT, graphHash, target: on, versions, label });
+  hashOf({ format: KEY_FORMAT, graphHash, target: on, versions, label });
 
 export const planFile = (key: string, folder = cacheFolder()): string => join(folder, "plans", `${key}.json`);
 
@@ -168,14 +177,23 @@ function read(text: string): Plan | Unusable {
   } catch (error) {
     return { reasons: [`it is no JSON: ${messageOf(error)}`] };
   }
-  const format = (data as { readonly format?: unknown } | null)?.format;
-  if (format !== PLAN_FORMAT)
-    return { reasons: [`its format is ${String(format)}, this version reads ${PLAN_FORMAT}`] };
-  const parsed = checked(data);
+  return planIn(data);
+}
+
+/** The plan in parsed JSON, brought to this format. */
+export function planIn(data: unknown): Plan | Unusable {
+  let upgraded = data as { readonly format?: unknown } | null;
+  for (let upgrade = upgradeOf(upgraded); upgrade; upgrade = upgradeOf(upgraded)) upgraded = upgrade(upgraded!);
+  if (upgraded?.format !== PLAN_FORMAT)
+    return { reasons: [`its format is ${String(upgraded?.format)}, this version reads 1 to ${PLAN_FORMAT}`] };
+  const parsed = checked(upgraded);
   if (typeof parsed === "string") return { reasons: [parsed] };
   if (parsed.success) return parsed.data as Plan;
   return { reasons: parsed.error.issues.slice(0, 3).map((issue) => `${issue.path.join(".")}: ${issue.message}`) };
 }
+
+const upgradeOf = (data: { readonly format?: unknown } | null): ((plan: object) => object) | undefined =>
+  typeof data?.format === "number" ? UPGRADES[data.format] : undefined;
 
 /** The check itself goes as deep as the data does. */
 function checked(data: unknown): ReturnType<typeof schema.safeParse> | string {
