@@ -15,7 +15,7 @@ export interface HostWindow {
 }
 
 type Raw =
-  Float64Array | Float32Array | Uint16Array | Uint8Array | Int8Array | Int32Array | BigInt64Array; // prettier-ignore
+  Float64Array | Float32Array | Uint16Array | Uint8Array | Int8Array | Int16Array | Int32Array | BigInt64Array; // prettier-ignore
 
 /** Elements from the first to the last of a window, gaps included. */
 export const spanOf = (shape: Shape, strides: Strides): number =>
@@ -68,6 +68,8 @@ const rawView = (dtype: DType, memory: ArrayBuffer): Raw => {
       return new BigInt64Array(memory);
     case "i32":
       return new Int32Array(memory);
+    case "i16":
+      return new Int16Array(memory);
     case "i8":
       return new Int8Array(memory);
     case "f8e4m3":
@@ -80,7 +82,7 @@ const rawView = (dtype: DType, memory: ArrayBuffer): Raw => {
 };
 
 type Codec<T> = (raw: T, at: number, stride: number, data: Float64Array, index: number, count: number) => void;
-type Numbers = Float64Array | Float32Array | Int32Array | Int8Array | Uint8Array;
+type Numbers = Float64Array | Float32Array | Int32Array | Int16Array | Int8Array | Uint8Array;
 
 const load: Codec<Numbers> = (raw, at, stride, out, index, count) => {
   for (let i = 0; i < count; i++) out[index + i] = raw[at + i * stride]!;
@@ -111,7 +113,7 @@ const store: Codec<Float64Array | Float32Array> = (raw, at, stride, data, index,
 };
 
 const storeWith =
-  (to: (x: number) => number): Codec<Uint16Array | Uint8Array | Int8Array | Int32Array> =>
+  (to: (x: number) => number): Codec<Uint16Array | Uint8Array | Int8Array | Int16Array | Int32Array> =>
   (raw, at, stride, data, index, count) => {
     for (let i = 0; i < count; i++) raw[at + i * stride] = to(data[index + i]!);
   };
@@ -122,11 +124,12 @@ const storeI64: Codec<BigInt64Array> = (raw, at, stride, data, index, count) => 
 
 const decoders: Readonly<Record<DType, Codec<never>>> = {
   f64: load, f32: load, f16: loadWith(fromF16Bits), bf16: loadBf16, f8e4m3: loadWith(fromF8Bits),
-  i64: loadI64, i32: load, i8: load, u8: load, bool: load,
+  i64: loadI64, i32: load, i16: load, i8: load, u8: load, bool: load,
 }; // prettier-ignore
 
 const encoders: Readonly<Record<DType, Codec<never>>> = {
   f64: store, f32: store, f16: storeWith(toF16Bits), bf16: storeWith(toBf16Bits), f8e4m3: storeWith(toF8Bits),
-  i64: storeI64, i32: storeWith((x) => roundTo("i32", x)), i8: storeWith((x) => roundTo("i8", x)),
+  i64: storeI64, i32: storeWith((x) => roundTo("i32", x)), i16: storeWith((x) => roundTo("i16", x)),
+  i8: storeWith((x) => roundTo("i8", x)),
   u8: storeWith((x) => roundTo("u8", x)), bool: storeWith((x) => roundTo("bool", x)),
 }; // prettier-ignore

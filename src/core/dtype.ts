@@ -1,10 +1,10 @@
 // Element types: names, sizes, and the roundings every interpreter and packer shares.
 
-export const DTYPES = ["f64", "f32", "f16", "bf16", "f8e4m3", "i64", "i32", "i8", "u8", "bool"] as const;
+export const DTYPES = ["f64", "f32", "f16", "bf16", "f8e4m3", "i64", "i32", "i16", "i8", "u8", "bool"] as const;
 export type DType = (typeof DTYPES)[number];
 
 const BYTES: Readonly<Record<DType, number>> = {
-  f64: 8, f32: 4, f16: 2, bf16: 2, f8e4m3: 1, i64: 8, i32: 4, i8: 1, u8: 1, bool: 1,
+  f64: 8, f32: 4, f16: 2, bf16: 2, f8e4m3: 1, i64: 8, i32: 4, i16: 2, i8: 1, u8: 1, bool: 1,
 }; // prettier-ignore
 
 /** Bytes of one element. */
@@ -92,6 +92,8 @@ export function roundTo(dtype: DType, x: number): number {
       return fromF8Bits(toF8Bits(x));
     case "bool":
       return x ? 1 : 0;
+    case "i16":
+      return Math.max(-32768, Math.min(32767, Math.trunc(x)));
     case "i8":
       return Math.max(-128, Math.min(127, Math.trunc(x)));
     case "u8":
@@ -121,6 +123,8 @@ export function readElement(view: DataView, dtype: DType, index: number): number
       return Number(view.getBigInt64(index * 8, true));
     case "i32":
       return view.getInt32(index * 4, true);
+    case "i16":
+      return view.getInt16(index * 2, true);
     case "i8":
       return view.getInt8(index);
     case "u8":
@@ -148,6 +152,8 @@ export function writeElement(view: DataView, dtype: DType, index: number, x: num
       return view.setBigInt64(index * 8, BigInt(Math.trunc(x)), true);
     case "i32":
       return view.setInt32(index * 4, x, true);
+    case "i16":
+      return view.setInt16(index * 2, roundTo("i16", x), true);
     case "i8":
       return view.setInt8(index, roundTo("i8", x));
     case "u8":

@@ -7,6 +7,7 @@ import { conv2d, upsampleNearest } from "./op/conv.js";
 import * as elementwise from "./op/elementwise.js";
 import { embedding, firstMatch, select, takeRow } from "./op/gather.js";
 import { groupNorm, layerNorm, rmsNorm, softmax } from "./op/norm.js";
+import { linearI8 } from "./op/quantized.js";
 import { rope } from "./op/rope.js";
 import { randomNormal, sinusoid } from "./op/sample.js";
 import { pageAppend, pagedAttention } from "./op/state.js";
@@ -23,6 +24,20 @@ const f32 = (shape: readonly number[], fill: Fill = NORMAL): CaseInput => ({ sha
 const i32 = (shape: readonly number[], fill: Fill): CaseInput => ({ shape, fill, dtype: "i32" });
 const list = (...data: readonly number[]): CaseInput => i32([data.length], { kind: "data", data });
 const weight = (shape: readonly number[]): CaseInput => x(shape, { kind: "normal", mean: 1, deviation: 0.2 });
+
+const wholeNumbers = casesFor(
+  linearI8,
+  ["one by one by one", {}, [x([1, 1]), x([1, 1]), x([1])]],
+  ["one row", {}, [x([1, 64]), x([48, 64]), x([48])]],
+  ["one column", {}, [x([33, 40]), x([1, 40])]],
+  ["one summand", {}, [x([9, 1]), x([17, 1]), x([17])]],
+  ["primes", {}, [x([2, 7, 13]), x([11, 13]), x([11])]],
+  ["beyond a block on every side", {}, [x([67, 131]), x([257, 131])]],
+  ["a vector", {}, [x([24]), x([8, 24])]],
+  ["huge and tiny rows", {}, [x([6, 96], HUGE_AND_TINY), x([32, 96])]],
+  ["equal rows", {}, [x([8, 48], EQUAL_ROWS), x([16, 48], EQUAL_ROWS), x([16])]],
+  ["zero rows", {}, [x([4, 32], ZERO), x([24, 32]), x([24])]],
+);
 
 const products = [
   ...casesFor(
@@ -316,7 +331,15 @@ function seed(value: number): CaseInput {
 }
 
 /** Every case, in the order of the families. */
-export const allCases: readonly OpCase[] = [...products, ...attentions, ...norms, ...pointwise, ...images, ...moves];
+export const allCases: readonly OpCase[] = [
+  ...products,
+  ...wholeNumbers,
+  ...attentions,
+  ...norms,
+  ...pointwise,
+  ...images,
+  ...moves,
+];
 
 /** The cases of one op. */
 export const casesOf = (op: string): readonly OpCase[] => allCases.filter((example) => example.op === op);

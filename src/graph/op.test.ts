@@ -218,6 +218,10 @@ const generators: Readonly<Record<string, fc.Arbitrary<Drawn>>> = {
     {},
     [normal([...rows, K]), normal([N, K]), ...(bias ? [normal([N])] : [])],
   ]),
+  linear_i8: drawn(fc.tuple(lead, dim, dim, fc.boolean()), ([rows, K, N, bias]) => [
+    {},
+    [normal([...rows, K]), normal([N, K]), ...(bias ? [normal([N])] : [])],
+  ]),
   matmul: drawn(fc.tuple(lead, dim, dim, dim, fc.boolean()), ([rows, M, K, N, transposeB]) => [
     { transposeB },
     [normal([...rows, M, K]), normal(transposeB ? [...rows, N, K] : [...rows, K, N])],

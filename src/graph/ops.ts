@@ -8,13 +8,14 @@ import * as conv from "./op/conv.js";
 import * as elementwise from "./op/elementwise.js";
 import * as gather from "./op/gather.js";
 import * as norm from "./op/norm.js";
+import * as quantized from "./op/quantized.js";
 import * as rope from "./op/rope.js";
 import * as sample from "./op/sample.js";
 import * as state from "./op/state.js";
 import * as view from "./op/view.js";
 
 const FAMILIES: readonly Readonly<Record<string, unknown>>[] = [
-  view, contraction, attention, norm, elementwise, rope, conv, gather, sample, state,
+  view, contraction, quantized, attention, norm, elementwise, rope, conv, gather, sample, state,
 ]; // prettier-ignore
 
 const isOp = (member: unknown): member is Op =>

@@ -10,6 +10,7 @@ import { conv2d, upsampleNearest } from "./op/conv.js";
 import * as elementwise from "./op/elementwise.js";
 import { embedding, firstMatch, select, takeRow } from "./op/gather.js";
 import { groupNorm, layerNorm, rmsNorm, softmax } from "./op/norm.js";
+import { linearI8 } from "./op/quantized.js";
 import { rope } from "./op/rope.js";
 import { randomNormal, sinusoid } from "./op/sample.js";
 import { pageAppend, pagedAttention } from "./op/state.js";
@@ -18,6 +19,8 @@ import { concat, copy, reshape, slice, transpose } from "./op/view.js";
 export class Words extends GraphBuilder {
   // Products. linear: x[…, K], w[N, K], b[N]. matmul: a[…, M, K], b[…, K, N] or [N, K] with `transposeB`.
   linear = (x: Value, w: Value, b?: Value): Value => this.#one(linear, {}, b ? [x, w, b] : [x, w]);
+  /** `linear` on rows rounded to 8-bit integers. */
+  linearI8 = (x: Value, w: Value, b?: Value): Value => this.#one(linearI8, {}, b ? [x, w, b] : [x, w]);
   matmul = (a: Value, b: Value, { transposeB = false } = {}): Value => this.#one(matmul, { transposeB }, [a, b]);
 
   // Attention over q[B, Q, H, D], k and v[B, L, G, D]; scale 1/√D unless given; bias[H, Q, L].

@@ -61,7 +61,7 @@ export function productForm(task: Task, { width, pairs }: ProductOptions): Kerne
 }
 
 /** The innermost leading axis of a linear layer is its M, whatever dim it came from. */
-function renamed(frame: Frame, isLinear: boolean): Frame {
+export function renamed(frame: Frame, isLinear: boolean): Frame {
   const leading = frame.axes.filter(({ name }) => name !== "N");
   const last = leading.at(-1)?.name;
   if (!isLinear || last === undefined || last === "M") return frame;

@@ -21,8 +21,8 @@ export type Floats = Tile<"f32", string>;
 export type Ints = Tile<"i32", string>;
 type AnyTensor = Tensor<DType, string, Mode>;
 
-/** An operand of the region. */
-export type Source = { readonly input: number } | { readonly output: number };
+/** An operand of the region; of an input, which may be a pack, perhaps what lies further on in it. */
+export type Source = { readonly input: number; readonly offsetBytes?: number } | { readonly output: number };
 
 /** What a kernel leaves in the workspace for a later one of the same candidate, dense, under its parameter's name. */
 export interface Temporary {
@@ -47,6 +47,11 @@ export interface Packing {
   readonly panels: Panels;
   /** 3×3 taps, whose strides are the first two, become (m + 2)² transformed ones while they are packed. */
   readonly winograd?: WinogradSize;
+  /**
+   * The weight's dtype where its rows become multiples of their largest magnitude / 127 in i16 while they are packed;
+   * behind the panels, from the next cache line on, lie the rows' steps in f32.
+   */
+  readonly rounded?: DType;
 }
 
 /** A kernel for one region: everything but the schedule. */
@@ -87,7 +92,14 @@ export class Sheet {
     if (fixed) this.#fixed.set(name, size);
   }
 
-  parameter(name: string, mode: Mode, source: Source, dtype: DType, axes: readonly string[], strides: Strides): void {
+  parameter(
+    name: string,
+    mode: Mode,
+    source: Source | Temporary,
+    dtype: DType,
+    axes: readonly string[],
+    strides: Strides,
+  ): void {
     this.#parameters.push({ name, mode, source, dtype, axes, strides });
   }
 

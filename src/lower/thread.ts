@@ -17,7 +17,7 @@ export type Expr =
   | { readonly kind: "select"; readonly type: Scalar; readonly condition: Expr; readonly x: Expr; readonly y: Expr }
   /** An f32 rounded to the values of a smaller float. */
   | { readonly kind: "round"; readonly type: "f32"; readonly to: DType; readonly x: Expr }
-  /** To another scalar type; floats to integers towards zero. `to` narrows further (i8, u8 saturate). */
+  /** To another scalar type; floats to integers towards zero. `to` narrows further (i16, i8, u8 saturate). */
   | { readonly kind: "convert"; readonly type: Scalar; readonly to: DType | "index"; readonly x: Expr }; // prettier-ignore
 
 /** The result of a loop that every iteration adds to, so that the renderer may keep it in several lanes. */
@@ -29,7 +29,8 @@ export interface Reduction {
 /**
  * c[r][j] (+)= Σ_k a[r][k] · b[k][j] on register blocks of `tile.rows` × `tile.vectors` vectors. `a` lies in rows, `b`
  * in panels of the block's width (unit stride inside a panel); c's columns have unit stride and room up to a whole
- * panel. In mode "pair" the elements are bf16, a step is two of them side by side, and b interleaves pairs.
+ * panel. In mode "pair" the elements are bf16 or i16, a step is two of them side by side, and b interleaves pairs; sums
+ * of i16 are i32.
  */
 export interface Product {
   readonly kind: "product";
@@ -94,7 +95,7 @@ export const PROGRAM_VARIABLE = "program";
 export const scalarOf = (dtype: DType): Scalar =>
   dtype === "i64"
     ? "i64"
-    : dtype === "i32" || dtype === "i8" || dtype === "u8"
+    : dtype === "i32" || dtype === "i16" || dtype === "i8" || dtype === "u8"
       ? "i32"
       : dtype === "bool"
         ? "bool"

@@ -67,8 +67,8 @@ export function verifyThreads(program: ThreadProgram): void {
           break;
         case "product":
           for (const x of [stmt.rows, stmt.columns, stmt.steps, stmt.a.base, stmt.b.base, stmt.c.base]) index(x);
-          if (bufferOf(stmt.c.buffer).dtype !== "f32") fail(`a product ends in ${stmt.c.buffer}, which is not f32`);
-          bufferOf(stmt.a.buffer);
+          if (bufferOf(stmt.c.buffer).dtype !== (bufferOf(stmt.a.buffer).dtype === "i16" ? "i32" : "f32"))
+            fail(`a product ends in ${stmt.c.buffer}, which is ${bufferOf(stmt.c.buffer).dtype}`);
           bufferOf(stmt.b.buffer);
           break;
         case "note":

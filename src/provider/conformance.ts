@@ -24,7 +24,7 @@ export interface ConformanceCase {
 
 /** Inputs that are weights of a model where these ops are used. */
 const WEIGHTS: Readonly<Record<string, readonly number[]>> = {
-  linear: [1, 2], conv2d: [1, 2], rms_norm: [1], layer_norm: [1, 2], group_norm: [1, 2], embedding: [1],
+  linear: [1, 2], linear_i8: [1, 2], conv2d: [1, 2], rms_norm: [1], layer_norm: [1, 2], group_norm: [1, 2], embedding: [1],
 }; // prettier-ignore
 
 /** All cases for floats of a dtype. */

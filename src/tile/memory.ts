@@ -20,7 +20,15 @@ export interface TileTensor {
 /** What stands in an output before anything is stored: no result may be mistaken for it. */
 export const poisonOf = (dtype: DType): number => {
   if (dtype[0] === "f" || dtype === "bf16") return Number.NaN;
-  return dtype === "bool" ? 1 : dtype === "i8" ? -0x5b : dtype === "u8" ? 0xa5 : -0x5a5a5a5b;
+  return dtype === "bool"
+    ? 1
+    : dtype === "i8"
+      ? -0x5b
+      : dtype === "i16"
+        ? -0x5a5b
+        : dtype === "u8"
+          ? 0xa5
+          : -0x5a5a5a5b;
 };
 
 const MANY = -1;

@@ -7,7 +7,7 @@
 // - A block of an axis that does not fill it, and a loop's last block before its bound, have DEAD elements. A dead
 //   element has no value: reductions and dots skip it, stores drop it, nothing may depend on it.
 // - A live element read at a position outside the tensor is 0; a store to a position outside it does nothing.
-// - Every float result is rounded to its own dtype. Sums and dots accumulate at least in f32 (i32 for i8), in any
+// - Every float result is rounded to its own dtype. Sums and dots accumulate at least in f32 (i32 for i16 and i8), in any
 //   order, and are rounded once. i32 wraps.
 // - Left open: max, min, argmax and argmin of NaN; integer division by 0; shifts by less than 0 or more than 31;
 //   casts of NaN or of numbers beyond i32 to integers.
@@ -159,7 +159,7 @@ export interface WhereOp extends Made {
   readonly x: Operand;
   readonly y: Operand;
 }
-/** To another dtype: floats to nearest even; to i8, u8 and f8e4m3 saturating; to integers towards zero. */
+/** To another dtype: floats to nearest even; to i16, i8, u8 and f8e4m3 saturating; to integers towards zero. */
 export interface CastOp extends Made {
   readonly kind: "cast";
   readonly x: ValueId;
@@ -174,7 +174,7 @@ export interface ReduceOp extends Made {
 /**
  * Σ a·b over the axes in `over`, which both have, plus `acc`. Axes that both have and that stay are batch axes; the
  * others of `a` together are M, those of `b` together N (`dotRoles` in query.ts). Operands share one of f32, f16,
- * bf16, f8e4m3 (result f32) or i8 (result i32).
+ * bf16, f8e4m3 (result f32) or i16, i8 (result i32).
  */
 export interface DotOp extends Made {
   readonly kind: "dot";

@@ -40,11 +40,11 @@ export class RuleError extends TroupeError {
 }
 
 const INTEGERS: Partial<Record<DType, readonly [low: number, high: number]>> = {
-  i32: [-(2 ** 31), 2 ** 31 - 1], i8: [-128, 127], u8: [0, 255], bool: [0, 1],
+  i32: [-(2 ** 31), 2 ** 31 - 1], i16: [-32768, 32767], i8: [-128, 127], u8: [0, 255], bool: [0, 1],
 }; // prettier-ignore
 /** The functions of every kind of op that names one. */
 const FUNCTIONS = { unary: UNARY, binary: BINARY, compare: COMPARE, reduce: REDUCE } as const;
-const DOT_DTYPES: readonly DType[] = ["f32", "f16", "bf16", "f8e4m3", "i8"];
+const DOT_DTYPES: readonly DType[] = ["f32", "f16", "bf16", "f8e4m3", "i16", "i8"];
 const fail = (message: string): never => {
   throw new RuleError(message);
 };
@@ -216,7 +216,7 @@ export function typeOf(op: ValueOp, scope: Scope): Typed {
       if (a.dtype !== b.dtype || !DOT_DTYPES.includes(a.dtype)) fail(`dot does not take ${show(a)} with ${show(b)}`);
       checkOver(op.over, [a, b]);
       const made: Typed = {
-        dtype: a.dtype === "i8" ? "i32" : "f32",
+        dtype: isFloat(a.dtype) ? "f32" : "i32",
         ...reduced({ dtype: a.dtype, ...joined([a, b]) }, op.over),
       };
       if (op.acc !== null) checkSame("the accumulator", scope.value(op.acc), made);

@@ -5,9 +5,9 @@ import type { Mode, StoreReduce } from "./program.js";
 
 export type Axis = string;
 /** The operand types that dots take. */
-export type DotDType = "f32" | "f16" | "bf16" | "f8e4m3" | "i8";
+export type DotDType = "f32" | "f16" | "bf16" | "f8e4m3" | "i16" | "i8";
 /** What a dot of such operands accumulates in. */
-export type Accumulator<D extends DotDType> = D extends "i8" ? "i32" : "f32";
+export type Accumulator<D extends DotDType> = D extends "i16" | "i8" ? "i32" : "f32";
 
 declare const names: unique symbol;
 /** A set of axis names. Invariant, so that a wrong name is an error and not a wider set. */
@@ -173,7 +173,7 @@ export interface Tracer<X extends Axis> {
   /** One past the last position of a block that exists. */
   end(at: Block<X>): Scalar;
 
-  /** Sum of products over axes that both have; f32 inside (i32 for i8). All other axes of both stay. */
+  /** Sum of products over axes that both have; f32 inside (i32 for i16 and i8). All other axes of both stay. */
   dot<D extends DotDType, A extends Axis, B extends Axis, K extends A & B>(
     a: Tile<D, A>,
     b: Tile<D, B>,

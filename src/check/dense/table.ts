@@ -8,10 +8,13 @@ import { conv2d } from "./convolution.js";
 import type { DenseKernel } from "./kernel.js";
 import { evaluatePointwise } from "./pointwise.js";
 import { scalarEngine, type ProductEngine } from "./product.js";
+import { linearI8 } from "./quantized.js";
 import { rope } from "./rope.js";
 import { viewKernel } from "./view.js";
 
-const KERNELS: ReadonlyMap<string, DenseKernel> = new Map(Object.entries({ attention, conv2d, linear, matmul, rope }));
+const KERNELS: ReadonlyMap<string, DenseKernel> = new Map(
+  Object.entries({ attention, conv2d, linear, linear_i8: linearI8, matmul, rope }),
+);
 
 /** All outputs of an op in float64, by the fastest way there is. */
 export function computeDense(

@@ -6,21 +6,24 @@ import { dot, dotRows } from "./dense.js";
 import { expect, expectCount, expectFloat, expectRank, expectShape } from "./fit.js";
 import { summed } from "./tolerance.js";
 
+/** The shape rule of layers x[…, K], w[N, K], b[N] → […, N]; `op` is who asks. */
+export function productTypes(op: string, inputs: readonly TensorType[]): readonly TensorType[] {
+  expectCount(op, inputs, 2, 3);
+  const dtype = expectFloat(op, inputs);
+  const [x, w, b] = inputs as [TensorType, TensorType, TensorType?];
+  expectRank(op, inputs, 0, 1, Infinity);
+  expectRank(op, inputs, 1, 2);
+  const [N, K] = w.shape as [number, number];
+  expect(x.shape.at(-1) === K, op, inputs, `the last dim of x must be ${K}, the last dim of w`);
+  if (b) expectShape(op, inputs, 2, [N], "the bias");
+  return [{ dtype, shape: x.shape.with(-1, N) }];
+}
+
 /** x[…, K] · w[N, K]ᵀ (+ b[N]) → […, N]. */
 export const linear: Op<Record<string, never>> = {
   name: "linear",
   traits: ["contraction", "rowwise"],
-  infer: (_params, inputs) => {
-    expectCount("linear", inputs, 2, 3);
-    const dtype = expectFloat("linear", inputs);
-    const [x, w, b] = inputs as [TensorType, TensorType, TensorType?];
-    expectRank("linear", inputs, 0, 1, Infinity);
-    expectRank("linear", inputs, 1, 2);
-    const [N, K] = w.shape as [number, number];
-    expect(x.shape.at(-1) === K, "linear", inputs, `the last dim of x must be ${K}, the last dim of w`);
-    if (b) expectShape("linear", inputs, 2, [N], "the bias");
-    return [{ dtype, shape: x.shape.with(-1, N) }];
-  },
+  infer: (_params, inputs) => productTypes("linear", inputs),
   referenceAt: (_params, inputs, _output, at) => {
     const [x, w, b] = inputs;
     const K = w!.shape[1]!;

@@ -48,11 +48,13 @@ function inMemory(context: Context, id: ValueId): { load: LoadOp | null; home: H
   return { load, home: null, dtype: load.dtype };
 }
 
-const isNumeric = (dtype: DType): boolean => dtype === "f32" || dtype === "bf16";
+/** Whether a product of this mode reads such elements as they lie. */
+const isRead = (dtype: DType, mode: Product["mode"]): boolean =>
+  dtype === "bf16" || dtype === (mode === "pair" ? "i16" : "f32");
 
 function rowOperand(context: Context, shape: DotShape, mode: Product["mode"]): Operand | undefined {
   const found = inMemory(context, shape.rows);
-  if (!found || !isNumeric(found.dtype) || (mode === "pair" && found.dtype !== "bf16")) return undefined;
+  if (!found || !isRead(found.dtype, mode)) return undefined;
   if (context.schedule.stageRows && found.load && shape.row !== null) return undefined;
   const { load, home } = found;
   let window: Operand["window"] = null;
@@ -86,7 +88,7 @@ function rowOperand(context: Context, shape: DotShape, mode: Product["mode"]): O
 
 function laneOperand(context: Context, shape: DotShape, mode: Product["mode"]): Operand | undefined {
   const found = inMemory(context, shape.lanes);
-  if (!found || !isNumeric(found.dtype) || (mode === "pair" && found.dtype !== "bf16")) return undefined;
+  if (!found || !isRead(found.dtype, mode)) return undefined;
   const { load, home } = found;
   const along = (axis: string): readonly Term[] | undefined =>
     home ? home.terms[axis] : termsAlong(context, load!, axis);
@@ -136,6 +138,7 @@ function modeOf(context: Context, op: DotOp, shape: DotShape): Product["mode"] |
   const dtype = context.value(op.a).dtype;
   if (dtype === "f32") return "f32";
   if (dtype === "f16" || dtype === "f8e4m3") return "f32";
+  if (dtype === "i16") return isEven(context, extentIn(context, shape.rows, shape.step)) ? "pair" : undefined;
   if (dtype !== "bf16") return undefined;
   if (!context.target.bf16dot || !isEven(context, extentIn(context, shape.rows, shape.step))) return "f32";
   // Weights packed one by one, and few rows over unpacked ones, are widened as they are read.
@@ -151,7 +154,7 @@ export function stage(context: Context, shape: DotShape, side: "rows" | "lanes",
   const id = side === "rows" ? shape.rows : shape.lanes;
   const value = context.value(id);
   const extents = context.extents(value);
-  const dtype: DType = mode === "pair" ? "bf16" : "f32";
+  const dtype: DType = mode === "pair" ? value.dtype : "f32";
   const group = mode === "pair" ? 2 : 1;
   const size = (axis: string): number => extents.get(axis)!.max;
   const terms: Record<string, readonly Term[]> = {};
@@ -311,7 +314,7 @@ function emitProduct(
   };
   if (product.accumulate && op.acc === null) {
     const order = Object.keys(home.terms);
-    fill(context, order.toReversed(), extents, home, constant("f32", 0));
+    fill(context, order.toReversed(), extents, home, constant(scalarOf(home.dtype), 0));
   }
   const guards = [left.guard, right.guard].filter((g) => g !== null);
   nest.push(
@@ -345,7 +348,7 @@ function remaindersOf(context: Context, shape: DotShape, extent: Extent, shifted
 /** Memory for the result that holds the accumulator to add to: its own where nobody else needs that, else a copy. */
 function accumulator(context: Context, op: DotOp, shape: DotShape, extents: ReadonlyMap<string, Extent>): Home {
   const { terms, elements } = resultTerms(shape, extents);
-  const make = (): Home => ({ buffer: context.allocate("c", "f32", elements), dtype: "f32", terms });
+  const make = (): Home => ({ buffer: context.allocate("c", op.dtype, elements), dtype: op.dtype, terms });
   if (op.acc === null) return make();
   const fits = (home: Home): boolean => JSON.stringify(home.terms, keys(home.terms)) === JSON.stringify(terms, keys(terms)); // prettier-ignore
   const known = context.homes.get(op.acc);

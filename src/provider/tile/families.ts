@@ -8,6 +8,7 @@ import { convForm, groupNormForm, upsampleForm } from "../../kernel/image.js";
 import { pagedAttentionForm, splitPagedAttentionForms } from "../../kernel/paged-attention.js";
 import { pageAppendForm } from "../../kernel/pages.js";
 import { productForm } from "../../kernel/product.js";
+import { productI8Forms, takesPack } from "../../kernel/product-i8.js";
 import { pointwiseForm, rowsForm } from "../../kernel/rows.js";
 import type { KernelForm } from "../../kernel/sheet.js";
 import type { Task } from "../../kernel/task.js";
@@ -68,6 +69,18 @@ const product: Family = {
   overwrites: "none",
 };
 
+const productI8: Family = {
+  forms: (task, { width }) => productI8Forms(task, width),
+  variants(task, _region, target, effort) {
+    const [N, K] = task.inputs[1]!.shape as readonly [number, number];
+    const M = task.output.shape.slice(0, -1).reduce((n, dim) => n * dim, 1);
+    const weight = isWeight(task, 1) && N > 1 && takesPack(task);
+    return productVariants({ M, N, K, batch: 1, weight, bf16: false }, target, effort);
+  },
+  takesLinks: true,
+  overwrites: "none",
+};
+
 const rows: Family = {
   forms: (task) => [rowsForm(task)],
   variants: (task, _region, _target, effort) => {
@@ -81,6 +94,7 @@ const rows: Family = {
 
 const FAMILIES: Readonly<Record<string, Family>> = {
   linear: product,
+  linear_i8: productI8,
   matmul: product,
   attention: {
     forms: (task) => [attentionForm(task)],

@@ -4,7 +4,9 @@ import { sizeOf } from "../../core/shape.js";
 import { compileC, type Compiler } from "../../device/cpu/compile.js";
 import { functionAt, openLibrary } from "../../device/native/library.js";
 import type { NativeFunction } from "../../device/native/types.js";
+import { LEAST_MAGNITUDE, MOST } from "../../graph/op/quantized.js";
 import { interpolation, type WinogradSize } from "../../kernel/interpolation.js";
+import { stepsOffset } from "../../kernel/product-i8.js";
 import type { Packing } from "../../kernel/sheet.js";
 import { panelLayout } from "../../lower/layout.js";
 import { TroupeError } from "../../core/error.js";
@@ -33,6 +35,28 @@ static void transformed(const float *from, float *to, const long *n, const doubl
       to[at++] = sum;
     }
 }
+/* Rows to whole multiples of a step each, as graph/op/quantized.ts says; n[12]: bytes of an element, steps from n[13] on. */
+static float number(const void *from, long i, long bytes) {
+  union { unsigned u; float f; } x;
+  if (bytes == 4) return ((const float *)from)[i];
+  x.u = (unsigned)((const unsigned short *)from)[i] << 16;
+  return x.f;
+}
+static void rounded(const void *from, char *to, const long *n) {
+  long columns = n[1], steps = n[2], width = n[5], bytes = n[12];
+  for (long c = 0; c < (columns + width - 1) / width * width; c++) {
+    short *column = (short *)to + c / width * width * steps + c % width * 2;
+    float most = ${LEAST_MAGNITUDE}f;
+    if (c < columns) for (long k = 0; k < steps; k++) {
+      float x = __builtin_fabsf(number(from, c * n[3] + k * n[4], bytes));
+      most = x > most ? x : most;
+    }
+    float step = most / ${MOST}.f;
+    for (long k = 0; k < steps; k++)
+      column[k / 2 * width * 2 + k % 2] = c < columns ? (short)__builtin_rintf(number(from, c * n[3] + k * n[4], bytes) / step) : 0;
+    if (c < columns) ((float *)(to + n[13]))[c] = step;
+  }
+}
 #define PACK(T) \\
   for (long p = 0; p * width < columns; p++) for (long i = 0; i < n0; i++) for (long j = 0; j < n1; j++) \\
     for (long k = 0; k < steps; k += group) for (long l = 0; l < width; l++) for (long g = 0; g < group; g++) { \\
@@ -41,7 +65,8 @@ static void transformed(const float *from, float *to, const long *n, const doubl
 void troupe_pack(const void *from, void *to, const long *n) {
   long columns = n[1], steps = n[2], cs = n[3], ss = n[4], width = n[5], group = n[6];
   long n0 = n[7], s0 = n[8], n1 = n[9], s1 = n[10], at = 0;
-  if (n[11]) transformed(from, to, n, n[11] == 2 ? taps2 : taps4);
+  if (n[12]) rounded(from, to, n);
+  else if (n[11]) transformed(from, to, n, n[11] == 2 ? taps2 : taps4);
   else if (n[0] == 4) PACK(int) else PACK(short)
 }
 `;
@@ -56,19 +81,21 @@ export async function packer(compiler: Compiler, signal?: AbortSignal): Promise<
 }
 
 /** The numbers that tell `troupe_pack` what to do. */
-export function packNumbers({ shape, strides, panels, winograd }: Packing, dtype: DType): BigInt64Array {
+export function packNumbers({ shape, strides, panels, winograd, rounded }: Packing, dtype: DType): BigInt64Array {
   const { column, step, width, pairs } = panels;
   const others = shape.flatMap((size, axis) => (axis === column || axis === step ? [] : [[size, strides[axis]!]]));
   const [first = [1, 0], second = [1, 0]] = others;
-  const numbers = [dtypeBytes(dtype), shape[column]!, shape[step]!, strides[column]!, strides[step]!, width, pairs ? 2 : 1, ...first, ...second, winograd ?? 0]; // prettier-ignore
+  const numbers = [dtypeBytes(dtype), shape[column]!, shape[step]!, strides[column]!, strides[step]!, width, pairs ? 2 : 1, ...first, ...second, winograd ?? 0, rounded ? dtypeBytes(rounded) : 0, stepsOffset(shape, width)]; // prettier-ignore
   return BigInt64Array.from(numbers.map(BigInt));
 }
 
-export const packedBytes = ({ shape, panels }: Packing, dtype: DType): number =>
-  panelLayout(shape, panels).elements * dtypeBytes(dtype);
+export const packedBytes = ({ shape, panels, rounded }: Packing, dtype: DType): number =>
+  rounded
+    ? stepsOffset(shape, panels.width) + shape[0]! * dtypeBytes("f32")
+    : panelLayout(shape, panels).elements * dtypeBytes(dtype);
 
-export const recipeOf = ({ shape, panels: { column, width, pairs }, winograd }: Packing): string =>
-  `panels ${width}${pairs ? " of pairs" : ""} along ${column} of ${shape.join("x")}${winograd ? `, Winograd ${winograd}` : ""}`;
+export const recipeOf = ({ shape, panels: { column, width, pairs }, winograd, rounded }: Packing): string =>
+  `panels ${width}${pairs ? " of pairs" : ""} along ${column} of ${shape.join("x")}${winograd ? `, Winograd ${winograd}` : ""}${rounded ? ", 8-bit rows" : ""}`;
 
 export const isPackable = (dtype: DType, shape: readonly number[]): boolean =>
   (dtype === "f32" || dtype === "bf16") && sizeOf(shape) > 0;

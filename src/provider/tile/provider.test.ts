@@ -74,7 +74,7 @@ for (const dtype of ["f32", "bf16"] as const)
   });
 
 const AVX2 = { name: "avx2", vectorBytes: 32, bf16: false };
-const products = working.filter(({ op }) => ["linear", "matmul", "conv2d", "attention"].includes(op));
+const products = working.filter(({ op }) => ["linear", "linear_i8", "matmul", "conv2d", "attention"].includes(op));
 
 test("every schedule of products and attention agrees", { skip }, async () => {
   const provider = await opened();
@@ -93,6 +93,11 @@ const chains: Readonly<Record<string, (g: Words, dtype: DType) => ReturnType<Wor
     g.add(
       g.input("r", d, [2, 19, 48]),
       g.mul(g.input("gate", d, [2, 1, 48]), g.linear(g.input("x", d, [2, 19, 36]), g.weight("w", d, [48, 36]))),
+    ),
+  "8-bit linear, gate, residual": (g, d) =>
+    g.add(
+      g.input("r", d, [2, 19, 48]),
+      g.mul(g.input("gate", d, [2, 1, 48]), g.linearI8(g.input("x", d, [2, 19, 36]), g.weight("w", d, [48, 36]), g.weight("b", d, [48]))),
     ),
   "layer norm, modulation": (g, d) =>
     g.add(

@@ -13,7 +13,7 @@ export const C_SCALAR: Readonly<Record<Scalar, string>> = {
 };
 
 const STORAGE: Readonly<Record<DType, string>> = {
-  f64: "double", f32: "float", f16: "_Float16", bf16: "u16", f8e4m3: "u8", i64: "long", i32: "int", i8: "i8", u8: "u8",
+  f64: "double", f32: "float", f16: "_Float16", bf16: "u16", f8e4m3: "u8", i64: "long", i32: "int", i16: "short", i8: "i8", u8: "u8",
   bool: "u8",
 }; // prettier-ignore
 
@@ -28,6 +28,7 @@ function widened(dtype: DType, element: string): string {
       return `t_from_f8(${element})`;
     case "f16":
       return `(float)${element}`;
+    case "i16":
     case "i8":
     case "u8":
     case "bool":
@@ -55,6 +56,7 @@ export function narrowed(dtype: DType, x: Expr, types: ReadonlyMap<string, DType
       return `t_to_f8(${text})`;
     case "bool":
       return `(u8)((${text}) != 0)`;
+    case "i16":
     case "i8":
     case "u8":
     case "f16":
@@ -166,7 +168,7 @@ export function expression(x: Expr, types: ReadonlyMap<string, DType>): string {
 }
 
 function convert(x: Extract<Expr, { kind: "convert" }>, inner: string): string {
-  const clamp = x.to === "i8" ? [-128, 127] : x.to === "u8" ? [0, 255] : undefined;
+  const clamp = x.to === "i16" ? [-32768, 32767] : x.to === "i8" ? [-128, 127] : x.to === "u8" ? [0, 255] : undefined;
   if (clamp) return `(${inner} < ${clamp[0]} ? ${clamp[0]} : ${inner} > ${clamp[1]} ? ${clamp[1]} : (int)${inner})`;
   if (x.type === "bool") return `(${inner} != 0)`;
   return `(${C_SCALAR[x.type]})${inner}`;

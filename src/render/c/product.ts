@@ -34,10 +34,11 @@ const each = (count: number, text: (i: number) => string): string =>
 
 function frame(name: string, m: Micro, vectorBytes: number, body: string): string {
   const lanes = vectorBytes / 4;
+  const [vector, scalar] = m.a === "i16" ? ["vu", "int"] : ["vf", "float"];
   const start = (r: number, v: number): string =>
-    `  vf c${r}_${v} = ${m.accumulate ? `*(vf *)(c + ${r * m.cStride + v * lanes})` : "(vf){0}"};\n`;
-  const end = (r: number, v: number): string => `  *(vf *)(c + ${r * m.cStride + v * lanes}) = c${r}_${v};\n`;
-  return `static __attribute__((noinline)) void ${name}(const ${storageType(m.a)} *restrict a, const ${storageType(m.b)} *restrict b, float *restrict c, long steps) {
+    `  ${vector} c${r}_${v} = ${m.accumulate ? `*(${vector} *)(c + ${r * m.cStride + v * lanes})` : `(${vector}){0}`};\n`;
+  const end = (r: number, v: number): string => `  *(${vector} *)(c + ${r * m.cStride + v * lanes}) = c${r}_${v};\n`;
+  return `static __attribute__((noinline)) void ${name}(const ${storageType(m.a)} *restrict a, const ${storageType(m.b)} *restrict b, ${scalar} *restrict c, long steps) {
 ${each(m.rows, (r) => each(m.vectors, (v) => start(r, v)))}${body}${each(m.rows, (r) => each(m.vectors, (v) => end(r, v)))}}
 `;
 }
@@ -61,15 +62,25 @@ function pairKernel(name: string, m: Micro, vectorBytes: number): string {
 ${each(m.vectors, (v) => `    vu b${v} = *(const vu *)(b + ${v * lanes * 2});\n`)}${each(
     m.rows,
     (r) =>
-      `    { vu x = *(const u32a *)(a + ${r * m.rowStride}) - (vu){0};${each(m.vectors, (v) => ` DOT2(c${r}_${v}, x, b${v});`)} }\n`,
+      `    { vu x = *(const u32a *)(a + ${r * m.rowStride}) - (vu){0};${each(m.vectors, (v) => ` ${m.a === "i16" ? "DOT2I" : "DOT2"}(c${r}_${v}, x, b${v});`)} }\n`,
   )}  }
 `;
   return frame(name, m, vectorBytes, body);
 }
 
-/** What files with products of pairs need besides. */
-export const PAIR_PRELUDE = `typedef u32 __attribute__((aligned(2), may_alias)) u32a;
+/** What files with products of pairs need besides: bf16 pairs where the machine multiplies them, i16 pairs on any. */
+export const pairPrelude = (vectorBytes: number): string => `typedef u32 __attribute__((aligned(2), may_alias)) u32a;
+typedef int vi __attribute__((vector_size(${vectorBytes})));
 #define DOT2(acc, x, y) __asm__("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(x), "v"(y))
+#if ${vectorBytes} == 64 && defined(__AVX512VNNI__)
+#define DOT2I(acc, x, y) __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(y))
+#elif ${vectorBytes} == 64 ? defined(__AVX512BW__) : ${vectorBytes} == 32 ? defined(__AVX2__) : defined(__AVX__)
+#define DOT2I(acc, x, y) { vu t; __asm__("vpmaddwd %2, %1, %0" : "=v"(t) : "v"(x), "v"(y)); acc += t; }
+#else
+#define LOW(x) ((vu)((vi)((x) << 16) >> 16))
+#define HIGH(x) ((vu)((vi)(x) >> 16))
+#define DOT2I(acc, x, y) acc += LOW(x) * LOW(y) + HIGH(x) * HIGH(y)
+#endif
 `;
 
 /** The loops of one product. `unique` keeps its variables apart from those of others. */
@@ -121,7 +132,7 @@ export function product(
   line(1, `long rows = ${expression(p.rows, types)}, steps = ${expression(p.steps, types)};${columns === undefined ? ` long columns = ${expression(p.columns, types)};` : ""}`); // prettier-ignore
   line(1, `const ${storageType(aType)} *pa = ${p.a.buffer} + ${expression(p.a.base, types)};`);
   line(1, `const ${storageType(bType)} *pb = ${p.b.buffer} + ${expression(p.b.base, types)};`);
-  line(1, `float *pc = ${p.c.buffer} + ${expression(p.c.base, types)};`);
+  line(1, `${storageType(types.get(p.c.buffer)!)} *pc = ${p.c.buffer} + ${expression(p.c.base, types)};`);
   if (panels !== "0") {
     line(1, `for (long j = 0; j < ${panels}; j++, pb += ${p.b.panelStride}, pc += ${width}) {`);
     rowLoops(2, p.tile.vectors);

@@ -5,7 +5,7 @@ import type { Expr, Scalar } from "../../lower/thread.js";
 import type { UnaryFn } from "../../tile/program.js";
 
 const STORAGE: Readonly<Record<DType, string>> = {
-  f64: "double", f32: "float", f16: "t_u16", bf16: "t_u16", f8e4m3: "t_u8", i64: "t_i64", i32: "int", i8: "t_i8", u8: "t_u8",
+  f64: "double", f32: "float", f16: "t_u16", bf16: "t_u16", f8e4m3: "t_u8", i64: "t_i64", i32: "int", i16: "short", i8: "t_i8", u8: "t_u8",
   bool: "t_u8",
 }; // prettier-ignore
 
@@ -97,7 +97,8 @@ export function expressionText(x: Expr, types: Types): string {
       return ROUND[x.to]!(of(x.x));
     case "convert": {
       const inner = part(x.x);
-      const clamp = x.to === "i8" ? [-128, 127] : x.to === "u8" ? [0, 255] : undefined;
+      const clamp =
+        x.to === "i16" ? [-32768, 32767] : x.to === "i8" ? [-128, 127] : x.to === "u8" ? [0, 255] : undefined;
       if (clamp) return `(${inner} < ${clamp[0]} ? ${clamp[0]} : ${inner} > ${clamp[1]} ? ${clamp[1]} : (int)${inner})`;
       return x.type === "bool" ? `(${inner} != 0)` : `(${SCALAR[x.type]})${inner}`;
     }

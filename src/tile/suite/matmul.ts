@@ -1,7 +1,7 @@
 // Products with what follows them: one text for every dtype, epilogue and target.
 import { geluTanh, gelu, input, kernel, optional, output, silu, type DotDType, type Tile } from "../index.js";
 
-export type FloatDot = Exclude<DotDType, "i8" | "f8e4m3">;
+export type FloatDot = Exclude<DotDType, "i16" | "i8" | "f8e4m3">;
 export interface Epilogue {
   readonly bias?: boolean;
   readonly activation?: "gelu" | "gelu-tanh" | "silu";

@@ -2,7 +2,7 @@
 import { inout, input, kernel, type DotDType } from "../index.js";
 
 /** y[M N] += gate[N] · x[M N], where y lies. */
-export const addInPlace = (d: Exclude<DotDType, "i8" | "f8e4m3">) =>
+export const addInPlace = (d: Exclude<DotDType, "i16" | "i8" | "f8e4m3">) =>
   kernel("add_in_place", { x: input(d, "M", "N"), gate: input(d, "N"), y: inout(d, "M", "N") }, (t, { x, gate, y }) => {
     const [m, n] = [t.program("M"), t.program("N")];
     const sum = t
