@@ -1,5 +1,7 @@
 // The step table: a whole plan as one C call. Each row is a function, 16 words and how its result is judged;
-// a flag is looked at between rows, so a run can be cancelled from JavaScript while C works on another thread.
+// a flag is looked at between rows, so a run can be cancelled from JavaScript while C works on another thread. Whoever
+// calls, one thread of its own walks all tables, one after the other: OpenMP keeps a team of threads for every thread
+// that asks for one, and teams that wait awake for their next step would take each other's cores.
 import koffi from "koffi";
 import { TroupeError } from "../../core/error.js";
 import { isCannot } from "../native/found.js";
@@ -9,16 +11,16 @@ import { openLibrary } from "../native/library.js";
 export const ROW_WORDS = 18;
 
 export const EXECUTOR_SOURCE = `
+#include <pthread.h>
+#include <time.h>
 typedef unsigned long long word;
 typedef word (*step)(word, word, word, word, word, word, word, word, word, word, word, word, word, word, word, word);
 struct row { word fn, judge, a[16]; };
-struct timespec { long seconds, nanoseconds; };
-extern int clock_gettime(int, struct timespec *);
 
 static double now(void) {
   struct timespec t;
-  clock_gettime(1, &t);
-  return t.seconds * 1e6 + t.nanoseconds * 1e-3;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1e6 + t.tv_nsec * 1e-3;
 }
 
 static int bad(const struct row *r, word *status) {
@@ -28,23 +30,83 @@ static int bad(const struct row *r, word *status) {
   return r->judge == 1 ? (unsigned)*status != 0 : r->judge == 2 && *status != 0;
 }
 
-/* 0, or -1 when cancelled, or the number of the failed row counted from 1 with its result in *status. */
-long troupe_run(const struct row *rows, long count, const volatile int *cancel, word *status) {
-  for (long i = 0; i < count; i++) {
-    if (*cancel) return -1;
-    if (bad(rows + i, status)) return i + 1;
+struct job {
+  const struct row *rows; long count; const volatile int *cancel; double *us; word *status;
+  long result; int over;
+};
+
+/* us: one cell a row in a profile, one for all of a run, which alone has a cancel flag. */
+static long walk(const struct job *j) {
+  double first = now(), start = first;
+  for (long i = 0; i < j->count; i++) {
+    if (j->cancel && *j->cancel) return -1;
+    if (bad(j->rows + i, j->status)) return i + 1;
+    if (j->cancel) continue;
+    double end = now();
+    j->us[i] = end - start;
+    start = end;
   }
+  if (j->cancel) *j->us = now() - first;
   return 0;
 }
 
-/* The same, with each row's wall time in microseconds. */
-long troupe_profile(const struct row *rows, long count, double *us, word *status) {
-  for (long i = 0; i < count; i++) {
-    double start = now();
-    if (bad(rows + i, status)) return i + 1;
-    us[i] = now() - start;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t wake = PTHREAD_COND_INITIALIZER, done = PTHREAD_COND_INITIALIZER;
+static struct job *current;
+static int running;
+
+static void *runner(void *unused) {
+  pthread_mutex_lock(&lock);
+  for (;;) {
+    while (!current || current->over) pthread_cond_wait(&wake, &lock);
+    struct job *j = current;
+    pthread_mutex_unlock(&lock);
+    j->result = walk(j);
+    pthread_mutex_lock(&lock);
+    j->over = 1;
+    pthread_cond_broadcast(&done);
   }
-  return 0;
+  return unused;
+}
+
+static int start(void) {
+  pthread_t thread;
+  pthread_attr_t wide;
+  pthread_attr_init(&wide);
+  pthread_attr_setstacksize(&wide, 8 << 20);
+  pthread_attr_setdetachstate(&wide, PTHREAD_CREATE_DETACHED);
+  int refused = pthread_create(&thread, &wide, runner, 0);
+  pthread_attr_destroy(&wide);
+  return !refused;
+}
+
+static long submit(struct job *j) {
+  pthread_mutex_lock(&lock);
+  if (!running && !(running = start())) {
+    pthread_mutex_unlock(&lock);
+    return walk(j);
+  }
+  while (current) pthread_cond_wait(&done, &lock);
+  current = j;
+  pthread_cond_signal(&wake);
+  while (!j->over) pthread_cond_wait(&done, &lock);
+  current = 0;
+  pthread_cond_broadcast(&done);
+  pthread_mutex_unlock(&lock);
+  return j->result;
+}
+
+/* 0, or -1 when cancelled, or the number of the failed row counted from 1 with its result in *status. *us: wall time
+   in microseconds. */
+long troupe_run(const struct row *rows, long count, const volatile int *cancel, double *us, word *status) {
+  struct job j = {rows, count, cancel, us, status, 0, 0};
+  return submit(&j);
+}
+
+/* The same, with each row's wall time. */
+long troupe_profile(const struct row *rows, long count, double *us, word *status) {
+  struct job j = {rows, count, 0, us, status, 0, 0};
+  return submit(&j);
 }
 `;
 
@@ -63,7 +125,7 @@ export function loadExecutor(path: string): Executor {
   const bind = (symbol: string, ...types: readonly string[]): unknown =>
     koffi.decode(library.address(symbol)!, koffi.proto("long", [...types]));
   return {
-    run: bind("troupe_run", "uint64_t", "long", "uint64_t", "void *") as Executor["run"],
+    run: bind("troupe_run", "uint64_t", "long", "uint64_t", "uint64_t", "void *") as Executor["run"],
     profile: bind("troupe_profile", "uint64_t", "long", "void *", "void *") as Call,
   };
 }

@@ -68,6 +68,19 @@ for (const withTable of [true, false]) {
     assert.ok(performance.now() - start < 1000);
   });
 
+  test(`programs that are run at once all run to their end ${how}`, { skip }, async () => {
+    const cells = device.allocate(8 * 8);
+    const programs = Array.from({ length: 8 }, (_, i) =>
+      device.program([
+        native("add", [cells.address + BigInt(8 * i), BigInt(i), 1n], "zero"),
+        native("nap", [], "zero"),
+      ]),
+    );
+    await Promise.all(programs.map((program) => program.run()));
+    assert.deepEqual([...new BigInt64Array(cells.read(0, 64).slice().buffer)], [1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n]);
+    cells.dispose();
+  });
+
   test(`host steps run between native ones ${how}`, { skip }, async () => {
     const seen: bigint[] = [];
     const program = device.program([

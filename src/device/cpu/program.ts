@@ -16,9 +16,16 @@ type Segment =
 /** Runs a list of native steps. */
 interface Runner {
   run(signal: AbortSignal | undefined): Promise<void>;
-  runNow(): void;
+  /** Runs at once; microseconds. */
+  time(): number;
   profile(): readonly number[];
   dispose(): void;
+}
+
+function timed(work: () => void): number {
+  const start = process.hrtime.bigint();
+  work();
+  return Number(process.hrtime.bigint() - start) / 1e3;
 }
 
 const JUDGE = { ignored: 0n, zero: 1n, null: 2n } as const;
@@ -62,11 +69,10 @@ export class CpuProgram implements Program {
   }
 
   time(): number {
-    const start = process.hrtime.bigint();
-    for (const segment of this.#segments)
-      if (segment.kind === "native") segment.runner.runNow();
-      else segment.step.run();
-    return Number(process.hrtime.bigint() - start) / 1e3;
+    return this.#segments.reduce(
+      (us, segment) => us + (segment.kind === "native" ? segment.runner.time() : timed(() => segment.step.run())),
+      0,
+    );
   }
 
   profile(): readonly StepTiming[] {
@@ -75,9 +81,7 @@ export class CpuProgram implements Program {
         const us = segment.runner.profile();
         return segment.steps.map((step, i) => ({ name: step.name, us: us[i]! }));
       }
-      const start = process.hrtime.bigint();
-      segment.step.run();
-      return [{ name: segment.step.name, us: Number(process.hrtime.bigint() - start) / 1e3 }];
+      return [{ name: segment.step.name, us: timed(() => segment.step.run()) }];
     });
   }
 
@@ -96,12 +100,13 @@ function segmentsOf(steps: readonly Step[]): Step[][] {
   return groups;
 }
 
-/** All steps in one C call, on a thread of libuv's pool. */
+/** All steps in one C call, which waits for the executor's thread: a thread of libuv's pool, or this one for `time`. */
 class TableRunner implements Runner {
   readonly #steps: readonly Native[];
   readonly #executor: Executor;
   readonly #table: NativeMemory;
   readonly #cancel = new NativeMemory(4);
+  readonly #us = new NativeMemory(8);
 
   constructor(steps: readonly Native[], executor: Executor) {
     this.#steps = steps;
@@ -125,7 +130,7 @@ class TableRunner implements Runner {
       const result = await new Promise<number>(
         (resolve, reject) =>
         this.#executor.run.async(
-          this.#table.address, this.#steps.length, this.#cancel.address, status,
+          this.#table.address, this.#steps.length, this.#cancel.address, this.#us.address, status,
           (error: unknown, value: number) => (error ? reject(error as Error) : resolve(value)),
         ), // prettier-ignore
       );
@@ -136,10 +141,14 @@ class TableRunner implements Runner {
     }
   }
 
-  runNow(): void {
+  time(): number {
     const status = new BigUint64Array(1);
     new Int32Array(this.#cancel.view())[0] = 0;
-    this.#judge(this.#executor.run(this.#table.address, this.#steps.length, this.#cancel.address, status), status[0]!);
+    this.#judge(
+      this.#executor.run(this.#table.address, this.#steps.length, this.#cancel.address, this.#us.address, status),
+      status[0]!,
+    );
+    return new Float64Array(this.#us.view())[0]!;
   }
 
   profile(): readonly number[] {
@@ -156,6 +165,7 @@ class TableRunner implements Runner {
   dispose(): void {
     this.#table.dispose();
     this.#cancel.dispose();
+    this.#us.dispose();
   }
 }
 
@@ -177,15 +187,15 @@ class CallRunner implements Runner {
     }
   }
 
-  runNow(): void {
-    for (const { step, call, words } of this.#calls) judge(step, call(...words));
+  time(): number {
+    return timed(() => {
+      for (const { step, call, words } of this.#calls) judge(step, call(...words));
+    });
   }
 
   profile(): readonly number[] {
     return this.#calls.map(({ step, call, words }) => {
-      const start = process.hrtime.bigint();
-      judge(step, call(...words));
-      return Number(process.hrtime.bigint() - start) / 1e3;
+      return timed(() => judge(step, call(...words)));
     });
   }
 

@@ -50,8 +50,11 @@ function floatKernel(name: string, m: Micro, vectorBytes: number): string {
       ? `(vf)(__builtin_convertvector(*(const vh *)(b + ${v * lanes}), vu) << 16)`
       : `*(const vf *)(b + ${v * lanes})`;
   const row = (r: number): string => (m.a === "bf16" ? `t_from_bf16(a[${r * m.rowStride}])` : `a[${r * m.rowStride}]`);
+  // With no register to spare, compilers would rather read lanes again for every row than keep them.
+  const isFull = vectorBytes === 32 && m.rows * m.vectors + m.vectors + 1 >= 16;
+  const kept = (v: number): string => (isFull ? ` __asm__("" : "+x"(b${v}));` : "");
   const body = `  for (long k = 0; k < steps; k++, a += ${m.aStep}, b += ${m.bStep}) {
-${each(m.vectors, (v) => `    vf b${v} = ${lane(v)};\n`)}${each(m.rows, (r) => `    { float x = ${row(r)};${each(m.vectors, (v) => ` c${r}_${v} += x * b${v};`)} }\n`)}  }
+${each(m.vectors, (v) => `    vf b${v} = ${lane(v)};${kept(v)}\n`)}${each(m.rows, (r) => `    { float x = ${row(r)};${each(m.vectors, (v) => ` c${r}_${v} += x * b${v};`)} }\n`)}  }
 `;
   return frame(name, m, vectorBytes, body);
 }
