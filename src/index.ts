@@ -16,6 +16,7 @@ export { printGraph } from "./graph/print.js";
 export { Words, type AttentionOptions } from "./graph/words.js";
 export { explainText, type ExplainTextOptions } from "./plan/explain-text.js";
 export { explain, type Explanation } from "./plan/explain.js";
+export { readLock, saveLock, type Lock } from "./plan/lock.js";
 export type { Plan } from "./plan/plan.js";
 export { PROVIDERS, type ProviderSpec } from "./provider/open.js";
 export { Session } from "./session/session.js";

@@ -18,6 +18,8 @@ interface RunFlags extends ModelFlags {
   readonly seed: number;
   readonly guidance?: number;
   readonly latents?: string;
+  readonly lock?: string;
+  readonly strict?: boolean;
 }
 
 export const runCommand = ({ signal }: CommandContext): Command =>
@@ -30,17 +32,22 @@ export const runCommand = ({ signal }: CommandContext): Command =>
       .option("--steps <count>", "denoise steps", steps)
       .option("--seed <number>", "of the noise; each further prompt takes the next", whole(0), 0)
       .option("--guidance <strength>", "for guided models", finite)
-      .option("--latents <file>", "safetensors file with packed noise [batch, tokens, channels]"),
+      .option("--latents <file>", "safetensors file with packed noise [batch, tokens, channels]")
+      .option("--lock <file>", "replay the choices that `compile --lock` wrote; what cannot be is named")
+      .option("--strict", "with --lock: an error where anything is not exactly as it was locked"),
   ).action(async (folder: string, flags: RunFlags) => {
     const ui = new Ui(flags);
     // What would fail after minutes of tuning fails now.
     if (flags.prompt.some((prompt) => prompt.trim() === ""))
       throw new TroupeError("usage", "the prompt is empty", { advice: "Say what to draw." });
+    if (flags.strict && flags.lock === undefined)
+      throw new TroupeError("usage", "--strict is about --lock", { advice: "Name the lock file with --lock." });
     await checkOutput(flags.output);
     const noise = flags.latents === undefined ? undefined : await readNoise(flags.latents, flags.prompt.length);
     await using draw = await textToImage(folder, {
       ...libraryOptions(flags, ui, signal),
       ...(flags.steps !== undefined && { steps: flags.steps }),
+      ...(flags.lock !== undefined && { lock: flags.lock, strict: flags.strict ?? false }),
     });
     for (const [index, prompt] of flags.prompt.entries()) {
       const file = flags.prompt.length === 1 ? flags.output : numbered(flags.output, index + 1);

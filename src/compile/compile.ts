@@ -29,9 +29,10 @@ import type { CompiledComponent, CompileEvent, Component } from "./component.js"
 import { conversionsBy } from "./conversions.js";
 import { championOf, type Contender } from "./champion.js";
 import { byImportance, type Ranked } from "./importance.js";
+import { lockedPlan, type LockOptions } from "./locked.js";
 import type { Machine } from "./machine.js";
 import { expectRoom } from "./room.js";
-import { contenderSelections, planOf, planWork, sourcesOf } from "./contenders.js";
+import { contenderSelections, currentOf, planOf, planWork, sourcesOf } from "./contenders.js";
 import { ruleRecords } from "./rules.js";
 
 export interface CompileOptions {
@@ -40,6 +41,8 @@ export interface CompileOptions {
   readonly budgetMs?: number | undefined;
   /** Tunes although a plan is stored. */
   readonly again?: boolean | undefined;
+  /** Plans to replay; components that it has no plan of are compiled as ever, or an error when it is strict. */
+  readonly lock?: LockOptions | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: CompileEvent) => void) | undefined;
 }
@@ -83,10 +86,8 @@ export async function compileComponents(
   for (const pin of records.pins)
     if (!prepared.some(({ pins }) => pins.includes(pin)))
       options.onEvent?.({ kind: "note", text: `${showPin(pin)} matches nothing of this model` });
-  const stored = await Promise.all(
-    prepared.map((item) => (options.again ? undefined : storedPlan(machine, item, options))),
-  );
-  const missing = prepared.filter((_, i) => !stored[i]);
+  const kept = await Promise.all(prepared.map((item) => keptPlan(machine, item, records, options)));
+  const missing = prepared.filter((_, i) => !kept[i]);
   // The tuner's operands lie in host memory, which says nothing of a GPU's times.
   const byRule = options.effort === "none" || machine.device.target.device === "cuda";
   const made = byRule ? await byRules(machine, missing, options) : await byTuning(machine, missing, options);
@@ -95,8 +96,7 @@ export async function compileComponents(
       made.get(component.name) ?? {
         component,
         graph,
-        plan: stored[i]!,
-        origin: "stored",
+        ...kept[i]!,
         records: [...proposals.bySignature.keys()].flatMap((signature) => recordOf(signature) ?? []),
         standings: [],
       },
@@ -112,6 +112,41 @@ function prepare(machine: Machine, component: Component, known: readonly Pin[]):
   const choices = pins.map(({ pin, provider, id }) => [pin, provider, id ?? null]);
   const name = pins.length === 0 ? STORED_AS : `${STORED_AS} with pins ${hashOf(choices)}`;
   return { component, graph, proposals, context, pins, file: planFile(planKey(context, name)) };
+}
+
+/** The plan that was locked or, unless there is to be a new one, stored. */
+async function keptPlan(
+  machine: Machine,
+  item: Prepared,
+  records: RecordStore,
+  options: CompileOptions,
+): Promise<Pick<CompiledComponent, "plan" | "origin"> | undefined> {
+  if (options.lock) {
+    const plan = await replayed(machine, item, records, options.lock, options);
+    if (plan) return { plan, origin: "locked" };
+  }
+  const plan = options.again ? undefined : await storedPlan(machine, item, options);
+  return plan && { plan, origin: "stored" };
+}
+
+async function replayed(
+  machine: Machine,
+  { component, context, proposals, pins }: Prepared,
+  records: RecordStore,
+  lock: LockOptions,
+  { onEvent }: CompileOptions,
+): Promise<Plan | undefined> {
+  const note = (text: string): void => onEvent?.({ kind: "note", text: `${component.name}: ${text}` });
+  let rules: ReturnType<typeof ruleRecords> | undefined;
+  const recordOf = (signature: string): RegionRecord | undefined =>
+    currentOf(records, signature, machine) ??
+    (rules ??= ruleRecords(proposals, machine.opened.providers, machine.device.target.threads)).get(signature);
+  const item = { name: component.name, graphHash: context.graphHash, proposals, recordOf };
+  const found = await lockedPlan(machine, item, lock);
+  for (const pin of pins) note(`${showPin(pin)} is not asked: ${lock.file} decides`);
+  if (typeof found === "string") return void note(`${found}; it is compiled without`);
+  for (const difference of found.differences) note(difference);
+  return found.plan;
 }
 
 /** The stored plan. One that is damaged or no longer fits is told and set aside; a new one takes its place. */

@@ -44,7 +44,11 @@ export function contenderSelections(
 }
 
 /** What was measured of a region with the providers that are here, as they are. */
-function currentOf(store: RecordStore, signature: string, { device, versions }: Machine): RegionRecord | undefined {
+export function currentOf(
+  store: RecordStore,
+  signature: string,
+  { device, versions }: Machine,
+): RegionRecord | undefined {
   const record = store.get(signature, device.target.threads, versions);
   const current = record && currentRows(record, versions);
   return current && current.measurements.length > 0 ? current : undefined;

@@ -90,11 +90,15 @@ export const planKey = ({ graphHash, target: on, versions }: PlanContext, label:
 export const planFile = (key: string, folder = cacheFolder()): string => join(folder, "plans", `${key}.json`);
 
 /** Writes a plan whole or not at all; returns the file. Throws TroupeError("io"). */
-export async function savePlan(plan: Plan, file: string): Promise<string> {
+export const savePlan = (plan: Plan, file: string): Promise<string> =>
+  writeWhole(file, `${JSON.stringify(plan, null, 1)}\n`);
+
+/** Writes a file whole or not at all; returns it. Throws TroupeError("io"). */
+export async function writeWhole(file: string, text: string): Promise<string> {
   const draft = `${file}.${randomUUID()}.tmp`;
   try {
     await mkdir(dirname(file), { recursive: true });
-    await writeFile(draft, `${JSON.stringify(plan, null, 1)}\n`);
+    await writeFile(draft, text);
     await rename(draft, file);
   } catch (cause) {
     await rm(draft, { force: true }).catch(() => undefined); // the first failure is the one to tell

@@ -77,17 +77,29 @@ function candidateOf(
   return { region, candidate };
 }
 
+/** The candidate of a step, or why the providers here cannot give it back as it was. Nothing is built. */
+export function reviveStep(
+  step: PlanStep,
+  options: Pick<LoadOptions, "graph" | "providers">,
+  regions: Regions,
+): Candidate | string {
+  try {
+    return candidateOf(step, options, regions).candidate;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
 /** Why the providers here cannot run a plan that fits its graph; undefined where they can. Nothing is built. */
 export function reviveProblem(
   options: Pick<LoadOptions, "graph" | "plan" | "providers">,
   regions: Regions,
 ): string | undefined {
-  try {
-    for (const step of options.plan.steps) candidateOf(step, options, regions);
-    return undefined;
-  } catch (error) {
-    return messageOf(error);
+  for (const step of options.plan.steps) {
+    const answer = reviveStep(step, options, regions);
+    if (typeof answer === "string") return answer;
   }
+  return undefined;
 }
 
 /** Memory was laid out for what the plan stores: a candidate that came back with other needs would write beside it. */

@@ -1,5 +1,5 @@
 // The components of a FLUX.1 folder at one shape: encoders, prepare, one denoise step, decoder.
-import { join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import type { Component } from "../../compile/component.js";
 import type { DType } from "../../core/dtype.js";
 import { TroupeError } from "../../core/error.js";
@@ -17,6 +17,8 @@ export type ComponentName = (typeof COMPONENTS)[number];
 
 /** An opened folder: configs, tokenizers, weight files. */
 export interface ImageModel {
+  /** The folder's name. */
+  readonly name: string;
   readonly config: FluxCheckpoint;
   readonly clipTokenizer: PromptTokenizer;
   readonly t5Tokenizer: PromptTokenizer;
@@ -31,7 +33,7 @@ export async function openImageModel(folder: string): Promise<ImageModel> {
     const t5Tokenizer = await loadTokenizer(join(folder, "tokenizer_2"), "t5");
     expectRows(join(folder, "tokenizer"), clipTokenizer, config.clip.vocab_size);
     expectRows(join(folder, "tokenizer_2"), t5Tokenizer, config.t5.vocab_size);
-    return { config, clipTokenizer, t5Tokenizer, close: config.close };
+    return { name: basename(resolve(folder)), config, clipTokenizer, t5Tokenizer, close: config.close };
   } catch (error) {
     await config.close();
     throw error;

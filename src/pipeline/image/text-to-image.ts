@@ -3,6 +3,7 @@ import { compileComponents } from "../../compile/compile.js";
 import type { CompiledComponent, CompileEvent } from "../../compile/component.js";
 import { openMachine, type Machine } from "../../compile/machine.js";
 import { TroupeError } from "../../core/error.js";
+import { readLock, saveLock, type Lock } from "../../plan/lock.js";
 import type { ProviderSpec } from "../../provider/open.js";
 import type { Effort } from "../../provider/provider.js";
 import {
@@ -31,6 +32,10 @@ export interface TextToImageOptions {
   readonly budgetMs?: number;
   /** Looks for kernels although a plan is stored. */
   readonly again?: boolean;
+  /** A lock file: its choices are replayed, and what cannot be is told by `onEvent`. See `Draw.saveLock`. */
+  readonly lock?: string;
+  /** Makes an error of what is not exactly as it was locked. */
+  readonly strict?: boolean;
   /** Providers to choose from, instead of all that troupe ships. */
   readonly providers?: readonly ProviderSpec[];
   /** Pixels; the model's own size unless given. */
@@ -71,6 +76,8 @@ export interface Draw extends AsyncDisposable {
   (prompt: string, options?: DrawOptions): Promise<Image>;
   /** Looks for faster kernels now and goes on with what it found. */
   tune(options?: TuneOptions): Promise<void>;
+  /** Writes the choices of all components, for the shape drawn last, to a file that `lock` replays. */
+  saveLock(file: string): Promise<void>;
   /** What each component was compiled to, for the shape drawn last. */
   readonly compiled: Readonly<Record<ComponentName, CompiledComponent>>;
   /** The engine of the shape drawn last: stage by stage access. */
@@ -86,15 +93,17 @@ const GUIDANCE = 3.5;
  * Opens a FLUX.1 folder in the Hugging Face layout and compiles it for this machine.
  * Throws TroupeError: "io" | "model" | "weights" for the folder, "memory", "plan", "cancelled".
  */
-export async function textToImage(folder: string, options: TextToImageOptions = {}): Promise<Draw> {
-  throwIfCancelled(options.signal);
+export async function textToImage(folder: string, given: TextToImageOptions = {}): Promise<Draw> {
+  throwIfCancelled(given.signal);
+  const lock = given.lock === undefined ? undefined : await readLock(given.lock);
+  const options = lock ? asLocked(lock, given) : given;
   const model = await openImageModel(folder);
   let machine: Machine | undefined;
   try {
     imageShape(model, options); // what cannot be drawn is refused before libraries are opened
     machine = await openMachine({ device: options.device, threads: options.threads, specs: options.providers });
     for (const text of machine.notes) options.onEvent?.({ kind: "note", text });
-    const artist = new Artist(model, machine, options);
+    const artist = new Artist(model, machine, options, lock);
     await artist.ready(artist.shape({}), options, options.again);
     return artist.asFunction();
   } catch (error) {
@@ -104,20 +113,37 @@ export async function textToImage(folder: string, options: TextToImageOptions = 
   }
 }
 
+/** What is not asked for otherwise is as it was when the lock was made. */
+function asLocked({ about, plans: [plan] }: Lock, options: TextToImageOptions): TextToImageOptions {
+  const { device = "auto", dtype = "auto" } = options;
+  const { width, height, steps } = about;
+  const { target } = plan!;
+  return {
+    ...(width !== undefined && height !== undefined && { size: { width, height } }),
+    ...(steps !== undefined && { steps }),
+    threads: target.threads,
+    ...options,
+    ...(device === "auto" && target.device === "cuda" && { device: "cuda" as const }),
+    ...(dtype === "auto" && about.dtype !== undefined && { dtype: about.dtype }),
+  };
+}
+
 class Artist {
   readonly #model: ImageModel;
   readonly #machine: Machine;
   readonly #options: TextToImageOptions;
+  readonly #lock: Lock | undefined;
   readonly #engines = new Map<string, ImageEngine>();
   #last: ImageEngine | undefined;
   /** Draws wait for each other: an engine's buffers belong to one run at a time. */
   #turn: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
-  constructor(model: ImageModel, machine: Machine, options: TextToImageOptions) {
+  constructor(model: ImageModel, machine: Machine, options: TextToImageOptions, lock: Lock | undefined) {
     this.#model = model;
     this.#machine = machine;
     this.#options = options;
+    this.#lock = lock;
   }
 
   shape({ size = this.#options.size, steps = this.#defaultSteps }: Pick<DrawOptions, "size" | "steps">): ImageShape {
@@ -137,12 +163,13 @@ class Artist {
     const key = JSON.stringify(shape);
     const known = this.#engines.get(key);
     if (known && !again) return (this.#last = known);
-    const { onEvent } = this.#options;
+    const { onEvent, lock: file, strict = false } = this.#options;
     const components = imageComponents(this.#model, shape);
     const compiled = await compileComponents(this.#machine, Object.values(components), {
       effort,
       again,
       ...(budgetMs !== undefined && { budgetMs }),
+      ...(this.#lock && !again && { lock: { lock: this.#lock, file: file!, strict } }),
       signal,
       onEvent,
     });
@@ -178,6 +205,15 @@ class Artist {
     });
   }
 
+  async saveLock(file: string): Promise<void> {
+    const { shape, compiled } = this.#last!;
+    const { size } = shape;
+    const dtype = shape.dtype === "bf16" ? "bf16" : "f32";
+    const steps = this.shape({}).steps === shape.steps ? this.#defaultSteps : shape.steps;
+    const about = { model: this.#model.name, dtype, ...size, steps } as const;
+    await saveLock({ about, plans: COMPONENTS.map((name) => compiled[name].plan) }, file);
+  }
+
   asFunction(): Draw {
     const dispose = async (): Promise<void> => {
       if (this.#disposed) return;
@@ -195,6 +231,7 @@ class Artist {
         value: (options: TuneOptions = {}) =>
           this.#inTurn(() => this.ready(this.#last!.shape, { effort: "quick", ...options }, true)),
       },
+      saveLock: { value: (file: string) => this.#inTurn(() => this.saveLock(file)) },
       engine: { get: () => this.#last! },
       compiled: { get: () => this.#last!.compiled },
       model: { value: this.#model },
