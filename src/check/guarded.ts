@@ -4,6 +4,7 @@ import { NativeMemory, POISON_BYTE } from "../device/native/memory.js";
 import type { Address } from "../device/device.js";
 import { HostTensor, spanBytes, type HostWindow } from "./host-tensor.js";
 import { dtypeBytes } from "../core/dtype.js";
+import { sizeOf } from "../core/shape.js";
 import { StridedRuns } from "./strided-runs.js";
 
 /** Bytes of a guard zone. Kernels that overrun usually do so by a vector or a row. */
@@ -41,10 +42,10 @@ export class GuardedMemory implements Disposable {
     return after === undefined ? undefined : `${after + 1} bytes behind its last byte`;
   }
 
-  /** As `breach`, and inside too: nothing but the window's own elements may have been written. Erases the window. */
+  /** As `breach`, and inside too: nothing but the window's own elements may have been written. May erase the window. */
   breachAround(window: HostWindow): string | undefined {
     const outside = this.breach();
-    if (outside) return outside;
+    if (outside || sizeOf(window.shape) * dtypeBytes(window.dtype) === this.bytes) return outside;
     const inside = this.contents();
     const bytes = dtypeBytes(window.dtype);
     new StridedRuns(window.shape, window.strides).forEach((at, _index, count, stride) => {

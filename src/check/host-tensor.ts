@@ -31,11 +31,13 @@ export const bytesAt = (address: Address, bytes: number): ArrayBuffer =>
 /** A window bound to its memory: reads and writes go through typed arrays made once. */
 export class HostTensor {
   readonly window: HostWindow;
+  readonly address: Address;
   readonly #raw: Raw;
   readonly #runs: StridedRuns;
 
   constructor(window: HostWindow, address: Address) {
     this.window = window;
+    this.address = address;
     this.#raw = rawView(window.dtype, bytesAt(address, spanBytes(window)));
     this.#runs = new StridedRuns(window.shape, window.strides);
   }

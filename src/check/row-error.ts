@@ -17,7 +17,6 @@ export function rowError(out: Float64Array, reference: Float64Array, shape: Shap
   const rows = reference.length / width;
   const differences = new Float64Array(rows);
   const norms = new Float64Array(rows);
-  let total = 0;
   for (let row = 0; row < rows; row++) {
     let difference = 0;
     let norm = 0;
@@ -34,14 +33,14 @@ export function rowError(out: Float64Array, reference: Float64Array, shape: Shap
     }
     differences[row] = difference;
     norms[row] = norm;
-    total += norm;
   }
-  return largest(differences, norms, Math.sqrt(total / rows));
+  return largest(differences, norms);
 }
 
-/** The worst row of squared differences and squared norms; `typical` is the root mean square of the rows' norms. */
-export function largest(differences: Float64Array, norms: Float64Array, typical: number): RowError {
+/** The worst row of squared differences and squared norms. */
+export function largest(differences: Float64Array, norms: Float64Array): RowError {
   let worst: RowError = { error: 0, row: 0 };
+  const typical = Math.sqrt(norms.reduce((sum, norm) => sum + norm, 0) / norms.length);
   const typicalNorm = Number.isFinite(typical) ? typical : 0;
   for (let row = 0; row < norms.length; row++) {
     const difference = Math.sqrt(differences[row]!);

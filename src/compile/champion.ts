@@ -18,18 +18,14 @@ export interface Champion {
   readonly plan: Plan;
   /** The others against the champion they met. */
   readonly standings: readonly Standing[];
-  /** Labels of rivals that there was no time for. */
-  readonly unmet: readonly string[];
   /** Those whose kernels could not be built or bound. */
   readonly fallen: readonly { readonly label: string; readonly reason: string }[];
 }
 
 const PLAIN = "plain";
-/** Rivals that are not loaded by then are not met, but for the plain plan: it tells right values. */
-const PATIENCE = 4;
 
 interface ProofOptions {
-  /** Time for all duels of the component; loading comes on top, up to `PATIENCE` times this in all. */
+  /** Time for all duels of the component; a short time means fewer rounds, not fewer rivals. */
   readonly proofMs: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -65,29 +61,29 @@ export async function championOf(
     }
   };
   const limit = graph.values.some(({ dtype }) => dtype === "bf16") ? AGREEMENT.bf16 : AGREEMENT.f32;
-  const [standings, unmet, fallen]: [Standing[], string[], Champion["fallen"][number][]] = [[], [], []];
-  const end = performance.now() + PATIENCE * proofMs;
+  const [standings, fallen]: [Standing[], Champion["fallen"][number][]] = [[], []];
+  const end = performance.now() + proofMs;
   let best: { readonly contender: Contender; readonly session: Session } | undefined;
   try {
-    for (const contender of contenders) {
+    for (const [index, contender] of contenders.entries()) {
       const hopeless = best && expectedToLose(contender.plan, best.contender.plan);
       if (hopeless) {
         standings.push({ label: contender.label, ...hopeless });
-        continue;
-      }
-      if (best && performance.now() > end && contender.label !== PLAIN) {
-        unmet.push(contender.label);
         continue;
       }
       const session = await load(contender);
       if (!session) continue;
       if (!best) {
         best = { contender, session };
+        session.time(); // the first run touches memory and starts threads
         continue;
       }
       let loser = session;
       try {
-        const result = duel(graph, best.session, session, { budgetMs: proofMs / contenders.length, signal });
+        const result = duel(graph, best.session, session, {
+          budgetMs: (end - performance.now()) / (contenders.length - index),
+          signal,
+        });
         standings.push({ label: contender.label, ...result });
         // The plain plan is what a right value is: it comes first among the rivals.
         const isWrong = contender.label === PLAIN && result.difference > limit;
@@ -110,5 +106,5 @@ export async function championOf(
         advice: "Leave providers out with TROUPE_WITHOUT, and report this with TROUPE_DEBUG=1.",
       },
     );
-  return { plan: best.contender.plan, standings, unmet, fallen };
+  return { plan: best.contender.plan, standings, fallen };
 }

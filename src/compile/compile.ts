@@ -37,7 +37,7 @@ import { ruleRecords } from "./rules.js";
 
 export interface CompileOptions {
   readonly effort: Effort;
-  /** Most time for tuning all components together, in milliseconds; by default 90 s for "quick", any for "full". */
+  /** Most time for tuning all components together, in milliseconds; by default 55 s for "quick", 280 s for "full". */
   readonly budgetMs?: number | undefined;
   /** Tunes although a plan is stored. */
   readonly again?: boolean | undefined;
@@ -61,12 +61,13 @@ interface Prepared {
 
 /** Stored plans are found under this name, whichever contender they were. */
 const STORED_AS = "best";
-const QUICK_BUDGET_MS = 90_000;
-/** Shares of the tuning budget: regions, conversions between layouts, the proof end to end. */
-const REGIONS_SHARE = 0.75;
-const CONVERSIONS_SHARE = 0.05;
-const PROOF_SHARE = 0.2;
-const MOST_PROOF_MS = 1500;
+const BUDGET_MS = { none: 0, quick: 55_000, full: 280_000 } as const satisfies Record<Effort, number>;
+/** What is over when so much of the budget is spent: regions, conversions between layouts; the rest is the proof's. */
+const REGIONS_END = 0.68;
+const CONVERSIONS_END = 0.72;
+/** Runs of one side that a close duel is worth. */
+const PROOF_RUNS = { none: 0, quick: 12, full: 40 } as const satisfies Record<Effort, number>;
+const LEAST_PROOF_MS = 500;
 
 /**
  * Compiled components, in the order given. Throws TroupeError("memory") for what cannot fit, ("plan") when no provider
@@ -203,35 +204,42 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
   const made: Made = new Map();
   if (prepared.length === 0) return made;
   const { signal, onEvent } = options;
-  const budgetMs = options.budgetMs ?? (options.effort === "quick" ? QUICK_BUDGET_MS : Number.POSITIVE_INFINITY);
+  const budgetMs = options.budgetMs ?? BUDGET_MS[options.effort];
+  const started = performance.now();
+  const until = (share: number): number => started + share * budgetMs - performance.now();
   const ranked = byImportance(prepared);
   const pins = prepared.flatMap((item) => item.pins);
   await expectWritable(prepared[0]!.file);
-  const regions = await measure(machine, ranked, pins, budgetMs * REGIONS_SHARE, options);
+  const regions = await measure(machine, ranked, pins, until(REGIONS_END), options);
   const measured = new Map(regions.records.map((record) => [record.signature, record]));
   const asked = (signature: string): RegionRecord | undefined => measured.get(signature);
   const conversions = prepared
     .flatMap(({ proposals }) => conversionsNeeded(proposals, asked))
     .map((region) => ({ region, matters: false }));
-  const converted = await measure(machine, conversions, [], budgetMs * CONVERSIONS_SHARE, options);
+  const converted = await measure(machine, conversions, [], until(CONVERSIONS_END), options);
   for (const record of converted.records) measured.set(record.signature, record);
   if (signal?.aborted)
     throw new TroupeError("cancelled", "tuning was interrupted; what was measured is kept", { cause: signal.reason });
-  const proofMs = Math.min(MOST_PROOF_MS, (budgetMs * PROOF_SHARE) / prepared.length);
+  const contests = await Promise.all(
+    prepared.map(async (item) => {
+      const rules = regions.complete
+        ? undefined
+        : ruleRecords(item.proposals, machine.opened.providers, machine.device.target.threads, item.pins);
+      const sources = sourcesOf(machine, (signature) => measured.get(signature) ?? rules?.get(signature));
+      const { pinned, unmet } = await pinsOf(item, sources, options);
+      return { contenders: await contendersOf(machine, item, { ...sources, pinned }, onEvent), unmet };
+    }),
+  );
+  const runUs = contests.map(({ contenders }) => contenders[0]!.plan.expectedUs ?? 0);
   for (const [done, item] of prepared.entries()) {
     const { component, graph, proposals, file } = item;
+    const { contenders, unmet } = contests[done]!;
     onEvent?.({ kind: "prove", component: component.name, done, total: prepared.length });
-    const rules = regions.complete
-      ? undefined
-      : ruleRecords(proposals, machine.opened.providers, machine.device.target.threads, item.pins);
-    const sources = sourcesOf(machine, (signature) => measured.get(signature) ?? rules?.get(signature));
-    const { pinned, unmet } = await pinsOf(item, sources, options);
-    const contenders = await contendersOf(machine, item, { ...sources, pinned }, onEvent);
+    const wantedMs = (2 * PROOF_RUNS[options.effort] * contenders.length * runUs[done]!) / 1e3;
+    const share = runUs[done]! / runUs.slice(done).reduce((sum, us) => sum + us, 0) || 0;
+    const proofMs = Math.max(LEAST_PROOF_MS, Math.min(wantedMs, share * until(1)));
     const champion = await championOf(machine, item, contenders, { proofMs, signal });
-    const told = [
-      ...champion.fallen.map(({ label, reason }) => `the ${label} plan cannot be loaded: ${reason}`),
-      ...(champion.unmet.length > 0 ? [`no time to compare with ${champion.unmet.join(", ")}`] : []),
-    ];
+    const told = champion.fallen.map(({ label, reason }) => `the ${label} plan cannot be loaded: ${reason}`);
     for (const text of told) onEvent?.({ kind: "note", text: `${component.name}: ${text}` });
     const { standings } = champion;
     const plan = { ...champion.plan, notes: [...unmet, ...told] };
@@ -254,6 +262,7 @@ function measure(
 ): Promise<TuneResult> {
   onEvent?.({ kind: "tune", done: 0, total: ranked.length, title: "" });
   const minor = new Set(ranked.filter(({ matters }) => !matters).map(({ region }) => region));
+  const kin = new Map(ranked.map((one) => [one.region, one.kin]));
   return tune(
     ranked.map(({ region }) => region),
     machine.device.target,
@@ -263,6 +272,7 @@ function measure(
         if (pins.some((pin) => pin.id !== undefined && isPinned(pin, region))) return "full"; // the one that is named is among them
         return effort === "quick" && minor.has(region) ? "none" : effort;
       },
+      kinOf: (region) => kin.get(region),
       specs: machine.specs,
       budgetMs,
       ...(signal && { signal }),

@@ -27,20 +27,18 @@ export interface DuelOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const FEWEST_ROUNDS = 5;
 const MOST_ROUNDS = 50;
 
-/** Runs `champion` and `rival` in turn; both have been given the same inputs. */
+/** Runs `champion` and `rival` in turn, as long as it is worth; both have been given the same inputs. */
 export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs, signal }: DuelOptions): Result {
-  const warmUp = { mine: champion.time(), theirs: rival.time() }; // first runs touch memory and start threads
+  rival.time(); // the first run touches memory and starts threads
+  const [mine, theirs]: [number[], number[]] = [[champion.time()], [rival.time()]];
   const difference = largestDifference(graph, champion, rival);
-  if (warmUp.theirs > CLEARLY * champion.time()) return beaten(warmUp.mine, warmUp.theirs, difference);
-  const [mine, theirs]: [number[], number[]] = [[], []];
   const end = performance.now() + budgetMs;
-  for (let round = 0; round < MOST_ROUNDS; round++) {
-    if (signal?.aborted || (round >= FEWEST_ROUNDS && performance.now() > end)) break;
+  while (mine.length < MOST_ROUNDS && !signal?.aborted && !isDecided(mine, theirs)) {
+    if (mine.length >= FEWEST_ROUNDS && performance.now() > end) break;
     // Who goes first changes, so that neither side always finds the other's data in the cache.
-    const first = round % 2 === 0;
+    const first = mine.length % 2 === 0;
     if (first) mine.push(champion.time());
     theirs.push(rival.time());
     if (!first) mine.push(champion.time());
@@ -48,14 +46,23 @@ export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs
   return { us: median(theirs), champion: pairedSpeedup(mine, theirs), difference };
 }
 
-/** A rival this many times slower in its first run is not worth another. */
-const CLEARLY = 8;
+/** Rounds of a duel that is close, whatever the time. */
+const FEWEST_ROUNDS = 5;
+/** Pairs → how far ahead the champion must be in all of them for the duel to end. */
+const DECISIVE = [
+  { rounds: 1, factor: 4 },
+  { rounds: 2, factor: 1.25 },
+  { rounds: 3, factor: 1.1 },
+  { rounds: 8, factor: 1.03 },
+] as const;
+/** The champion goes after no fewer rounds than a close duel has. */
+const LOST_BY = 1.02;
 
-const beaten = (mine: number, theirs: number, difference: number): Result => ({
-  us: theirs,
-  champion: pairedSpeedup([mine], [theirs]),
-  difference,
-});
+function isDecided(mine: readonly number[], theirs: readonly number[]): boolean {
+  const { low, high } = pairedSpeedup(mine, theirs);
+  const isWon = mine.length >= FEWEST_ROUNDS && high < 1 / LOST_BY;
+  return isWon || DECISIVE.some(({ rounds, factor }) => mine.length >= rounds && low > factor);
+}
 
 /** The largest row error of any output. */
 export function largestDifference(graph: Graph, a: Session, b: Session): number {

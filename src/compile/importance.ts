@@ -1,6 +1,7 @@
 // In which order regions are measured when a budget may end it: by the time they are likely to take in all runs.
 import { dtypeBytes } from "../core/dtype.js";
-import { bytesMoved } from "../graph/op.js";
+import type { NodeId } from "../graph/node.js";
+import { bytesMoved, hasTrait } from "../graph/op.js";
 import { opOf } from "../graph/ops.js";
 import type { Region } from "../graph/region.js";
 import type { Proposal, Proposals } from "../plan/propose.js";
@@ -18,6 +19,8 @@ const MATTERS = 0.95;
 
 export interface Ranked {
   readonly region: Region;
+  /** Signature of its main op alone, where the rest only adds to that. */
+  readonly kin?: string;
   /** Whether it is among the few that make up nearly all of the time. */
   readonly matters: boolean;
 }
@@ -26,23 +29,34 @@ export interface Ranked {
 export function byImportance(
   prepared: readonly { readonly component: Component; readonly proposals: Proposals }[],
 ): readonly Ranked[] {
-  const weights = new Map<string, { region: Region; weight: number }>();
-  for (const { component, proposals } of prepared)
+  const weights = new Map<string, { region: Region; weight: number; kin: string | undefined }>();
+  for (const { component, proposals } of prepared) {
+    const alone = new Map(
+      proposals.all.filter(({ from }) => from === "single").map(({ work, region }) => [work[0]!, region.signature]),
+    );
     for (const [signature, same] of proposals.bySignature) {
       const [first] = same as [Proposal];
       const known = weights.get(signature);
       const worth = first.from === "single" ? WORTH.single : first.whole ? WORTH.whole : WORTH.fused;
       const weight = likelyUs(first.region) * same.length * component.runs * worth;
-      weights.set(signature, { region: first.region, weight: (known?.weight ?? 0) + weight });
+      const kin = known?.kin ?? (first.work.length > 1 ? mainOf(first, alone) : undefined);
+      weights.set(signature, { region: first.region, weight: (known?.weight ?? 0) + weight, kin });
     }
+  }
   const ranked = [...weights.values()].sort((a, b) => b.weight - a.weight);
   const total = ranked.reduce((sum, { weight }) => sum + weight, 0);
   let before = 0;
-  return ranked.map(({ region, weight }) => {
+  return ranked.map(({ region, weight, kin }) => {
     const matters = before <= MATTERS * total;
     before += weight;
-    return { region, matters };
+    return { region, matters, ...(kin !== undefined && { kin }) };
   });
+}
+
+/** The signature of the product that a region consists of, but for cheap work around it. */
+function mainOf({ region, work }: Proposal, alone: ReadonlyMap<NodeId, string>): string | undefined {
+  const products = work.filter((id) => hasTrait(opOf(region.graph.nodes[id]!), "contraction"));
+  return products.length === 1 ? alone.get(products[0]!) : undefined;
 }
 
 function likelyUs({ graph, nodes, inputs, outputs }: Region): number {

@@ -41,6 +41,11 @@ export interface Candidate extends Choice {
   readonly accumulation: DType;
   /** Whether the device may record it into a capture. */
   readonly capturable: boolean;
+  /**
+   * What it shares with the provider's other candidates that differ from it in blocking alone. Where time is short the
+   * first of a method stands for the others until it has been timed. Absent: it stands for itself.
+   */
+  readonly method?: string;
   /** Microseconds by the provider's own model, for choosing where nothing is measured. */
   readonly estimateUs?: number;
   /** Compiles or creates it. Slow work goes here; throws TroupeError("compile" | "provider"). */

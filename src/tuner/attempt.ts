@@ -1,228 +1,175 @@
 // One region in the worker: providers are asked, what they offer is revived, built, checked, and the right ones timed.
+// Where time is short it goes in two waves: a scout of every method first, then the others of methods that did well.
 import { messageOf } from "../core/error.js";
-import { hashOf } from "../core/hash.js";
 import type { ProductEngine } from "../check/dense/product.js";
-import type { Device, Program } from "../device/device.js";
+import type { Device } from "../device/device.js";
 import type { Region } from "../graph/region.js";
-import { lastCacheBytes } from "../device/cpu/target.js";
-import type { Candidate, Kernel, Provider } from "../provider/provider.js";
-import { isCannot } from "../provider/provider.js";
-import { candidateKey, factsOf } from "./candidate-key.js";
-import { expectationOf, flopsOf } from "./expectation.js";
-import type { JournalWriter } from "./journal.js";
-import type { Reply, TryRequest } from "./messages.js";
+import type { Candidate, Kernel } from "../provider/provider.js";
+import { ask, type AskTools } from "./ask.js";
+import { candidateKey } from "./candidate-key.js";
+import { expectationOf, flopsOf, type Expectation } from "./expectation.js";
+import { timeAll } from "./heat.js";
+import type { TryRequest } from "./messages.js";
 import { RegionMemory } from "./region-memory.js";
-import { timeByTurns } from "./timing.js";
+import { called, wavesOf } from "./scouts.js";
 import { Trial } from "./trial.js";
 
-export interface AttemptTools {
+export interface AttemptTools extends AskTools {
   readonly device: Device;
-  readonly providers: readonly Provider[];
-  readonly journal: JournalWriter;
   /** For references. */
   readonly engine: ProductEngine;
-  readonly send: (reply: Reply) => void;
 }
 
-interface Built {
+interface Entry {
   readonly candidate: Candidate;
   readonly key: string;
+}
+
+interface Built extends Entry {
   /** Its number in the journal. */
   readonly index: number;
   readonly kernel: Kernel;
 }
 
+/** A candidate whose values were right. */
+interface Right extends Built {
+  readonly trial: Trial;
+  readonly us: number;
+}
+
+/** What candidates are tried on. */
+interface Ground {
+  readonly memory: RegionMemory;
+  readonly expected: Expectation;
+}
+
+const SPARED = "not tried: the first candidate of its method was far from the best";
+
 export async function attempt(region: Region, request: TryRequest, tools: AttemptTools): Promise<void> {
-  const candidates = ask(region, request, tools);
-  if (candidates.length === 0 || request.askOnly) return tools.journal.mark("idle", -1);
-  const built = await build(region, candidates, request, tools);
+  const { journal, send } = tools;
+  const entries = ask(region, request, tools).map((candidate) => ({ candidate, key: candidateKey(candidate) }));
+  if (entries.length === 0 || request.askOnly) return journal.mark("idle", -1);
+  tellJournal(region, entries, tools);
+  const wanted = entries.flatMap(({ key }, index) => (request.skip.includes(key) ? [] : [index]));
+  const waves = wavesOf(entries.map(({ candidate }) => candidate), wanted, request.timing ? request.effort : "full"); // prettier-ignore
+  const built: Built[] = [];
+  const buildMore = async (indices: readonly number[]): Promise<readonly Built[]> => {
+    const made = await build(entries, indices, request, tools);
+    built.push(...made);
+    return made;
+  };
   try {
-    let right = built;
+    let standing = await buildMore(waves.scouts);
     for (const [round, fill] of request.fills.entries()) {
-      const last = round === request.fills.length - 1;
-      right = await checkAll(region, right, request, fill, last ? request.timing : undefined, tools);
+      const ground = groundOf(region, request, fill, tools);
+      const right: Right[] = [];
+      try {
+        await checkAll(ground, standing, right, fill, request, tools);
+        if (request.timing && round === request.fills.length - 1 && right.length > 0) {
+          const usOf = (index: number): number | undefined => right.find((one) => one.index === index)?.us;
+          const next = called(waves, usOf, Math.min(...right.map(({ us }) => us)));
+          for (const index of next.spared) send({ kind: "passed", key: entries[index]!.key, reason: SPARED });
+          await checkAll(ground, await buildMore(next.called), right, fill, request, tools);
+          const samples = timeAll(right, ground.memory, request.timing, journal);
+          send({ kind: "timed", samples: samples.map((us, i) => ({ key: right[i]!.key, us })) });
+        }
+        standing = right;
+      } finally {
+        for (const { trial } of right) trial.dispose();
+        ground.memory.dispose();
+      }
     }
-    for (const { key } of right)
-      if (!request.timing) tools.send({ kind: "judged", key, verdict: { kind: "accepted" } });
+    if (!request.timing) for (const { key } of standing) send({ kind: "judged", key, verdict: { kind: "accepted" } });
   } finally {
     for (const { kernel } of built) kernel.dispose();
-    tools.journal.mark("idle", -1);
+    journal.mark("idle", -1);
   }
 }
 
-/** Candidates of all providers, each revived from its choice alone, as a stored plan would. */
-function ask(region: Region, request: TryRequest, { providers, journal, send }: AttemptTools): readonly Candidate[] {
-  const candidates: Candidate[] = [];
-  const cannot: { provider: string; reason: string }[] = [];
-  providers.forEach((provider, index) => {
-    if (request.only && !request.only.includes(provider.name)) return;
-    if (request.mute.includes(provider.name)) return;
-    journal.mark("asking", index);
-    try {
-      const answer = provider.candidates(region, request.effort);
-      if (isCannot(answer)) cannot.push({ provider: provider.name, reason: answer.cannot });
-      else for (const candidate of answer) candidates.push(revived(provider, region, candidate));
-    } catch (error) {
-      cannot.push({ provider: provider.name, reason: `asking it failed: ${messageOf(error)}` });
-    }
+function tellJournal(region: Region, entries: readonly Entry[], { providers, journal }: AttemptTools): void {
+  const version = (name: string): string => providers.find((provider) => provider.name === name)?.version ?? "";
+  journal.context({
+    signature: region.signature,
+    candidates: entries.map(({ candidate: { provider, id }, key }) => ({ provider, version: version(provider), id, key })), // prettier-ignore
   });
-  send({ kind: "asked", candidates: candidates.map(factsOf), cannot });
-  return candidates;
-}
-
-function revived(provider: Provider, region: Region, candidate: Candidate): Candidate {
-  const { id, params } = candidate;
-  const again = provider.revive(region, JSON.parse(JSON.stringify({ provider: provider.name, id, params })));
-  const why = isCannot(again)
-    ? `it cannot be revived: ${again.cannot}`
-    : hashOf(factsOf(again)) === hashOf(factsOf(candidate))
-      ? undefined
-      : "it is revived as something else than was offered";
-  if (why === undefined && !isCannot(again)) return again;
-  return { ...candidate, build: () => Promise.reject(new Error(why)) };
 }
 
 async function build(
-  region: Region,
-  candidates: readonly Candidate[],
-  request: TryRequest,
-  { providers, journal, send }: AttemptTools,
+  entries: readonly Entry[],
+  indices: readonly number[],
+  { oneByOne }: TryRequest,
+  { journal, send }: AttemptTools,
 ): Promise<readonly Built[]> {
-  const version = (name: string): string => providers.find((provider) => provider.name === name)?.version ?? "";
-  const listed = candidates.map((candidate) => ({ candidate, key: candidateKey(candidate) }));
-  journal.context({
-    signature: region.signature,
-    candidates: listed.map(({ candidate, key }) => ({
-      provider: candidate.provider,
-      version: version(candidate.provider),
-      id: candidate.id,
-      key,
-    })),
-  });
   const buildOne = async (index: number): Promise<Built | undefined> => {
-    const { candidate, key } = listed[index]!;
+    const entry = entries[index]!;
     try {
-      return { candidate, key, index, kernel: await candidate.build() };
+      return { ...entry, index, kernel: await entry.candidate.build() };
     } catch (error) {
-      send({ kind: "judged", key, verdict: { kind: "failed", reason: messageOf(error) } });
+      send({ kind: "judged", key: entry.key, verdict: { kind: "failed", reason: messageOf(error) } });
       return undefined;
     }
   };
-  const wanted = listed.flatMap(({ key }, index) => (request.skip.includes(key) ? [] : [index]));
   const made: (Built | undefined)[] = [];
-  if (request.oneByOne)
-    for (const index of wanted) {
+  if (oneByOne)
+    for (const index of indices) {
       journal.mark("building", index);
       made.push(await buildOne(index));
     }
-  else {
+  else if (indices.length > 0) {
     journal.mark("building", -1);
-    made.push(...(await Promise.all(wanted.map(buildOne))));
+    made.push(...(await Promise.all(indices.map(buildOne))));
   }
   return made.filter((one) => one !== undefined);
 }
 
+function groundOf(region: Region, request: TryRequest, fill: TryRequest["fills"][number], tools: AttemptTools): Ground {
+  tools.journal.mark("reference", -1);
+  const on = (kind: typeof fill, data?: TryRequest["data"]): Ground => {
+    const memory = new RegionMemory(region, request.seed, kind, data);
+    return { memory, expected: expectationOf(region, memory.values, request.seed, tools.engine) };
+  };
+  const ground = on(fill, request.data);
+  if (ground.expected.finite || fill !== "normal") return ground;
+  ground.memory.dispose();
+  return on("positive");
+}
+
 /** Regions that take JavaScript longer than a native contest takes altogether. */
-const HEAVY_FLOPS = 1e8;
+const HEAVY_FLOPS = { none: 1e6, quick: 1e6, full: Number.POSITIVE_INFINITY } as const;
 const NOT_WORTH = "not tried: native candidates are right, and the region is large for JavaScript";
 
-/** Checks candidates on one kind of inputs; the wrong ones are reported, the right ones returned and, if wanted, timed. */
+/** Checks candidates on one kind of inputs; the wrong ones are reported, the right ones go to `right`. */
 async function checkAll(
-  region: Region,
+  { memory, expected }: Ground,
   built: readonly Built[],
-  request: TryRequest,
+  right: Right[],
   fill: TryRequest["fills"][number],
-  timing: TryRequest["timing"],
-  { device, engine, journal, send }: AttemptTools,
-): Promise<readonly Built[]> {
-  journal.mark("reference", -1);
-  let memory = new RegionMemory(region, request.seed, fill, request.data);
-  let expected = expectationOf(region, memory.values, request.seed, engine);
-  if (!expected.finite && fill === "normal") {
-    memory.dispose();
-    memory = new RegionMemory(region, request.seed, "positive");
-    expected = expectationOf(region, memory.values, request.seed, engine);
-  }
-  const heavy = flopsOf(region) > HEAVY_FLOPS;
-  const right: { built: Built; trial: Trial; us: number }[] = [];
-  try {
-    for (const one of built) {
-      await new Promise(setImmediate); // lets replies out and a farewell in
-      journal.mark("checking", one.index);
-      const trial = new Trial(memory, one.candidate, one.kernel, device);
-      if (timing && request.effort !== "full" && right.length > 0 && heavy && trial.inJavaScript()) {
-        trial.dispose();
-        send({ kind: "passed", key: one.key, reason: NOT_WORTH });
-        continue;
-      }
-      const { verdict, error, us } = checked(trial, expected);
-      const on = fill === "normal" || verdict.kind === "accepted" ? "" : ` (on ${fill} inputs)`;
-      const shown = verdict.kind === "accepted" ? verdict : { ...verdict, reason: verdict.reason + on };
-      send({ kind: "judged", key: one.key, verdict: shown, ...(error !== undefined && { error }) });
-      if (verdict.kind === "accepted") right.push({ built: one, trial, us: us! });
-      else trial.dispose();
+  { timing, effort }: TryRequest,
+  { device, journal, send }: AttemptTools,
+): Promise<void> {
+  const heavy = timing !== undefined && flopsOf(memory.region) > HEAVY_FLOPS[effort];
+  for (const one of built) {
+    await new Promise(setImmediate); // lets replies out and a farewell in
+    journal.mark("checking", one.index);
+    const trial = new Trial(memory, one.candidate, one.kernel, device);
+    if (heavy && right.length > 0 && trial.inJavaScript()) {
+      trial.dispose();
+      send({ kind: "passed", key: one.key, reason: NOT_WORTH });
+      continue;
     }
-    if (timing && right.length > 0) {
-      const samples = timeAll(right, memory, timing, journal);
-      send({ kind: "timed", samples: samples.map((us, i) => ({ key: right[i]!.built.key, us })) });
-    }
-    return right.map((entry) => entry.built);
-  } finally {
-    for (const { trial } of right) trial.dispose();
-    memory.dispose();
+    const { verdict, error, us } = checked(trial, expected);
+    const on = fill === "normal" || verdict.kind === "accepted" ? "" : ` (on ${fill} inputs)`;
+    const shown = verdict.kind === "accepted" ? verdict : { ...verdict, reason: verdict.reason + on };
+    send({ kind: "judged", key: one.key, verdict: shown, ...(error !== undefined && { error }) });
+    if (verdict.kind === "accepted") right.push({ ...one, trial, us: us! });
+    else trial.dispose();
   }
 }
 
-function checked(trial: Trial, expected: ReturnType<typeof expectationOf>): ReturnType<Trial["check"]> {
+function checked(trial: Trial, expected: Expectation): ReturnType<Trial["check"]> {
   try {
     return trial.check(expected);
   } catch (error) {
     return { verdict: { kind: "failed", reason: messageOf(error) } };
   }
-}
-
-/** Candidates so slow that one run, the check's, must do: others are this many times faster. */
-const TOO_SLOW = 10;
-
-/** Samples of run times per candidate, weights cold. */
-function timeAll(
-  right: readonly { readonly built: Built; readonly trial: Trial; readonly us: number }[],
-  memory: RegionMemory,
-  timing: NonNullable<TryRequest["timing"]>,
-  journal: JournalWriter,
-): readonly (readonly number[])[] {
-  const fastest = Math.min(...right.map(({ us }) => us));
-  const tooSlow = (us: number): boolean => us > TOO_SLOW * fastest && us > timing.candidateMs * 1e3;
-  const racing = right.filter(({ us }) => !tooSlow(us));
-  const recipes = new Set(
-    racing.flatMap(({ trial }) => trial.candidate.packs.map((p) => `${trial.candidate.provider} ${p.recipe}`)),
-  );
-  const copies = memory.rotations(lastCacheBytes(), timing.rotationBytes, recipes.size);
-  const programs: Program[] = [];
-  try {
-    const runners = racing.map(({ trial }) => {
-      const bound: (Program | undefined)[] = Array.from({ length: copies });
-      return (round: number): number => {
-        const copy = round % copies;
-        const program = (bound[copy] ??= remember(programs, trial.program(copy)));
-        return program.time();
-      };
-    });
-    const samples = timeByTurns(runners, {
-      candidateMs: timing.candidateMs,
-      finalMs: timing.finalMs,
-      before: (index) => journal.mark("timing", racing[index]!.built.index),
-    });
-    return right.map((entry) => {
-      const at = racing.indexOf(entry);
-      return at < 0 ? [entry.us] : samples[at]!;
-    });
-  } finally {
-    for (const program of programs) program.dispose();
-  }
-}
-
-function remember(programs: Program[], program: Program): Program {
-  programs.push(program);
-  return program;
 }

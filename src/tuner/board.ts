@@ -1,7 +1,8 @@
 // What is known of a region's candidates while they are tried: who offered what, each one's verdict, the times.
-import { quantile } from "../core/statistics.js";
+import { median, quantile } from "../core/statistics.js";
 import { candidateKey } from "./candidate-key.js";
 import type { Gone } from "./child.js";
+import type { Timed } from "./ledger.js";
 import type { CandidateFacts, Measurement, Verdict } from "./measurement.js";
 
 export interface ContestResult {
@@ -12,6 +13,7 @@ export interface ContestResult {
 /** What is known of the candidates so far. */
 export class Board {
   #candidates: readonly CandidateFacts[] = [];
+  #methods: readonly (string | undefined)[] = [];
   #cannot: readonly { readonly provider: string; readonly reason: string }[] = [];
   readonly #muted = new Map<string, string>();
   readonly #verdicts: Map<string, { readonly verdict: Verdict; readonly error?: number }>;
@@ -22,8 +24,13 @@ export class Board {
     this.#verdicts = new Map([...judged].map(([key, verdict]) => [key, { verdict }]));
   }
 
-  asked(candidates: readonly CandidateFacts[], cannot: ContestResult["cannot"]): void {
+  asked(
+    candidates: readonly CandidateFacts[],
+    methods: readonly (string | undefined)[],
+    cannot: ContestResult["cannot"],
+  ): void {
     this.#candidates = candidates;
+    this.#methods = methods;
     this.#cannot = cannot;
   }
 
@@ -69,6 +76,14 @@ export class Board {
     }
   }
 
+  /** Medians of the timed, with their methods. */
+  times(): readonly Timed[] {
+    return this.#candidates.flatMap((candidate, i): readonly Timed[] => {
+      const us = this.#samples.get(candidateKey(candidate));
+      return us ? [{ provider: candidate.provider, method: this.#methods[i], us: median(us) }] : [];
+    });
+  }
+
   result(): ContestResult {
     const passed = this.#candidates.filter((candidate) => this.#passed.has(candidateKey(candidate)));
     const tried = this.#candidates.filter((candidate) => !passed.includes(candidate));
@@ -91,7 +106,11 @@ export class Board {
       provider: candidate.provider,
       reason: this.#passed.get(candidateKey(candidate))!,
     }));
-    return { measurements, cannot: [...this.#cannot, ...muted, ...notTried] };
+    const cannot = [...this.#cannot, ...muted, ...notTried];
+    return {
+      measurements,
+      cannot: [...new Map(cannot.map((row) => [`${row.provider} ${row.reason}`, row])).values()],
+    };
   }
 }
 

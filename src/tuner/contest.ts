@@ -4,6 +4,7 @@ import type { Region } from "../graph/region.js";
 import type { Fill } from "../check/region-inputs.js";
 import type { Effort } from "../provider/provider.js";
 import { Board, verdictOf, type ContestResult } from "./board.js";
+import type { Timed } from "./ledger.js";
 import { workOf } from "./expectation.js";
 import type { Verdict } from "./measurement.js";
 import type { TryRequest } from "./messages.js";
@@ -18,8 +19,14 @@ export interface ContestOptions {
   /** Values of inputs, by value id, instead of random ones. */
   readonly data?: ReadonlyMap<ValueId, Float64Array>;
   readonly timing?: TryRequest["timing"];
+  /** Schedules that are not worth trying. */
+  readonly hopeless?: readonly string[];
+  /** Methods that are not worth trying. */
+  readonly lost?: readonly string[];
   /** Candidates judged before, by key. */
   readonly judged?: ReadonlyMap<string, Verdict>;
+  /** Told the times by method. */
+  readonly onTimed?: (timed: readonly Timed[]) => void;
   /** Names of the providers to ask; all when absent. */
   readonly only?: readonly string[];
   /** Keys of candidates that are not tried; what becomes of them is no verdict. */
@@ -43,6 +50,8 @@ export async function contest(
       nodes: workOf(region).map((node) => node.id),
       effort: options.effort,
       skip: [...board.rejected(), ...(options.skip ?? [])],
+      hopeless: options.hopeless ?? [],
+      lost: options.lost ?? [],
       mute: board.muted(),
       oneByOne,
       fills: options.fills,
@@ -52,7 +61,10 @@ export async function contest(
       ...(options.askOnly && { askOnly: true }),
       ...(options.timing && { timing: options.timing }),
     }, board); // prettier-ignore
-    if (!gone) return board.result();
+    if (!gone) {
+      options.onTimed?.(board.times());
+      return board.result();
+    }
     if (gone.kind === "failed") {
       board.giveUp("failed", `the tuner failed: ${gone.message}`);
       return board.result();

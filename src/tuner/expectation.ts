@@ -7,15 +7,16 @@ import type { Region } from "../graph/region.js";
 import { project } from "../check/freivalds.js";
 import { scalarEngine, type ProductEngine } from "../check/dense/product.js";
 import { regionReference, type Tensors } from "../check/region-reference.js";
-import { rowError, type RowError } from "../check/row-error.js";
+import type { HostTensor } from "../check/host-tensor.js";
+import { largest, rowError, type RowError } from "../check/row-error.js";
 import { sampleRows } from "../check/sampled.js";
 
 /** Operations above which a single op is checked by projection or samples: a second of JavaScript, half of that in C. */
 const projectionFlops = (engine: ProductEngine): number => (engine === scalarEngine ? 4e9 : 2e10);
 
 export interface Expectation {
-  /** The error of output `output`, dense row-major. */
-  error(output: number, data: Float64Array): RowError;
+  /** The error of output `output`, where it lies. */
+  error(output: number, tensor: HostTensor): RowError;
   /** Largest error of the region computed op by op with plain rounding; absent for very large regions. */
   readonly plainError: number | undefined;
   /** Whether the reference has only finite numbers. */
@@ -37,14 +38,22 @@ export function expectationOf(region: Region, inputs: Tensors, seed: number, eng
     const read = node.inputs.map((value) => inputs.get(value)!);
     const projection = project(node, read, { dtype, shape, data: new Float64Array(0) }, seed, engine);
     if (projection)
-      return { error: (_output, data) => projection.error({ dtype, shape, data }), plainError: 0, finite: true };
+      return {
+        error: (_output, tensor) => projection.error({ dtype, shape, data: tensor.read() }),
+        plainError: 0,
+        finite: true,
+      };
     const samples = region.outputs.map((type) => sampleRows(node, read, node.outputs.indexOf(type.value), type, seed));
-    return { error: (output, data) => samples[output]!.error(data), plainError: 0, finite: true };
+    return { error: (output, tensor) => samples[output]!.error(tensor.read()), plainError: 0, finite: true };
   }
   const { exact, plainError } = regionReference(region, inputs, engine);
   const data = region.outputs.map(({ value }) => exact.get(value)!.data);
   return {
-    error: (output, got) => rowError(got, data[output]!, region.outputs[output]!.shape),
+    error: (output, tensor) => {
+      const sums = engine.compareRows?.(tensor.address, tensor.window, data[output]!);
+      if (sums) return largest(sums.differences, sums.norms);
+      return rowError(tensor.read(), data[output]!, region.outputs[output]!.shape);
+    },
     plainError,
     finite: data.every((numbers) => numbers.every(Number.isFinite)),
   };

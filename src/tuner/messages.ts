@@ -30,6 +30,10 @@ export interface TryRequest {
   readonly only?: readonly string[];
   /** Keys of candidates that have their verdict already. */
   readonly skip: readonly string[];
+  /** Schedules (kin.ts) that lost where the region's main part was tried alone. */
+  readonly hopeless: readonly string[];
+  /** Methods (ledger.ts) that lost wherever regions of this kind were tried. */
+  readonly lost: readonly string[];
   /** Names of providers that did not survive being asked. */
   readonly mute: readonly string[];
   /** Wants no more than the list of candidates. */
@@ -62,6 +66,8 @@ export type Reply =
   | {
       readonly kind: "asked";
       readonly candidates: readonly CandidateFacts[];
+      /** Their methods, in the same order. */
+      readonly methods: readonly (string | undefined)[];
       readonly cannot: readonly { readonly provider: string; readonly reason: string }[];
     }
   /** A candidate's verdict. */

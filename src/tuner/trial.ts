@@ -127,7 +127,7 @@ export class Trial implements Disposable {
     const outside: string[] = [];
     this.#outputs.forEach((block, output) => {
       const window = windowIn(this.#memory.region.outputs[output]!, this.candidate.layouts.outputs[output]);
-      const found = expected.error(output, new HostTensor(window, block.address).read());
+      const found = expected.error(output, new HostTensor(window, block.address));
       error = Math.max(error, found.error);
       if (!(found.error <= accepted)) wrong ??= judgement(output, found, accepted);
       const breach = this.#states.has(output) ? block.breach() : block.breachAround(window);
@@ -151,7 +151,7 @@ export class Trial implements Disposable {
     try {
       const us = program.time();
       const window = windowIn(this.#memory.region.outputs[output]!, this.candidate.layouts.outputs[output]);
-      const found = expected.error(output, new HostTensor(window, block.address).read());
+      const found = expected.error(output, new HostTensor(window, block.address));
       if (!(found.error <= accepted))
         return { verdict: { kind: "wrong", reason: judgement(output, found, accepted) }, error: found.error, us };
       return { verdict: { kind: "accepted" }, error: found.error, us };

@@ -6,6 +6,8 @@ import type { Target } from "../device/device.js";
 import type { Region } from "../graph/region.js";
 import { PROVIDERS, type ProviderSpec } from "../provider/open.js";
 import type { Effort } from "../provider/provider.js";
+import { hopelessBy } from "./kin.js";
+import { Ledger, type Timed } from "./ledger.js";
 import { currentRows, type RegionRecord } from "./measurement.js";
 import { RecordStore } from "./records.js";
 import { isUpToDate, remeasure } from "./remeasure.js";
@@ -25,6 +27,8 @@ export interface TuneOptions {
   readonly effort?: Effort;
   /** Less effort for regions that matter less: how many candidates their providers are asked for. */
   readonly effortOf?: (region: Region) => Effort;
+  /** The signature of a region whose times tell which candidates of this one cannot win; it comes earlier. */
+  readonly kinOf?: (region: Region) => string | undefined;
   /** Stops when this much time has passed; a region that is not finished then is lost. */
   readonly budgetMs?: number;
   readonly onProgress?: (progress: TuneProgress) => void;
@@ -51,7 +55,7 @@ export interface TuneResult {
 
 const TIMING = {
   none: { candidateMs: 10, finalMs: 10 },
-  quick: { candidateMs: 15, finalMs: 20 },
+  quick: { candidateMs: 10, finalMs: 20 },
   full: { candidateMs: 150, finalMs: 200 },
 } as const satisfies Record<Effort, { candidateMs: number; finalMs: number }>;
 
@@ -60,7 +64,7 @@ const ROTATION_BYTES = 256 * 2 ** 20;
 
 /** Tries every distinct region in the order given: what matters most comes first, for a budget may end it. */
 export async function tune(regions: readonly Region[], target: Target, options: TuneOptions = {}): Promise<TuneResult> {
-  const { effort = "quick", effortOf = () => effort, hangMs = 30_000, specs = PROVIDERS } = options;
+  const { effort = "quick", effortOf = () => effort, kinOf, hangMs = 30_000, specs = PROVIDERS } = options;
   const started = Date.now();
   const signal = endOf(options);
   const store = options.records === false ? undefined : (options.records ?? new RecordStore(target));
@@ -72,6 +76,8 @@ export async function tune(regions: readonly Region[], target: Target, options: 
   const opened = await worker.open();
   const distinct = [...new Map(regions.map((region) => [region.signature, region])).values()];
   const timing = { ...TIMING[effort], rotationBytes: ROTATION_BYTES };
+  const known = new Map<string, RegionRecord>();
+  const ledger = new Ledger();
   let measuredMs = 0;
   let measured = 0;
   for (const [done, region] of distinct.entries()) {
@@ -83,14 +89,18 @@ export async function tune(regions: readonly Region[], target: Target, options: 
     let record = stored && isUpToDate(stored, versions, asked) ? stored : undefined;
     if (!record) {
       const before = Date.now();
+      const hints = asked === "full" ? {} : { hopeless: hopelessBy(known.get(kinOf?.(region) ?? "")), lost: ledger.lost(region) }; // prettier-ignore
+      const onTimed = (timed: readonly Timed[]): void => ledger.note(region, timed);
       const made = await remeasure(region, worker, {
-        versions, threads: target.threads, effort: asked, stored, store, trial: { seed, fills: ["normal"], timing },
+        versions, threads: target.threads, effort: asked, stored, store,
+        trial: { seed, fills: ["normal"], timing, ...hints, onTimed },
       }); // prettier-ignore
       if (!made) break;
       measuredMs += Date.now() - before;
       measured++;
       record = store?.add(made) ?? made;
     }
+    known.set(region.signature, record);
     records.push(currentRows(record, versions));
     const best = bestOf(record);
     const left = measured === 0 ? 0 : ((measuredMs / measured) * (distinct.length - done - 1)) / 1e3;

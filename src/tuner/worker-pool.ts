@@ -91,7 +91,7 @@ export class Worker implements AsyncDisposable {
     const { key, data } = this.#graph(region.graph);
     this.#child.sendGraph({ kind: "graph", key, data });
     const gone = await this.#child.try({ ...request, kind: "try", graph: key }, (reply) => {
-      if (reply.kind === "asked") board.asked(reply.candidates, reply.cannot);
+      if (reply.kind === "asked") board.asked(reply.candidates, reply.methods, reply.cannot);
       else if (reply.kind === "judged") board.judge(reply.key, reply.verdict, reply.error);
       else if (reply.kind === "passed") board.pass(reply.key, reply.reason);
       else if (reply.kind === "timed") for (const { key: name, us } of reply.samples) board.timed(name, us);

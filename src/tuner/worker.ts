@@ -2,7 +2,7 @@
 import { messageOf } from "../core/error.js";
 import { reviveGraph } from "../graph/node.js";
 import { Regions } from "../graph/region.js";
-import { nativeEngine } from "../check/dense/native-product.js";
+import { nativeEngine } from "../check/dense/native-engine.js";
 import { scalarEngine, type ProductEngine } from "../check/dense/product.js";
 import { isCannot } from "../device/native/found.js";
 import { openDevice } from "../device/open.js";

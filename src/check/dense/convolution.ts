@@ -1,8 +1,10 @@
-// Convolution in float64 as a product: windows of the input are packed straight into panels, some pixels at a time.
+// Convolution in float64: by the engine where it has one, else as a product with windows of the input packed straight
+// into panels, some pixels at a time.
 import { sizeOf } from "../../core/shape.js";
+import type { Params, TensorType } from "../../graph/node.js";
 import type { RefTensor } from "../../graph/op.js";
 import type { DenseKernel } from "./kernel.js";
-import { packPanels, type Panels } from "./product.js";
+import { packPanels, type Convolution, type Panels } from "./product.js";
 
 /** Output pixels packed at a time; a multiple of every block size. */
 const PIXELS = 384;
@@ -24,14 +26,18 @@ export const conv2d: DenseKernel = (params, [x, w, bias], [y], engine) => {
   const geometry = { stride: Number(params.stride), top, left, kernelHeight, kernelWidth, outputWidth: outWidth };
   const depth = channels * kernelHeight * kernelWidth;
   const pixels = outHeight * outWidth;
-  const weights = packPanels(engine.columnBlock, w!.data, 0, outChannels, depth, depth, 1);
   const out = new Float64Array(sizeOf(y!.shape));
+  const weights = engine.convolve
+    ? undefined
+    : packPanels(engine.columnBlock, w!.data, 0, outChannels, depth, depth, 1);
   for (let b = 0; b < batches; b++)
-    for (let first = 0; first < pixels; first += PIXELS) {
-      const windows = packWindows(x!, b, first, Math.min(PIXELS, pixels - first), geometry, engine.rowBlock);
-      const offset = b * outChannels * pixels + first;
-      engine.multiply(windows, weights, { out, offset, rowStride: 1, columnStride: pixels });
-    }
+    if (!weights) engine.convolve!(jobOf(x!, w!, y!, b, params, out));
+    else
+      for (let first = 0; first < pixels; first += PIXELS) {
+        const windows = packWindows(x!, b, first, Math.min(PIXELS, pixels - first), geometry, engine.rowBlock);
+        const offset = b * outChannels * pixels + first;
+        engine.multiply(windows, weights, { out, offset, rowStride: 1, columnStride: pixels });
+      }
   if (bias)
     for (let b = 0; b < batches; b++)
       for (let o = 0; o < outChannels; o++) {
@@ -40,6 +46,36 @@ export const conv2d: DenseKernel = (params, [x, w, bias], [y], engine) => {
       }
   return [out];
 };
+
+function jobOf(
+  x: RefTensor,
+  w: RefTensor,
+  y: TensorType,
+  batch: number,
+  params: Params,
+  out: Float64Array,
+): Convolution {
+  const [, channels, height, width] = x.shape as [number, number, number, number];
+  const [top, left, bottom, right] = params.padding as readonly [number, number, number, number];
+  const shape = [channels, height + top + bottom, width + left + right] as const;
+  const planes = new Float64Array(sizeOf(shape));
+  for (let c = 0; c < channels; c++)
+    for (let row = 0; row < height; row++) {
+      const from = ((batch * channels + c) * height + row) * width;
+      planes.set(x.data.subarray(from, from + width), (c * shape[1] + top + row) * shape[2] + left);
+    }
+  const [, outChannels, outHeight, outWidth] = y.shape as [number, number, number, number];
+  const size = outChannels * outHeight * outWidth;
+  return {
+    planes,
+    shape,
+    taps: w.data,
+    tapShape: w.shape as [number, number, number, number],
+    stride: Number(params.stride),
+    outputs: [outHeight, outWidth],
+    out: out.subarray(batch * size, (batch + 1) * size),
+  };
+}
 
 /** The windows of `count` output pixels from `first` on, as panels of depth channels × kernel height × kernel width. */
 function packWindows(x: RefTensor, batch: number, first: number, count: number, g: Geometry, block: number): Panels {

@@ -8,7 +8,9 @@ import type { Params } from "../../graph/node.js";
 import { referenceOf, type RefTensor } from "../../graph/op.js";
 import { opOf } from "../../graph/ops.js";
 import { isCannot } from "../../device/native/found.js";
-import { nativeEngine } from "./native-product.js";
+import { guardedTensor } from "../guarded.js";
+import { largest, rowError } from "../row-error.js";
+import { nativeEngine } from "./native-engine.js";
 import { computeDense } from "./table.js";
 
 let stream = 0;
@@ -85,10 +87,37 @@ describe("the product engine in C", { skip: isCannot(engine) ? engine.cannot : f
       const [want] = computeDense("linear", {}, inputs);
       got!.data.forEach((x, i) => assert.ok(Math.abs(x - want!.data[i]!) < 1e-12, `${rows}×${columns} element ${i}`));
     } // prettier-ignore
-    const image = [random([2, 3, 21, 20]), random([5, 3, 3, 3]), random([5])];
-    const params = { stride: 1, padding: [1, 1, 1, 1] };
-    const [got] = computeDense("conv2d", params, image, engine);
-    const [want] = computeDense("conv2d", params, image);
-    got!.data.forEach((x, i) => assert.ok(Math.abs(x - want!.data[i]!) < 1e-12, `pixel ${i}`));
+    const images = [
+      [{ stride: 1, padding: [1, 1, 1, 1] }, random([2, 3, 21, 20]), random([5, 3, 3, 3]), random([5])],
+      [{ stride: 2, padding: [0, 2, 1, 0] }, random([1, 2, 9, 8]), random([4, 2, 3, 2])],
+      [{ stride: 2, padding: [1, 1, 1, 1] }, random([1, 2, 9, 8]), random([1, 2, 3, 3])],
+    ] as const;
+    for (const [params, ...image] of images) {
+      const [got] = computeDense("conv2d", params, image, engine);
+      const [want] = computeDense("conv2d", params, image);
+      got!.data.forEach((x, i) => assert.ok(Math.abs(x - want!.data[i]!) < 1e-12, `pixel ${i}`));
+    }
+  });
+
+  it("compares strided windows as JavaScript does, with numbers that are none", () => {
+    assert.ok(!isCannot(engine));
+    const shape = [3, 4, 5];
+    for (const dtype of ["f32", "bf16"] as const) {
+      const { memory, tensor } = guardedTensor({ dtype, shape, strides: [20, 1, 4] });
+      const { data } = random(shape);
+      data[7] = Number.NaN;
+      data[13] = Number.POSITIVE_INFINITY;
+      tensor.write(data);
+      const expected = tensor.read().map((x, i) => (i % 11 === 0 ? x * 1.01 : x));
+      for (const change of [undefined, [7, 1], [13, Number.NEGATIVE_INFINITY], [30, Number.NaN]] as const) {
+        const wanted = change ? expected.with(change[0], change[1]) : expected;
+        const sums = engine.compareRows!(memory.address, tensor.window, wanted)!;
+        const got = largest(sums.differences, sums.norms);
+        const want = rowError(tensor.read(), wanted, shape);
+        assert.equal(got.row, want.row);
+        assert.ok(got.error === want.error || Math.abs(got.error - want.error) < 1e-12 * want.error);
+      }
+      memory.dispose();
+    }
   });
 });

@@ -1,6 +1,8 @@
 // Matrix products in float64 fast enough for whole models: both operands are packed into panels of a few rows, and a block
 // of sums stays in registers over the whole depth. In JavaScript 3 × 3 sums are best (4 to 5 GFLOP/s on a quiet core);
-// where there is a C compiler, native-product.ts does the same with vectors.
+// where there is a C compiler, native-engine.ts does the same with vectors.
+import type { Address } from "../../device/device.js";
+import type { HostWindow } from "../host-tensor.js";
 
 /** Rows of a matrix as panels [row / block][depth][block], missing rows zero. */
 export interface Panels {
@@ -9,12 +11,37 @@ export interface Panels {
   readonly data: Float64Array;
 }
 
-/** Computes products of panels whose blocks have the sizes it wants. */
+/** The convolution of one image. */
+export interface Convolution {
+  /** [channels, height, width], the zeros around it included. */
+  readonly planes: Float64Array;
+  readonly shape: readonly [number, number, number];
+  /** [outputs, channels, height, width]. */
+  readonly taps: Float64Array;
+  readonly tapShape: readonly [number, number, number, number];
+  readonly stride: number;
+  /** Height and width of the result. */
+  readonly outputs: readonly [number, number];
+  readonly out: Float64Array;
+}
+
+/** What decides a comparison, a number a row. */
+export interface RowSums {
+  /** ‖out − ref‖². */
+  readonly differences: Float64Array;
+  /** ‖ref‖². */
+  readonly norms: Float64Array;
+}
+
+/** Computes products of panels whose blocks have the sizes it wants; where it can, convolutions and comparisons too. */
 export interface ProductEngine {
   readonly rowBlock: number;
   readonly columnBlock: number;
   /** out[i, j] = Σ a[i, k] · b[j, k]; a in panels of rowBlock, b of columnBlock. */
   multiply(a: Panels, b: Panels, to: Destination): void;
+  readonly convolve?: (job: Convolution) => void;
+  /** Rows of a window against dense numbers, as `rowError` sums them; undefined for dtypes it does not read. */
+  readonly compareRows?: (address: Address, window: HostWindow, expected: Float64Array) => RowSums | undefined;
 }
 
 /** Rows of a panel in JavaScript. */

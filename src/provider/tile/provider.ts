@@ -23,7 +23,7 @@ import { openCudaTile } from "./cuda.js";
 import { familyOf, isLink, type Family } from "./families.js";
 import { buildKernel, symbolOf } from "./kernel.js";
 import { packedBytes, recipeOf } from "./pack.js";
-import { nameOf, paramsOf, PLAIN, variantOf, type Variant } from "./space.js";
+import { methodOf, nameOf, paramsOf, PLAIN, variantOf, type Variant } from "./space.js";
 import { lowerForms, packsOf, type Lowered } from "./stages.js";
 import { asTheyLie } from "./task.js";
 
@@ -99,6 +99,7 @@ class TileProvider implements Provider {
       },
       accumulation: "f32",
       capturable: true,
+      method: methodOf(variant),
       async build(signal) {
         const { programs, temporaries } = lower();
         programs.forEach(verifyThreads);

@@ -37,6 +37,12 @@ export function nameOf(kernel: string, { schedule, width, channelsLast, parts, w
   return `${kernel}${winograd ? ` Winograd ${winograd}` : ""}${tile}${blocks}${width ? ` panels of ${width}` : ""}${schedule.stageRows ? ", rows copied" : ""}${schedule.strips ? ", strips" : ""}${channelsLast ? ", channels last" : ""}${parts ? `, split in ${parts}` : ""}`; // prettier-ignore
 }
 
+/** What variants that differ in the sizes of their blocks alone have in common. */
+export const methodOf = ({ schedule: { tile, strips }, channelsLast, parts, winograd }: Variant): string =>
+  [tile && `${tile.rows}x${tile.vectors}`, winograd && `Winograd ${winograd}`, strips && "strips", channelsLast && "channels last", parts && `split in ${parts}`]
+    .filter(Boolean)
+    .join(", "); // prettier-ignore
+
 const take = <T>(list: readonly T[], effort: Effort): readonly T[] =>
   effort === "none" ? list.slice(0, 1) : effort === "quick" ? list.slice(0, 6) : list;
 

@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { Graph } from "../graph/node.js";
+import type { Session } from "../session/session.js";
+import { duel } from "./duel.js";
+
+const graph = { outputs: [] } as unknown as Graph;
+
+/** A session that takes as long as it is told, run by run, the last time again and again. */
+function session(...us: readonly number[]): { readonly session: Session; readonly runs: () => number } {
+  let run = 0;
+  const time = (): number => us[Math.min(run++, us.length - 1)]!;
+  return { session: { time } as unknown as Session, runs: () => run };
+}
+
+const fight = (champion: Session, rival: Session) => duel(graph, champion, rival, { budgetMs: 20 });
+
+describe("a duel", () => {
+  it("ends after one pair with a rival that is hopeless, after few with one that is far behind", () => {
+    const slow = session(1000, 500);
+    assert.equal(fight(session(100).session, slow.session).champion.median, 5);
+    assert.equal(slow.runs(), 2);
+    const behind = session(150);
+    fight(session(100).session, behind.session);
+    assert.equal(behind.runs(), 3);
+  });
+
+  it("lets no champion go for one lucky pair", () => {
+    const rival = session(500, 10, 200);
+    const { champion } = fight(session(100).session, rival.session);
+    assert.ok(champion.high > 1);
+    assert.ok(rival.runs() > 5);
+  });
+
+  it("finds a rival that is faster by little, in some rounds", () => {
+    const { champion } = fight(session(100).session, session(97).session);
+    assert.ok(champion.high < 1);
+  });
+});

@@ -1,0 +1,63 @@
+// The timed part of a region's contest: candidates that were found right run by turns on cold weights.
+import { lastCacheBytes } from "../device/cpu/target.js";
+import type { Program } from "../device/device.js";
+import type { JournalWriter } from "./journal.js";
+import type { TryRequest } from "./messages.js";
+import type { RegionMemory } from "./region-memory.js";
+import { timeByTurns } from "./timing.js";
+import type { Trial } from "./trial.js";
+
+export interface Runner {
+  readonly trial: Trial;
+  /** Its number in the journal. */
+  readonly index: number;
+  /** Its run in the check. */
+  readonly us: number;
+}
+
+/** Candidates so slow that one run, the check's, must do: others are this many times faster. */
+const TOO_SLOW = 2;
+/** Runs shorter than this say little. */
+const TELLING_US = 500;
+
+/** Samples of run times per candidate, weights cold. */
+export function timeAll(
+  right: readonly Runner[],
+  memory: RegionMemory,
+  timing: NonNullable<TryRequest["timing"]>,
+  journal: JournalWriter,
+): readonly (readonly number[])[] {
+  const fastest = Math.min(...right.map(({ us }) => us));
+  const racing = right.filter(({ us }) => us <= TELLING_US || us <= TOO_SLOW * fastest);
+  const recipes = new Set(
+    racing.flatMap(({ trial }) => trial.candidate.packs.map((p) => `${trial.candidate.provider} ${p.recipe}`)),
+  );
+  const copies = memory.rotations(lastCacheBytes(), timing.rotationBytes, recipes.size);
+  const programs: Program[] = [];
+  try {
+    const runners = racing.map(({ trial }) => {
+      const bound: (Program | undefined)[] = Array.from({ length: copies });
+      return (round: number): number => {
+        const copy = round % copies;
+        const program = (bound[copy] ??= remember(programs, trial.program(copy)));
+        return program.time();
+      };
+    });
+    const samples = timeByTurns(runners, {
+      candidateMs: timing.candidateMs,
+      finalMs: timing.finalMs,
+      before: (index) => journal.mark("timing", racing[index]!.index),
+    });
+    return right.map((entry) => {
+      const at = racing.indexOf(entry);
+      return at < 0 ? [entry.us] : samples[at]!;
+    });
+  } finally {
+    for (const program of programs) program.dispose();
+  }
+}
+
+function remember(programs: Program[], program: Program): Program {
+  programs.push(program);
+  return program;
+}
