@@ -1,5 +1,6 @@
 // The proof: the chosen plan meets every rival end to end. A rival that is faster beyond the noise takes its place, a
 // plan whose values leave the plain one's is thrown out, and inside the noise the choice stays.
+import { debug } from "../core/debug.js";
 import { messageOf, TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
 import type { Plan } from "../plan/plan.js";
@@ -71,8 +72,10 @@ export async function championOf(
         standings.push({ label: contender.label, ...hopeless });
         continue;
       }
+      const before = performance.now();
       const session = await load(contender);
       if (!session) continue;
+      const loaded = performance.now();
       if (!best) {
         best = { contender, session };
         session.time(); // the first run touches memory and starts threads
@@ -94,6 +97,8 @@ export async function championOf(
       } finally {
         loser.dispose();
       }
+      const [loadMs, metMs] = [loaded - before, performance.now() - loaded].map(Math.round);
+      debug(3, `proof of ${component.name}: ${contender.label} loaded in ${loadMs} ms, met in ${metMs} ms`);
     }
   } finally {
     best?.session.dispose();

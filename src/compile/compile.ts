@@ -31,6 +31,7 @@ import { championOf, type Contender } from "./champion.js";
 import { byImportance, type Ranked } from "./importance.js";
 import { lockedPlan, type LockOptions } from "./locked.js";
 import type { Machine } from "./machine.js";
+import { quarantinedStep, showCulprit } from "./quarantine.js";
 import { expectRoom } from "./room.js";
 import { contenderSelections, currentOf, planOf, planWork, sourcesOf } from "./contenders.js";
 import { ruleRecords } from "./rules.js";
@@ -83,6 +84,7 @@ export async function compileComponents(
   const recordOf = (signature: string): RegionRecord | undefined =>
     records.get(signature, machine.device.target.threads, machine.versions);
   expectAgreement(records.pins);
+  for (const culprit of records.died) options.onEvent?.({ kind: "note", text: showCulprit(culprit) });
   const prepared = components.map((component) => prepare(machine, component, records.pins));
   for (const pin of records.pins)
     if (!prepared.some(({ pins }) => pins.includes(pin)))
@@ -91,7 +93,7 @@ export async function compileComponents(
   const missing = prepared.filter((_, i) => !kept[i]);
   // The tuner's operands lie in host memory, which says nothing of a GPU's times.
   const byRule = options.effort === "none" || machine.device.target.device === "cuda";
-  const made = byRule ? await byRules(machine, missing, options) : await byTuning(machine, missing, options);
+  const made = await (byRule ? byRules : byTuning)(machine, missing, records, options);
   return prepared.map(
     ({ component, graph, proposals }, i): CompiledComponent =>
       made.get(component.name) ?? {
@@ -126,7 +128,7 @@ async function keptPlan(
     const plan = await replayed(machine, item, records, options.lock, options);
     if (plan) return { plan, origin: "locked" };
   }
-  const plan = options.again ? undefined : await storedPlan(machine, item, options);
+  const plan = options.again ? undefined : await storedPlan(machine, item, records, options);
   return plan && { plan, origin: "stored" };
 }
 
@@ -154,12 +156,15 @@ async function replayed(
 async function storedPlan(
   { providers }: Machine,
   { component, context, graph, proposals, file }: Prepared,
+  records: RecordStore,
   { onEvent }: CompileOptions,
 ): Promise<Plan | undefined> {
   const plan = await findPlan(file, context);
   const why = isUnusable(plan)
     ? plan.reasons[0]
-    : (planProblems(plan, proposals.regions)[0] ?? reviveProblem({ graph, plan, providers }, proposals.regions));
+    : (planProblems(plan, proposals.regions)[0] ??
+      quarantinedStep(plan, proposals.regions, records) ??
+      reviveProblem({ graph, plan, providers }, proposals.regions));
   if (!isUnusable(plan) && why === undefined) {
     for (const note of plan.notes) debug(1, `${component.name}: ${note}`);
     return plan;
@@ -181,13 +186,27 @@ async function pinsOf(
 
 type Made = Map<string, CompiledComponent>;
 
+/** Times made up for what is not measured. */
+function rulesFor(machine: Machine, { proposals, pins }: Prepared, records: RecordStore): SelectOptions["recordOf"] {
+  let rules: ReturnType<typeof ruleRecords> | undefined;
+  return (signature) => {
+    rules ??= ruleRecords(proposals, machine.opened.providers, machine.device.target.threads, pins);
+    const record = rules.get(signature);
+    return record && records.settled(record, machine.versions);
+  };
+}
+
 /** Plans by rule of thumb: nothing is measured, nothing is stored. */
-async function byRules(machine: Machine, prepared: readonly Prepared[], options: CompileOptions): Promise<Made> {
+async function byRules(
+  machine: Machine,
+  prepared: readonly Prepared[],
+  records: RecordStore,
+  options: CompileOptions,
+): Promise<Made> {
   const made: Made = new Map();
   for (const item of prepared) {
-    const rules = ruleRecords(item.proposals, machine.opened.providers, machine.device.target.threads, item.pins);
     const sources: SelectOptions = {
-      recordOf: (signature) => rules.get(signature),
+      recordOf: rulesFor(machine, item, records),
       conversionOf: conversionsBy(machine.opened.providers),
     };
     const { pinned, unmet } = await pinsOf(item, sources, options);
@@ -200,7 +219,12 @@ async function byRules(machine: Machine, prepared: readonly Prepared[], options:
 }
 
 /** Measures all regions of all components, chooses, proves the choice against its rivals, stores it. */
-async function byTuning(machine: Machine, prepared: readonly Prepared[], options: CompileOptions): Promise<Made> {
+async function byTuning(
+  machine: Machine,
+  prepared: readonly Prepared[],
+  store: RecordStore,
+  options: CompileOptions,
+): Promise<Made> {
   const made: Made = new Map();
   if (prepared.length === 0) return made;
   const { signal, onEvent } = options;
@@ -222,10 +246,14 @@ async function byTuning(machine: Machine, prepared: readonly Prepared[], options
     throw new TroupeError("cancelled", "tuning was interrupted; what was measured is kept", { cause: signal.reason });
   const contests = await Promise.all(
     prepared.map(async (item) => {
-      const rules = regions.complete
-        ? undefined
-        : ruleRecords(item.proposals, machine.opened.providers, machine.device.target.threads, item.pins);
-      const sources = sourcesOf(machine, (signature) => measured.get(signature) ?? rules?.get(signature));
+      const rules = rulesFor(machine, item, store);
+      const isNeeded = (signature: string): boolean =>
+        item.proposals.bySignature.get(signature)?.some(({ from, whole }) => whole || from === "single") ?? false;
+      // A time that was made up must not beat times that were measured: fused regions are chosen by measurement alone.
+      const sources = sourcesOf(
+        machine,
+        (signature) => measured.get(signature) ?? (isNeeded(signature) ? rules(signature) : undefined),
+      );
       const { pinned, unmet } = await pinsOf(item, sources, options);
       return { contenders: await contendersOf(machine, item, { ...sources, pinned }, onEvent), unmet };
     }),

@@ -83,6 +83,10 @@ export interface Device {
   allocate(bytes: number): Buffer;
   /** A step that copies bytes inside the device's memory. */
   copy(name: string, to: Address, from: Address, bytes: number): Step;
-  program(steps: readonly Step[]): Program;
+  /**
+   * @param place two 64-bit words where a device that can notes which step runs, counted from 1, and the signal that
+   *   ended the process in it; 0 between runs
+   */
+  program(steps: readonly Step[], place?: Address): Program;
   dispose(): void;
 }

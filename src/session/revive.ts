@@ -1,11 +1,10 @@
 // The kernels of a plan's steps, rebuilt from the stored choices, a few at a time.
 import { messageOf, TroupeError } from "../core/error.js";
 import { canonical } from "../core/hash.js";
-import type { Graph } from "../graph/node.js";
 import type { Region, Regions } from "../graph/region.js";
-import { conversionRegion } from "../plan/conversion.js";
 import { layoutKey } from "../plan/layout.js";
 import type { PlanStep } from "../plan/plan.js";
+import { stepRegion } from "../plan/step-region.js";
 import { isCannot, type Candidate, type Kernel, type Pack } from "../provider/provider.js";
 import type { LoadOptions } from "./load-options.js";
 
@@ -58,7 +57,7 @@ function candidateOf(
   { graph, providers }: Pick<LoadOptions, "graph" | "providers">,
   regions: Regions,
 ): { readonly region: Region; readonly candidate: Candidate } {
-  const region = regionOf(step, graph, regions);
+  const region = stepRegion(step, regions);
   const provider = providers.get(step.choice.provider);
   if (!provider)
     throw new TroupeError(
@@ -120,6 +119,3 @@ function expectSame(step: PlanStep, candidate: Candidate): void {
     advice: "Compile again on this machine.",
   });
 }
-
-const regionOf = (step: PlanStep, graph: Graph, regions: Regions): Region =>
-  step.kind === "region" ? regions.region(step.nodes) : conversionRegion(graph.values[step.value]!, step.from, step.to);

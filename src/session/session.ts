@@ -12,6 +12,9 @@ import { rootBytes } from "../graph/storage.js";
 import { boundRoots } from "../plan/buffers.js";
 import type { Plan } from "../plan/plan.js";
 import { planProblems } from "../plan/verify.js";
+import { candidateKey } from "../tuner/candidate-key.js";
+import { runBase } from "../tuner/records.js";
+import { RunJournal, type RunContext } from "../tuner/run-journal.js";
 import { Addresses } from "./addresses.js";
 import type { LoadOptions } from "./load-options.js";
 import { reviveAll, type Revived } from "./revive.js";
@@ -62,11 +65,11 @@ export class Session implements Disposable {
       const workspace = device.allocate(plan.workspaceBytes);
       owned.push(...buffers.values(), arena, workspace);
       const where = new Addresses(graph, regions, plan, buffers, arena, weights);
-      const steps = [
-        ...revived.flatMap((item) => bindStep(item, where, workspace.address)),
-        ...homeward(graph, regions, where, device),
-      ];
-      const program = device.program(steps);
+      const bound = revived.map((item) => bindStep(item, where, workspace.address));
+      const steps = [...bound.flat(), ...homeward(graph, regions, where, device)];
+      const journal = RunJournal.open(runBase(device.target), runContext(options, revived, bound));
+      if (journal) owned.push(journal);
+      const program = device.program(steps, journal?.place);
       owned.push(program);
       const values = plan.arenaBytes + plan.workspaceBytes + [...buffers.values()].reduce((sum, b) => sum + b.bytes, 0);
       return new Session(options, regions, program, buffers, owned.reverse(), { weights: weights.bytes, values });
@@ -261,6 +264,19 @@ function bindStep({ step, kernel }: Revived, where: Addresses, workspace: Addres
     outputs: step.outputs.map(({ value, layout }) => where.of(value, layout)),
     workspace,
   });
+}
+
+/** What a row of the table is, for whoever finds that the process died in it. */
+function runContext(
+  { graph, providers }: LoadOptions,
+  revived: readonly Revived[],
+  bound: readonly (readonly Step[])[],
+): RunContext {
+  const steps = revived.map(({ step: { choice }, region: { signature } }) => {
+    const { provider, id } = choice;
+    return { signature, provider, version: providers.get(provider)!.version, id, key: candidateKey(choice) };
+  });
+  return { graph: graph.name, steps, rows: bound.flatMap((rows, step) => rows.map(() => step)) };
 }
 
 /** Copies of states whose last version lies elsewhere than the first: they must be home when the run ends. */

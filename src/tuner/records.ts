@@ -10,7 +10,9 @@ import { messageOf, TroupeError } from "../core/error.js";
 import { canonical, hashOf } from "../core/hash.js";
 import type { Target } from "../device/device.js";
 import { readContext, readMark, readWorker } from "./journal.js";
-import type { RegionRecord } from "./measurement.js";
+import { candidateKey } from "./candidate-key.js";
+import { collectRuns, type Culprit } from "./run-journal.js";
+import type { Measurement, RegionRecord } from "./measurement.js";
 import type { Pin } from "./pin.js";
 import { parseRecords, recordLine, rounded, type RecordDevice } from "./record-lines.js";
 
@@ -28,6 +30,10 @@ export type Quarantined = z.infer<typeof quarantineSchema>;
 /** Once may be a closed terminal or a kill from outside; what ends everything every time is its own doing. */
 const STRIKES = 2;
 
+/** What the names of the files that watch over a run begin with. */
+export const runBase = ({ device, hardware, isa }: Target): string =>
+  join(cacheFolder(), "records", hashOf({ device, hardware, isa }));
+
 /** The records of one target. */
 export class RecordStore {
   /** The file that records are read from and written to. */
@@ -42,6 +48,8 @@ export class RecordStore {
   readonly #records = new Map<string, RegionRecord[]>();
   readonly #journals: string = "";
   readonly #quarantined: readonly Quarantined[] = [];
+  /** Steps of plans that earlier processes died in; their candidates are quarantined. */
+  readonly died: readonly Culprit[] = [];
 
   /**
    * Reads what is there. A folder that cannot be written keeps nothing.
@@ -68,12 +76,37 @@ export class RecordStore {
     this.pins = pins;
     this.problems = problems.map((problem) => `${name}:${problem}`);
     for (const problem of this.problems) debug(1, `records: ${problem}`);
-    if (this.#journals === this.#folder) this.#collectJournals();
+    if (this.#journals === this.#folder) {
+      this.#collectJournals();
+      this.died = collectRuns(this.#path("").slice(0, -1), isAlive);
+      for (const { signature, provider, version, key, signal } of this.died)
+        this.#suspect({ signature, provider, version, key, reason: `a plan ended its process with signal ${signal} in it` }, STRIKES); // prettier-ignore
+    }
     this.#quarantined = readLines(this.#path("quarantine.jsonl"), quarantineSchema);
   }
 
-  /** The record that answers for most of these versions; of equals, and without versions, the newest. */
+  /**
+   * The record that answers for most of these versions; of equals, and without versions, the newest. Candidates in
+   * quarantine are rejected in it.
+   */
   get(signature: string, threads: number, versions: RegionRecord["versions"] = {}): RegionRecord | undefined {
+    const found = this.#best(signature, threads, versions);
+    return found && this.settled(found);
+  }
+
+  /** A record, measured or made by rules, with the candidates in quarantine rejected. */
+  settled(record: RegionRecord, versions = record.versions): RegionRecord {
+    const suspects = new Map(this.quarantined(record.signature).map((entry) => [entry.key, entry]));
+    if (suspects.size === 0) return record;
+    const measurements = record.measurements.map((row): Measurement => {
+      const suspect = suspects.get(candidateKey(row.candidate));
+      if (!suspect || suspect.version !== versions[row.candidate.provider]) return row;
+      return { candidate: row.candidate, verdict: { kind: "crashed", reason: suspect.reason } };
+    });
+    return { ...record, measurements };
+  }
+
+  #best(signature: string, threads: number, versions: RegionRecord["versions"]): RegionRecord | undefined {
     const agreeing = (record: RegionRecord): number =>
       Object.entries(versions).filter(([provider, version]) => record.versions[provider] === version).length;
     return this.#records
@@ -143,11 +176,15 @@ export class RecordStore {
       if (culprit && ["building", "checking", "timing"].includes(mark.phase)) {
         const { signature } = context;
         const reason = `an earlier tune ended while it was ${mark.phase} this candidate`;
-        appendLine(this.#path("quarantine.jsonl"), JSON.stringify({ signature, reason, ...culprit }));
+        this.#suspect({ signature, reason, ...culprit });
         debug(1, () => `records: ${culprit.provider} ${culprit.id} is suspect: ${reason}`);
       }
       rmSync(path, { force: true });
     }
+  }
+
+  #suspect(entry: Quarantined, strikes = 1): void {
+    for (let strike = 0; strike < strikes; strike++) appendLine(this.#path("quarantine.jsonl"), JSON.stringify(entry));
   }
 
   #path(extension: string): string {

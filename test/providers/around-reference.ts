@@ -8,10 +8,12 @@ export interface Misdeed {
   readonly name: string;
   readonly version?: string;
   /** Runs after the right result was written. */
-  readonly after: (region: Region, outputs: readonly Address[], binding: Binding) => void;
+  readonly after?: (region: Region, outputs: readonly Address[], binding: Binding) => void;
+  /** The same as a native step. */
+  readonly step?: Step;
 }
 
-export const misbehaving = ({ name, version = "1", after }: Misdeed): ProviderFactory => ({
+export const misbehaving = ({ name, version = "1", after, step }: Misdeed): ProviderFactory => ({
   name,
   async open(target) {
     const inner = await reference.open(target);
@@ -24,7 +26,7 @@ export const misbehaving = ({ name, version = "1", after }: Misdeed): ProviderFa
         const kernel = await candidate.build();
         const bind = (binding: Binding): readonly Step[] => [
           ...kernel.bind(binding),
-          { kind: "host", name, run: () => after(region, binding.outputs, binding) },
+          step ?? { kind: "host", name, run: () => after?.(region, binding.outputs, binding) },
         ];
         return { pack: () => undefined, bind, dispose: () => kernel.dispose() };
       },

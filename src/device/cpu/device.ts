@@ -2,7 +2,7 @@
 import { freemem } from "node:os";
 import { setNativeThreads } from "../../core/debug.js";
 import { invariant } from "../../core/error.js";
-import type { Buffer, Device, Program, Step, Target } from "../device.js";
+import type { Address, Buffer, Device, Program, Step, Target } from "../device.js";
 import { copyFunction, MAX_VIEW_BYTES, NativeMemory } from "../native/memory.js";
 import type { Executor } from "./executor.js";
 import { CpuProgram } from "./program.js";
@@ -54,7 +54,7 @@ export function openCpu(target: Target, executor?: Executor): Device {
     freeBytes: freemem,
     allocate: (bytes) => new CpuBuffer(bytes),
     copy: (name, to, from, bytes) => ({ kind: "native", name, fn: copyFunction(), words: [to, from, bytes], status: "ignored" }), // prettier-ignore
-    program: (steps: readonly Step[]): Program => new CpuProgram(steps, executor),
+    program: (steps: readonly Step[], place?: Address): Program => new CpuProgram(steps, executor, place),
     dispose: () => {},
   };
 }

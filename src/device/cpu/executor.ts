@@ -1,7 +1,8 @@
 // The step table: a whole plan as one C call. Each row is a function, 16 words and how its result is judged;
 // a flag is looked at between rows, so a run can be cancelled from JavaScript while C works on another thread. Whoever
 // calls, one thread of its own walks all tables, one after the other: OpenMP keeps a team of threads for every thread
-// that asks for one, and teams that wait awake for their next step would take each other's cores.
+// that asks for one, and teams that wait awake for their next step would take each other's cores. Which row runs stands in
+// memory that outlives the process, so that the next one knows what it died of.
 import koffi from "koffi";
 import { TroupeError } from "../../core/error.js";
 import { isCannot } from "../native/found.js";
@@ -30,16 +31,48 @@ static int bad(const struct row *r, word *status) {
   return r->judge == 1 ? (unsigned)*status != 0 : r->judge == 2 && *status != 0;
 }
 
+/* Where the run under way notes its row, counted from 1, and the signal that ended the process in it. */
+static volatile long *volatile place;
+
+#if __has_include(<signal.h>)
+#include <signal.h>
+#define SIGNALS 5
+static const int fatal[SIGNALS] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+static struct sigaction before[SIGNALS];
+
+/* Notes the signal and leaves the rest to who was asked before: it may be about something else than our rows. */
+static void note(int number, siginfo_t *info, void *context) {
+  if (place) place[1] = number;
+  for (int i = 0; i < SIGNALS; i++) {
+    if (fatal[i] != number) continue;
+    if (before[i].sa_flags & SA_SIGINFO) before[i].sa_sigaction(number, info, context);
+    else if (before[i].sa_handler != SIG_DFL && before[i].sa_handler != SIG_IGN) before[i].sa_handler(number);
+    else sigaction(number, before + i, 0); /* it happens again, and ends the process */
+  }
+}
+
+static void watch(void) {
+  static int watching;
+  if (__sync_lock_test_and_set(&watching, 1)) return;
+  struct sigaction own = {.sa_sigaction = note, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
+  for (int i = 0; i < SIGNALS; i++) sigaction(fatal[i], &own, before + i);
+}
+#else
+static void watch(void) {}
+#endif
+
 struct job {
   const struct row *rows; long count; const volatile int *cancel; double *us; word *status;
+  volatile long *place; long first;
   long result; int over;
 };
 
 /* us: one cell a row in a profile, one for all of a run, which alone has a cancel flag. */
-static long walk(const struct job *j) {
+static long pass(const struct job *j) {
   double first = now(), start = first;
   for (long i = 0; i < j->count; i++) {
     if (j->cancel && *j->cancel) return -1;
+    if (j->place) *j->place = j->first + i + 1;
     if (bad(j->rows + i, j->status)) return i + 1;
     if (j->cancel) continue;
     double end = now();
@@ -48,6 +81,16 @@ static long walk(const struct job *j) {
   }
   if (j->cancel) *j->us = now() - first;
   return 0;
+}
+
+static long walk(const struct job *j) {
+  if (!j->place) return pass(j);
+  watch();
+  place = j->place;
+  long result = pass(j);
+  place[0] = place[1] = 0;
+  place = 0;
+  return result;
 }
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -97,15 +140,16 @@ static long submit(struct job *j) {
 }
 
 /* 0, or -1 when cancelled, or the number of the failed row counted from 1 with its result in *status. *us: wall time
-   in microseconds. */
-long troupe_run(const struct row *rows, long count, const volatile int *cancel, double *us, word *status) {
-  struct job j = {rows, count, cancel, us, status, 0, 0};
+   in microseconds. The row under way is noted in *place, counted from \`first\`; nowhere when that is NULL. */
+long troupe_run(const struct row *rows, long count, const volatile int *cancel, double *us, word *status,
+                volatile long *place, long first) {
+  struct job j = {rows, count, cancel, us, status, place, first, 0, 0};
   return submit(&j);
 }
 
 /* The same, with each row's wall time. */
 long troupe_profile(const struct row *rows, long count, double *us, word *status) {
-  struct job j = {rows, count, 0, us, status, 0, 0};
+  struct job j = {rows, count, 0, us, status, 0, 0, 0, 0};
   return submit(&j);
 }
 `;
@@ -125,7 +169,16 @@ export function loadExecutor(path: string): Executor {
   const bind = (symbol: string, ...types: readonly string[]): unknown =>
     koffi.decode(library.address(symbol)!, koffi.proto("long", [...types]));
   return {
-    run: bind("troupe_run", "uint64_t", "long", "uint64_t", "uint64_t", "void *") as Executor["run"],
+    run: bind(
+      "troupe_run",
+      "uint64_t",
+      "long",
+      "uint64_t",
+      "uint64_t",
+      "void *",
+      "uint64_t",
+      "long",
+    ) as Executor["run"],
     profile: bind("troupe_profile", "uint64_t", "long", "void *", "void *") as Call,
   };
 }

@@ -1,7 +1,7 @@
 // A program on the CPU: runs of native steps as one call each where the executor is there, step by step through the
 // foreign function interface where it is not, host steps in between.
 import { TroupeError } from "../../core/error.js";
-import type { Program, RunOptions, Step, StepTiming } from "../device.js";
+import type { Address, Program, RunOptions, Step, StepTiming } from "../device.js";
 import { NativeMemory } from "../native/memory.js";
 import { asInt32, MAX_WORDS, wordFunction, type WordFunction } from "../native/words.js";
 import { ROW_WORDS, type Executor } from "./executor.js";
@@ -34,9 +34,12 @@ export class CpuProgram implements Program {
   readonly how: string;
   readonly #segments: readonly Segment[];
 
-  constructor(steps: readonly Step[], executor: Executor | undefined) {
+  constructor(steps: readonly Step[], executor: Executor | undefined, place?: Address) {
+    let index = 0;
     this.#segments = segmentsOf(steps).map((group): Segment => {
       const [first] = group;
+      const start = index;
+      index += group.length;
       if (first?.kind === "launch")
         throw new TroupeError("plan", `step ${first.name} is for an accelerator, not for the CPU`);
       if (first?.kind === "host") return { kind: "host", step: first };
@@ -44,7 +47,7 @@ export class CpuProgram implements Program {
       return {
         kind: "native",
         steps: native,
-        runner: executor ? new TableRunner(native, executor) : new CallRunner(native),
+        runner: executor ? new TableRunner(native, executor, place, start) : new CallRunner(native),
       };
     });
     const native = this.#segments.filter((s) => s.kind === "native").length;
@@ -107,8 +110,11 @@ class TableRunner implements Runner {
   readonly #table: NativeMemory;
   readonly #cancel = new NativeMemory(4);
   readonly #us = new NativeMemory(8);
+  /** Where the step under way is noted, and the number of the first one here. */
+  readonly #journal: readonly [place: Address, first: number];
 
-  constructor(steps: readonly Native[], executor: Executor) {
+  constructor(steps: readonly Native[], executor: Executor, place: Address | undefined, first: number) {
+    this.#journal = [place ?? 0n, first];
     this.#steps = steps;
     this.#executor = executor;
     this.#table = new NativeMemory(steps.length * ROW_WORDS * 8);
@@ -130,7 +136,7 @@ class TableRunner implements Runner {
       const result = await new Promise<number>(
         (resolve, reject) =>
         this.#executor.run.async(
-          this.#table.address, this.#steps.length, this.#cancel.address, this.#us.address, status,
+          this.#table.address, this.#steps.length, this.#cancel.address, this.#us.address, status, ...this.#journal,
           (error: unknown, value: number) => (error ? reject(error as Error) : resolve(value)),
         ), // prettier-ignore
       );
@@ -144,10 +150,9 @@ class TableRunner implements Runner {
   time(): number {
     const status = new BigUint64Array(1);
     new Int32Array(this.#cancel.view())[0] = 0;
-    this.#judge(
-      this.#executor.run(this.#table.address, this.#steps.length, this.#cancel.address, this.#us.address, status),
-      status[0]!,
-    );
+    const { run } = this.#executor;
+    const [table, cancel, us] = [this.#table.address, this.#cancel.address, this.#us.address];
+    this.#judge(run(table, this.#steps.length, cancel, us, status, ...this.#journal), status[0]!);
     return new Float64Array(this.#us.view())[0]!;
   }
 
