@@ -5,13 +5,12 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { untilAlone } from "./alive.mjs";
 
 const [kills = 30, longest = 15, seed = Date.now() % 2 ** 31] = process.argv.slice(2).map(Number);
 const folder = mkdtempSync(join(tmpdir(), "troupe-kill-"));
 const cache = join(folder, "cache");
 const bin = resolve("bin/troupe.js");
-/** How long a worker may live on after its parent. */
-const ORPHAN_MS = 30_000;
 const faults = [];
 let state = seed;
 const random = () => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
@@ -26,27 +25,6 @@ function start() {
   let said = "";
   child.stderr.on("data", (text) => (said = (said + text).slice(-2000)));
   return { child, said: () => said, ended: new Promise((done) => child.on("exit", (...how) => done(how))) };
-}
-
-/** Processes that still use our cache. */
-const alive = () =>
-  readdirSync("/proc").filter((pid) => {
-    try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/environ`, "latin1").includes(`TROUPE_CACHE=${cache}\0`);
-    } catch {
-      return false;
-    }
-  });
-
-async function untilAlone(when) {
-  const end = Date.now() + ORPHAN_MS;
-  while (alive().length > 0 && Date.now() < end) await new Promise((done) => setTimeout(done, 100));
-  for (const pid of alive()) {
-    faults.push(
-      `${when}: process ${pid} lived on for ${ORPHAN_MS / 1e3} s: ${readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " ")}`,
-    );
-    process.kill(Number(pid), "SIGKILL");
-  }
 }
 
 /** What a half-written file would look like. */
@@ -96,7 +74,7 @@ for (let n = 1; n <= kills; n++) {
   const [status] = await run.ended;
   clearTimeout(killed);
   if (status !== null && status !== 0) faults.push(`start ${n} ended by itself with status ${status}: ${run.said()}`);
-  await untilAlone(`kill ${n}`);
+  await untilAlone(cache, (text) => faults.push(`kill ${n}: ${text}`));
   const found = look(`kill ${n}`);
   console.log(
     `${String(n).padStart(3)}  after ${(ms / 1e3).toFixed(1).padStart(4)} s  ${Object.entries(found)

@@ -22,10 +22,11 @@ const hasEffort = (record: RegionRecord, effort: Effort): boolean =>
 
 /** Whether a record answers for all providers that are here, in the versions that are here. */
 export function isUpToDate(record: RegionRecord, versions: Versions, effort: Effort): boolean {
-  // Without a right candidate among those here, others that were passed over then must be tried now.
-  if (!record.measurements.some(({ candidate, us }) => us && candidate.provider in versions)) return false;
   const isSame = Object.entries(versions).every(([name, version]) => record.versions[name] === version);
-  return hasEffort(record, effort) && isSame;
+  // Where those that are gone did it all, others that were passed over then must be tried now.
+  const isAnswered = record.measurements.some(({ candidate, us }) => us && candidate.provider in versions);
+  const isAnyoneGone = Object.keys(record.versions).some((name) => !(name in versions));
+  return hasEffort(record, effort) && isSame && (isAnswered || !isAnyoneGone);
 }
 
 export interface Remeasure {
