@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import "../dist/src/cli/thrift.js";
 import { main } from "../dist/src/cli/main.js";
 
 // Whoever reads the output may stop reading: `troupe explain MODEL | head`.

@@ -4,6 +4,8 @@
  */
 export { textToImage } from "./pipeline/image/text-to-image.js";
 export type { Draw, DrawOptions, Image, TextToImageOptions } from "./pipeline/image/text-to-image.js";
+export type { MemoryUse } from "./pipeline/image/memory.js";
+export type { MemoryNeeds } from "./session/needs.js";
 export type { Stage } from "./pipeline/image/engine.js";
 export type { CompiledComponent, CompileEvent, Component } from "./compile/component.js";
 export { compileComponents, type CompileOptions } from "./compile/compile.js";

@@ -17,6 +17,7 @@ import type { RungPlans } from "../report/bench/rungs.js";
 import { traceOf } from "../report/bench/trace.js";
 import { RecordStore } from "../tuner/records.js";
 import type { CommandContext } from "./context.js";
+import { showMemory } from "./memory.js";
 import { libraryOptions, modelFlags, steps, whole, type ModelFlags } from "./options.js";
 import { table, Ui } from "./ui.js";
 
@@ -84,6 +85,7 @@ export const benchCommand = ({ signal }: CommandContext): Command =>
       if (flags.profile)
         await save(join(flags.out, `trace-${dtype}.json`), JSON.stringify(traceOf(draw.engine, taken)));
       facts ??= factsOf(folder, draw, taken, flags.prompt);
+      showMemory(ui, draw.memory);
     }
     const report: BenchReport = { ...facts!, ...found, explanations };
     await save(join(flags.out, "bench.json"), `${JSON.stringify(report, null, 1)}\n`);

@@ -16,7 +16,7 @@ import { exportRegion } from "../provider/onnxruntime/export.js";
 import { encodeModel, type OnnxFileData } from "../provider/onnxruntime/onnx.js";
 import { isCannot } from "../provider/provider.js";
 import { rewriteGraph } from "../rewrite/passes.js";
-import { bytesOf } from "../session/weights.js";
+import { bytesOf } from "../session/weight-reader.js";
 import type { CommandContext } from "./context.js";
 import { pixels, steps, type ModelFlags } from "./options.js";
 import { Ui } from "./ui.js";

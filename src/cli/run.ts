@@ -9,6 +9,7 @@ import { SafetensorsFile } from "../weights/safetensors.js";
 import { textToImage, type Draw, type DrawOptions } from "../pipeline/image/text-to-image.js";
 import type { CommandContext } from "./context.js";
 import { finite, libraryOptions, modelFlags, steps, whole, type ModelFlags } from "./options.js";
+import { showMemory } from "./memory.js";
 import { Ui } from "./ui.js";
 
 interface RunFlags extends ModelFlags {
@@ -58,6 +59,7 @@ export const runCommand = ({ signal }: CommandContext): Command =>
         signal,
       });
     }
+    showMemory(ui, draw.memory);
   });
 
 /** Draws one picture with progress, saves it and says so; milliseconds it took. */

@@ -16,6 +16,7 @@ import { conversionsNeeded } from "../plan/conversion.js";
 import { expectAgreement, feasiblePins, isPinned, type Pinned } from "../plan/pins.js";
 import { propose, type Proposals } from "../plan/propose.js";
 import { select, type SelectOptions } from "../plan/select.js";
+import { releaseSolver } from "../plan/solver.js";
 import { planProblems } from "../plan/verify.js";
 import { expectWritable, findPlan, isUnusable, planFile, planKey, savePlan, type PlanContext } from "../plan/store.js";
 import type { Effort } from "../provider/provider.js";
@@ -52,6 +53,8 @@ export interface CompileOptions {
 interface Prepared {
   readonly component: Component;
   readonly graph: Graph;
+  readonly regions: Regions;
+  /** Made when first asked for: whoever finds a stored plan needs none. */
   readonly proposals: Proposals;
   /** What a stored plan must have been made for, and where it is kept. */
   readonly context: PlanContext;
@@ -94,13 +97,16 @@ export async function compileComponents(
   // The tuner's operands lie in host memory, which says nothing of a GPU's times.
   const byRule = options.effort === "none" || machine.device.target.device === "cuda";
   const made = await (byRule ? byRules : byTuning)(machine, missing, records, options);
+  releaseSolver();
   return prepared.map(
-    ({ component, graph, proposals }, i): CompiledComponent =>
-      made.get(component.name) ?? {
-        component,
-        graph,
+    (item, i): CompiledComponent =>
+      made.get(item.component.name) ?? {
+        component: item.component,
+        graph: item.graph,
         ...kept[i]!,
-        records: [...proposals.bySignature.keys()].flatMap((signature) => recordOf(signature) ?? []),
+        get records() {
+          return [...item.proposals.bySignature.keys()].flatMap((signature) => recordOf(signature) ?? []);
+        },
         standings: [],
       },
   );
@@ -110,11 +116,23 @@ function prepare(machine: Machine, component: Component, known: readonly Pin[]):
   const graph = rewriteGraph(verifyGraph(component.graph));
   debug(5, () => printGraph(graph));
   const context = { graphHash: graphHash(graph), target: machine.device.target, versions: machine.versions };
-  const proposals = propose(new Regions(graph), machine.opened.providers);
-  const pins = known.filter((pin) => proposals.all.some(({ region }) => isPinned(pin, region)));
+  const regions = new Regions(graph);
+  let proposals: Proposals | undefined;
+  const proposed = (): Proposals => (proposals ??= propose(regions, machine.opened.providers));
+  const pins = known.filter((pin) => proposed().all.some(({ region }) => isPinned(pin, region)));
   const choices = pins.map(({ pin, provider, id }) => [pin, provider, id ?? null]);
   const name = pins.length === 0 ? STORED_AS : `${STORED_AS} with pins ${hashOf(choices)}`;
-  return { component, graph, proposals, context, pins, file: planFile(planKey(context, name)) };
+  return {
+    component,
+    graph,
+    regions,
+    get proposals() {
+      return proposed();
+    },
+    context,
+    pins,
+    file: planFile(planKey(context, name)),
+  };
 }
 
 /** The plan that was locked or, unless there is to be a new one, stored. */
@@ -155,16 +173,16 @@ async function replayed(
 /** The stored plan. One that is damaged or no longer fits is told and set aside; a new one takes its place. */
 async function storedPlan(
   { providers }: Machine,
-  { component, context, graph, proposals, file }: Prepared,
+  { component, context, graph, regions, file }: Prepared,
   records: RecordStore,
   { onEvent }: CompileOptions,
 ): Promise<Plan | undefined> {
   const plan = await findPlan(file, context);
   const why = isUnusable(plan)
     ? plan.reasons[0]
-    : (planProblems(plan, proposals.regions)[0] ??
-      quarantinedStep(plan, proposals.regions, records) ??
-      reviveProblem({ graph, plan, providers }, proposals.regions));
+    : (planProblems(plan, regions)[0] ??
+      quarantinedStep(plan, regions, records) ??
+      reviveProblem({ graph, plan, providers }, regions));
   if (!isUnusable(plan) && why === undefined) {
     for (const note of plan.notes) debug(1, `${component.name}: ${note}`);
     return plan;
@@ -272,7 +290,7 @@ async function byTuning(
     const { standings } = champion;
     const plan = { ...champion.plan, notes: [...unmet, ...told] };
     onEvent?.({ kind: "plan", component: component.name, label: plan.label });
-    debug(3, () => printPlan(plan, proposals.regions));
+    debug(3, () => printPlan(plan, item.regions));
     await savePlan(plan, file);
     const records = [...proposals.bySignature.keys()].flatMap((signature) => measured.get(signature) ?? []);
     made.set(component.name, { component, graph, plan, origin: "tuned", records, standings });

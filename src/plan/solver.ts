@@ -1,6 +1,7 @@
-// Integer programs in LP format, solved to proven optimality by HiGHS (WebAssembly, one instance a process).
+// Integer programs in LP format, solved to proven optimality by HiGHS in a process of its own: JavaScript goes on meanwhile,
+// and the memory that a WebAssembly instance never gives back ends with the process.
+import { fork, type ChildProcess } from "node:child_process";
 import { messageOf, TroupeError } from "../core/error.js";
-import type { Highs } from "highs";
 
 /** The program has no solution; a fact about the problem, unlike a failing solver, which throws. */
 export interface Infeasible {
@@ -13,46 +14,50 @@ export interface Optimum {
   readonly ones: ReadonlySet<string>;
 }
 
-let loading: Promise<Highs> | undefined;
+/** A program's answer, or what went wrong. */
+export type Answer =
+  | { readonly status: string; readonly ones: readonly string[] }
+  | { readonly failed: string; readonly loaded: boolean };
 
-const load = (): Promise<Highs> =>
-  (loading ??= import("highs").then(
-    // Its types describe the CommonJS build, where the loader hides one level deeper than in the module that runs.
-    (module) => (module.default as unknown as typeof module.default.default)(),
-    (cause: unknown) => {
-      throw new TroupeError("internal", `the integer program solver did not load: ${messageOf(cause)}`, { cause });
-    },
-  ));
+let solver: ChildProcess | undefined;
+/** Programs are solved one after another. */
+let turn: Promise<unknown> = Promise.resolve();
 
-/**
- * Gaps of zero: an answer is optimal, not nearly so. One thread and one seed: equal text, equal answer. The limit of
- * seconds turns a program that would never end into an error.
- */
-const OPTIONS = {
-  output_flag: false,
-  mip_rel_gap: 0,
-  mip_abs_gap: 1e-9,
-  random_seed: 0,
-  threads: 1,
-  time_limit: 300,
-} as const;
+/** Ends the solver and with it all its memory; the next program starts another. */
+export function releaseSolver(): void {
+  const ended = solver;
+  solver = undefined;
+  void turn.then(() => ended?.disconnect());
+}
 
 /** Solves a minimisation over binary variables; throws TroupeError("internal") when the solver fails. */
 export async function solveBinary(program: string): Promise<Optimum | Infeasible> {
-  const highs = await load();
-  const result = run(highs, program);
-  if (result.Status === "Infeasible") return { infeasible: true };
-  if (result.Status !== "Optimal")
-    throw new TroupeError("internal", `the integer program ended as "${result.Status}"`, { details: { program } });
-  const ones = Object.entries(result.Columns).filter(([, column]) => "Primal" in column && column.Primal > 0.5);
-  return { infeasible: false, ones: new Set(ones.map(([name]) => name)) };
+  const solved = turn.then(() => ask(program));
+  turn = solved.catch(() => {});
+  const answer = await solved;
+  if ("failed" in answer) {
+    releaseSolver(); // a trapped instance cannot be used again
+    const what = answer.loaded ? "failed" : "did not load";
+    throw new TroupeError("internal", `the integer program solver ${what}: ${answer.failed}`);
+  }
+  if (answer.status === "Infeasible") return { infeasible: true };
+  if (answer.status !== "Optimal")
+    throw new TroupeError("internal", `the integer program ended as "${answer.status}"`, { details: { program } });
+  return { infeasible: false, ones: new Set(answer.ones) };
 }
 
-function run(highs: Highs, program: string): ReturnType<Highs["solve"]> {
-  try {
-    return highs.solve(program, OPTIONS);
-  } catch (cause) {
-    loading = undefined; // a trapped instance cannot be used again
-    throw new TroupeError("internal", `the integer program solver failed: ${messageOf(cause)}`, { cause });
-  }
+function ask(program: string): Promise<Answer> {
+  const child = (solver ??= fork(new URL("./solver-child.js", import.meta.url)));
+  return new Promise((resolve) => {
+    const settle = (answer: Answer): void => {
+      child.off("message", settle).off("error", failed).off("exit", ended).unref(); // idle, it keeps no process alive
+      child.channel?.unref();
+      resolve(answer);
+    };
+    const failed = (error: unknown): void => settle({ failed: messageOf(error), loaded: true });
+    const ended = (code: number): void => settle({ failed: `its process ended with ${code}`, loaded: true });
+    child.on("message", settle).on("error", failed).on("exit", ended).ref();
+    child.channel?.ref();
+    child.send(program);
+  });
 }

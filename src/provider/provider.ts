@@ -29,6 +29,14 @@ export interface Choice {
   readonly params: Params;
 }
 
+/** Memory that a library does not leave to its caller. */
+export interface OwnMemory {
+  /** Its own form of the weights, kept as long as the kernel. */
+  readonly weightsBytes: number;
+  /** The most it takes while it runs; kept, and shared by all kernels of the library. */
+  readonly scratchBytes: number;
+}
+
 /** One way to compute a region. */
 export interface Candidate extends Choice {
   /** Per input and output of the region; undefined entries lie by default. */
@@ -37,6 +45,8 @@ export interface Candidate extends Choice {
   readonly aliases: readonly { readonly output: number; readonly input: number }[];
   readonly packs: readonly Pack[];
   readonly workspaceBytes: number;
+  /** What its library keeps for itself beside these, as far as can be told; absent: nothing worth telling. */
+  readonly own?: OwnMemory;
   /** What products are summed in: the class its tolerance follows from. */
   readonly accumulation: DType;
   /** Whether the device may record it into a capture. */

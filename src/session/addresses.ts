@@ -7,7 +7,8 @@ import type { Regions } from "../graph/region.js";
 import { layoutKey } from "../plan/layout.js";
 import type { Plan } from "../plan/plan.js";
 import type { Layout } from "../provider/provider.js";
-import { isLoaded, type LoadedWeights } from "./weights.js";
+import { isLoaded } from "./needs.js";
+import type { LoadedWeights } from "./weights.js";
 
 /** Where a value lies in a layout. */
 export class Addresses {

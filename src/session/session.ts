@@ -17,8 +17,9 @@ import { runBase } from "../tuner/records.js";
 import { RunJournal, type RunContext } from "../tuner/run-journal.js";
 import { Addresses } from "./addresses.js";
 import type { LoadOptions } from "./load-options.js";
+import { isLoaded, packKey, rawWeights } from "./needs.js";
 import { reviveAll, type Revived } from "./revive.js";
-import { isLoaded, loadWeights, type LoadedWeights, type PackRequest } from "./weights.js";
+import { loadWeights, type LoadedWeights, type PackRequest } from "./weights.js";
 
 export class Session implements Disposable {
   readonly plan: Plan;
@@ -182,8 +183,6 @@ function gathered(bytes: Uint8Array, shape: Shape, { offset, strides }: Window, 
   return out;
 }
 
-const packKey = (provider: string, recipe: string): string => `${provider}:${recipe}`;
-
 /** What the system would promise and not keep is refused: it ends processes that then touch it. */
 function expectRoom({ graph, arenaBytes, workspaceBytes }: Plan, device: Device): void {
   const [bytes, free] = [arenaBytes + workspaceBytes, device.freeBytes()];
@@ -227,11 +226,7 @@ async function loadWeightsFor(
         pack: (from, to) => kernel.pack(index, from, to),
       }),
     );
-    const packed = new Set(step.packs.map((pack) => pack.input));
-    step.inputs.forEach((port, input) => {
-      const { root } = regions.storage.get(port.value)!;
-      if (!packed.has(input) && isLoaded(graph, root)) raw.add(root);
-    });
+    for (const root of rawWeights(step, regions)) raw.add(root);
   }
   return loadWeights(graph, weights, device, raw, packs, signal);
 }

@@ -1,7 +1,8 @@
 // Weights from a closed formula of name and index: reference results can be checked without weight files, and a model
 // can be timed from its configs alone.
-import { dtypeBytes, writeElement, type DType } from "../core/dtype.js";
+import { dtypeBytes, type DType } from "../core/dtype.js";
 import { sizeOf, type Shape } from "../core/shape.js";
+import { tensorOf } from "./memory.js";
 import { expectRoom, missingTensor, type WeightStore } from "./store.js";
 
 /** FNV-1a of the UTF-8 bytes, 32 bits. */
@@ -46,10 +47,12 @@ export function formulaStore(shapes: Readonly<Record<string, Shape>>, dtype: DTy
     names: () => [...map.keys()],
     has: (name) => map.has(name),
     get: (name) => ({ dtype, shape: find(name), bytes: sizeOf(find(name)) * dtypeBytes(dtype) }),
-    read: async (name, into) => {
-      expectRoom(name, store.get(name), into);
-      const view = new DataView(into.buffer, into.byteOffset, into.byteLength);
-      formulaValues(name, find(name)).forEach((value, i) => writeElement(view, dtype, i, value));
+    read: async (name, into, options) => {
+      expectRoom(name, store.get(name), into, options);
+      const from = options?.from ?? 0;
+      into.set(
+        tensorOf(dtype, find(name), formulaValues(name, find(name))).data.subarray(from, from + into.byteLength),
+      );
     },
     close: async () => {},
   };

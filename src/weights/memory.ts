@@ -39,9 +39,10 @@ export function memoryStore(tensors: Tensors, source = "memory"): WeightStore {
       const { dtype, shape, data } = find(name);
       return { dtype, shape, bytes: data.byteLength };
     },
-    read: async (name, into) => {
-      expectRoom(name, store.get(name), into);
-      into.set(find(name).data);
+    read: async (name, into, options) => {
+      expectRoom(name, store.get(name), into, options);
+      const from = options?.from ?? 0;
+      into.set(find(name).data.subarray(from, from + into.byteLength));
     },
     close: async () => {},
   };

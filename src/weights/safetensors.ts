@@ -66,8 +66,8 @@ export class SafetensorsFile implements WeightStore {
   }
 
   async read(name: string, into: Uint8Array, options: ReadOptions = {}): Promise<void> {
-    expectRoom(name, this.get(name), into);
-    await fill(this.#handle, into, this.#entry(name).offset, this.source, options);
+    expectRoom(name, this.get(name), into, options);
+    await fill(this.#handle, into, this.#entry(name).offset + (options.from ?? 0), this.source, options);
   }
 
   async close(): Promise<void> {

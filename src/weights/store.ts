@@ -10,6 +10,8 @@ export interface TensorInfo {
 }
 
 export interface ReadOptions {
+  /** Byte of the tensor to begin at; then `into` may end before the tensor does. */
+  readonly from?: number | undefined;
   /** Ends a long read between two chunks. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -21,7 +23,7 @@ export interface WeightStore {
   names(): readonly string[];
   has(name: string): boolean;
   get(name: string): TensorInfo;
-  /** Fills `into`, which must have exactly the tensor's bytes; no other copy is made. */
+  /** Fills `into`, which must have exactly the tensor's bytes unless `from` is given; no other copy is made. */
   read(name: string, into: Uint8Array, options?: ReadOptions): Promise<void>;
   close(): Promise<void>;
 }
@@ -49,11 +51,12 @@ export function expectTensor(store: WeightStore, name: string, shape: Shape): Te
   return info;
 }
 
-/** Throws unless `into` has the tensor's bytes. */
-export function expectRoom(name: string, info: TensorInfo, into: Uint8Array): void {
-  if (into.byteLength !== info.bytes) {
-    throw new TroupeError("internal", `${name} has ${info.bytes} bytes, the buffer given has ${into.byteLength}`);
-  }
+/** Throws unless `into` has the tensor's bytes, or some of them from `from` on. */
+export function expectRoom(name: string, info: TensorInfo, into: Uint8Array, { from }: ReadOptions = {}): void {
+  const fits = from === undefined ? into.byteLength === info.bytes : from >= 0 && from + into.byteLength <= info.bytes;
+  if (fits) return;
+  const where = from === undefined ? "" : ` from byte ${from} on`;
+  throw new TroupeError("internal", `${name} has ${info.bytes} bytes, the buffer given has ${into.byteLength}${where}`);
 }
 
 /** A tensor's values as numbers, whatever its dtype. For tests, reports and small inputs. */

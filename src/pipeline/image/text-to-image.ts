@@ -4,6 +4,7 @@ import type { CompiledComponent, CompileEvent } from "../../compile/component.js
 import { openMachine, type Machine } from "../../compile/machine.js";
 import { TroupeError } from "../../core/error.js";
 import { readLock, saveLock, type Lock } from "../../plan/lock.js";
+import { forgetPeak, resident, type Resident } from "../../core/resident.js";
 import type { ProviderSpec } from "../../provider/open.js";
 import type { Effort } from "../../provider/provider.js";
 import {
@@ -17,6 +18,7 @@ import {
 import { ImageEngine, type Stage } from "./engine.js";
 import { defaultSteps, imageShape } from "./shape.js";
 import type { ImageSize } from "./latents.js";
+import { memoryUse, type MemoryUse } from "./memory.js";
 import { encodePng, savePng, type Picture } from "./png.js";
 
 export interface TextToImageOptions {
@@ -84,6 +86,8 @@ export interface Draw extends AsyncDisposable {
   readonly engine: ImageEngine;
   readonly model: ImageModel;
   readonly machine: Machine;
+  /** What the plans of the shape drawn last take of memory, and the most this process had since it loaded them. */
+  readonly memory: MemoryUse;
   dispose(): Promise<void>;
 }
 
@@ -103,7 +107,8 @@ export async function textToImage(folder: string, given: TextToImageOptions = {}
     imageShape(model, options); // what cannot be drawn is refused before libraries are opened
     machine = await openMachine({ device: options.device, threads: options.threads, specs: options.providers });
     for (const text of machine.notes) options.onEvent?.({ kind: "note", text });
-    const artist = new Artist(model, machine, options, lock);
+    forgetPeak();
+    const artist = new Artist(model, machine, options, resident(), lock);
     await artist.ready(artist.shape({}), options, options.again);
     return artist.asFunction();
   } catch (error) {
@@ -133,16 +138,25 @@ class Artist {
   readonly #machine: Machine;
   readonly #options: TextToImageOptions;
   readonly #lock: Lock | undefined;
+  /** With libraries loaded and nothing else. */
+  readonly #before: Resident;
   readonly #engines = new Map<string, ImageEngine>();
   #last: ImageEngine | undefined;
   /** Draws wait for each other: an engine's buffers belong to one run at a time. */
   #turn: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
-  constructor(model: ImageModel, machine: Machine, options: TextToImageOptions, lock: Lock | undefined) {
+  constructor(
+    model: ImageModel,
+    machine: Machine,
+    options: TextToImageOptions,
+    before: Resident,
+    lock: Lock | undefined,
+  ) {
     this.#model = model;
     this.#machine = machine;
     this.#options = options;
+    this.#before = before;
     this.#lock = lock;
   }
 
@@ -234,6 +248,7 @@ class Artist {
       saveLock: { value: (file: string) => this.#inTurn(() => this.saveLock(file)) },
       engine: { get: () => this.#last! },
       compiled: { get: () => this.#last!.compiled },
+      memory: { get: () => memoryUse(this.#machine, Object.values(this.#last!.compiled), this.#before) },
       model: { value: this.#model },
       machine: { value: this.#machine },
       dispose: { value: dispose },

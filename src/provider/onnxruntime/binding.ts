@@ -35,6 +35,10 @@ const LOG_NOTHING = 4;
 const OPTIMIZE_ALL = 99;
 const ARENA_ALLOCATOR = 1;
 const MEMORY_DEFAULT = 0;
+/** Arena settings: no limit, growing by twice as much each time, the rest as ONNX Runtime likes it. */
+const UNLIMITED = 0;
+const GROW_BY_DOUBLING = 0;
+const ITS_OWN = -1;
 
 export class OnnxRuntime implements Disposable {
   readonly #scope = new NativeScope();
@@ -60,6 +64,12 @@ export class OnnxRuntime implements Disposable {
       call.CreateCpuMemoryInfo(ARENA_ALLOCATOR, MEMORY_DEFAULT, out),
     );
     this.#scope.defer(() => call.ReleaseMemoryInfo(this.#memoryInfo));
+    const arena = this.#create(scope, "describing an arena", (out) =>
+      call.CreateArenaCfg(UNLIMITED, GROW_BY_DOUBLING, ITS_OWN, ITS_OWN, out),
+    );
+    scope.defer(() => call.ReleaseArenaCfg(arena));
+    const status = call.CreateAndRegisterAllocator(this.#environment, this.#memoryInfo, arena);
+    this.#check(status, "sharing an arena");
   }
 
   /** Opens the library found on this machine. The first environment of a process fixes the thread count of all. */
@@ -103,6 +113,9 @@ export class OnnxRuntime implements Disposable {
     this.#check(call.DisablePerSessionThreads(options), "sharing threads");
     this.#check(call.SetSessionLogSeverityLevel(options, LOG_ERRORS), "setting the log level");
     this.#check(call.SetSessionGraphOptimizationLevel(options, OPTIMIZE_ALL), "setting the optimization level");
+    // Sessions run one after another in one arena; a pattern would give each a block of its own beside it.
+    this.#check(call.AddSessionConfigEntry(options, "session.use_env_allocators", "1"), "sharing the arena");
+    this.#check(call.DisableMemPattern(options), "leaving memory patterns away");
     if (external.length > 0) {
       const names = scope.strings(external.map(({ name }) => name));
       const values = scope.words(external.map((tensor) => this.#value(scope, tensor)));

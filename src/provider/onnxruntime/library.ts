@@ -42,9 +42,12 @@ const TABLE = {
   CreateThreadingOptions: [121, ["pointer", "pointer"]],
   ReleaseThreadingOptions: [122, ["void", "pointer"]],
   AddSessionConfigEntry: [130, ["pointer", "pointer", "string", "string"]],
+  CreateAndRegisterAllocator: [144, ["pointer", "pointer", "pointer", "pointer"]],
   SetGlobalIntraOpNumThreads: [147, ["pointer", "pointer", "i32"]],
   SetGlobalInterOpNumThreads: [148, ["pointer", "pointer", "i32"]],
   SetGlobalSpinControl: [149, ["pointer", "pointer", "i32"]],
+  CreateArenaCfg: [156, ["pointer", "usize", "i32", "i32", "i32", "pointer"]],
+  ReleaseArenaCfg: [157, ["void", "pointer"]],
   AddExternalInitializers: [210, ["pointer", "pointer", "pointer", "pointer", "usize"]],
 } as const satisfies Readonly<Record<string, readonly [number, Signature]>>;
 

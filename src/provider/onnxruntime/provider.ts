@@ -16,6 +16,7 @@ import {
 import { OnnxRuntime, type OrtTensor } from "./binding.js";
 import { encodeExported, exportRegion, type Exported, type Port } from "./export.js";
 import { onnxRuntimeQuery } from "./library.js";
+import { mostLiveBytes } from "./live.js";
 import { onnxPatterns } from "./patterns.js";
 
 class OnnxRuntimeProvider implements Provider {
@@ -59,6 +60,10 @@ class OnnxRuntimeProvider implements Provider {
       aliases: [],
       packs: [],
       workspaceBytes: copiesOf(exported).workspaceBytes,
+      own: {
+        weightsBytes: exported.weights.reduce((sum, port) => sum + bytesOf(port), 0),
+        scratchBytes: mostLiveBytes(region),
+      },
       accumulation: "f32",
       capturable: false,
       build: async () => new SessionKernel(this.ort, region, exported),
