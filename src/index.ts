@@ -7,7 +7,7 @@ export type { Draw, DrawOptions, Image, TextToImageOptions } from "./pipeline/im
 export type { MemoryUse } from "./pipeline/image/memory.js";
 export type { MemoryNeeds } from "./session/needs.js";
 export type { Stage } from "./pipeline/image/engine.js";
-export type { CompiledComponent, CompileEvent, Component } from "./compile/component.js";
+export type { CompiledComponent, CompileEvent, Component, Forecast } from "./compile/component.js";
 export { compileComponents, type CompileOptions } from "./compile/compile.js";
 export { openMachine, type Machine, type MachineOptions } from "./compile/machine.js";
 export { TroupeError, type ErrorCode } from "./core/error.js";

@@ -67,7 +67,7 @@ const CASES: readonly Case[] = [
   { what: "more layers than anyone has", ...config("transformer", { num_layers: 1e9 }), code: "model", says: /num_layers/ },
   { what: "heads that make a tensor of terabytes", ...config("transformer", { num_attention_heads: 1024 }), code: "weights", says: /the config asks for floats/ },
   { what: "an encoder of terabytes", keys: { "text_encoder_2/config.json": vast, "transformer/config.json": { joint_attention_dim: 65_536 } }, code: "weights", says: /the config asks for floats/ },
-  { what: "a decoder for pictures of gigabytes", ...config("vae", { sample_size: 8192 }), code: "memory", says: /at least \d+\.\d GiB of memory \(decode/ },
+  { what: "a decoder for pictures of gigabytes", ...config("vae", { sample_size: 8192 }), code: "memory", says: /at least \d+(\.\d)? GB of memory \(decode/ },
   { what: "a decoder for pictures nobody draws", ...config("vae", { sample_size: 65_536 }), code: "usage", says: /65536x65536 cannot be drawn/ },
   { what: "a scale that leaves no numbers", ...config("vae", { scaling_factor: 1e-320 }), code: "model", says: /scaling_factor/ },
   { what: "buckets without a base", ...config("text_encoder_2", { relative_attention_max_distance: 1 }), code: "model", says: /relative_attention_max_distance/ },

@@ -6,6 +6,7 @@ import { cp, mkdtemp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { totalBytes, type MemoryNeeds } from "../src/session/needs.js";
 import { decodePng } from "../src/pipeline/image/png.js";
 
 const MODEL = "models/flux-shapes";
@@ -70,6 +71,8 @@ const MISTAKES: readonly Mistake[] = [
   { what: "a size in words", args: run("--size", "big"), status: 2, says: /--size.*WIDTHxHEIGHT/ },
   { what: "an unknown dtype", args: run("--dtype", "f64"), status: 2, says: /--dtype.*choose auto, f32, bf16/ },
   { what: "no threads", args: run("--threads", "0"), status: 2, says: /--threads.*at least 1/ },
+  { what: "memory in words", args: run("--memory", "lots"), status: 2, says: /--memory.*20GiB or 500MB/ },
+  { what: "memory for less than the weights", args: run("--memory", "30MB"), status: 6, says: /error \(memory\): it needs at least \d+ MB .*there are 30 MB/ },
   { what: "a budget in words", args: run("--budget", "soon"), status: 2, says: /--budget.*90s or 5m/ },
   { what: "a missing model", args: () => ["run", "no/such/model", ...PROMPT], status: 7, says: /error \(io\): .*model_index/ },
   { what: "a foreign folder", args: () => ["compile", join(folder, "foreign")], status: 3, says: /error \(model\): .*pipeline/ },
@@ -137,6 +140,21 @@ describe("commands", () => {
     const again = await troupe("run", MODEL, ...PROMPT, "-o", file, "--effort", "none", "--seed", "7", "--quiet");
     assert.equal(again.err, "");
     assert.deepEqual(decodePng(await readFile(file)), first);
+  });
+
+  it("what it may take of memory is foreseen, and plans that take more give way", async () => {
+    const limit = 75e6;
+    const small = [...PROMPT, "--size", "32x32", "--effort", "none", "-o", join(folder, "small.png"), "--json"];
+    const foreseen = async (...more: readonly string[]): Promise<number> => {
+      const ended = await troupe("run", MODEL, ...small, ...more);
+      assert.equal(ended.status, 0, ended.out);
+      const { needs } = linesOf(ended).find(({ kind, what }) => kind === "forecast" && what === "running")! as {
+        needs: MemoryNeeds;
+      };
+      return totalBytes(needs);
+    };
+    const [free, held] = [await foreseen(), await foreseen("--memory", `${limit}`)];
+    assert.ok(held <= limit && held <= free && held > 45e6, `${held} bytes of ${free}`);
   });
 
   it("doctor names the machine, what is there and what is not", async () => {

@@ -12,8 +12,6 @@ import { isCannot } from "../src/device/native/found.js";
 import { openOneDnn } from "../src/provider/onednn/library.js";
 
 const MODEL = "models/flux-shapes";
-/** oneDNN takes f32 as fast as our own kernels, without the time to compile them. */
-const f32Without = isCannot(openOneDnn()) ? "onnxruntime" : "onnxruntime,tile";
 /** Of the shipped model, in every dtype. */
 const PARAMETERS = 11_422_179;
 const scratch = await mkdtemp(join(tmpdir(), "troupe-memory-"));
@@ -21,11 +19,13 @@ after(() => rm(scratch, { recursive: true, force: true }));
 const compiler = await findCompiler();
 const skip = process.platform !== "linux" ? "only Linux tells" : isCannot(compiler) ? compiler.cannot : false;
 
-for (const [dtype, bytes] of [
-  ["f32", 4],
-  ["bf16", 2],
-] as const)
-  // prettier-ignore
+/** oneDNN takes f32 as fast as our own kernels, without the time to compile them. */
+const CASES = [
+  { dtype: "f32", bytes: 4, without: isCannot(openOneDnn()) ? "onnxruntime" : "onnxruntime,tile" },
+  { dtype: "bf16", bytes: 2, without: "onnxruntime" },
+] as const;
+
+for (const { dtype, bytes, without } of CASES)
   test(`a run in ${dtype} peaks below twice its weights plus its arena`, { skip }, async () => {
     const args = ["run", MODEL, "--prompt", "a red circle", "-o", join(scratch, `${dtype}.png`), "--effort", "none"];
     const { stdout } = await promisify(execFile)(

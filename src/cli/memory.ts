@@ -1,13 +1,9 @@
-// What a command took of memory, as a line.
+// What long work is expected to take, and what it took of memory, as a line each.
+import { bytesText } from "../core/printable.js";
+import type { Forecast } from "../compile/component.js";
 import type { MemoryUse } from "../pipeline/image/memory.js";
+import { totalBytes } from "../session/needs.js";
 import type { Ui } from "./ui.js";
-
-/** "210 MB", "1.4 GB": powers of ten, as disks and downloads count. */
-export function bytesText(bytes: number): string {
-  const [unit, name] = bytes >= 999.5e6 ? [1e9, "GB"] : [1e6, "MB"];
-  const value = bytes / unit;
-  return `${value < 9.95 ? value.toFixed(1) : value.toFixed(0)} ${name}`;
-}
 
 /** "memory: peak 96 MB above the libraries; weights 44 MB, arena 35 MB". */
 export function showMemory(ui: Ui, { peak, stored, needs }: MemoryUse): void {
@@ -18,4 +14,26 @@ export function showMemory(ui: Ui, { peak, stored, needs }: MemoryUse): void {
   ui.note(
     `memory: peak ${bytesText(peak)} above the libraries; weights ${bytesText(stored)}${kept}, arena ${bytesText(values)}`,
   );
+}
+
+/** Said before the work begins. */
+export function showForecast(ui: Ui, forecast: Forecast): void {
+  ui.data("forecast", forecast);
+  if (forecast.what === "tuning") {
+    const { regions, seconds, bytes } = forecast;
+    const most = seconds === undefined ? "as long as it takes" : `at most ${Math.ceil(seconds)} s`;
+    return ui.note(
+      `forecast: ${regions} parts to look at, ${most}; the model takes ${bytesText(bytes)} of memory or more`,
+    );
+  }
+  const { seconds, needs } = forecast;
+  const { weights, packs, arena, workspace, ports, own } = needs;
+  const libraries = own.weightsBytes + own.scratchBytes;
+  const parts = [
+    ["weights", weights], ["packs", packs], ["arena", arena], ["workspace", workspace], ["inputs and outputs", ports],
+    ["libraries' own", libraries],
+  ] as const; // prettier-ignore
+  const memory = parts.filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `${name} ${bytesText(bytes)}`);
+  const time = seconds === undefined ? "a time not measured yet" : `${seconds.toFixed(2)} s`;
+  ui.note(`forecast: ${time} a run, ${bytesText(totalBytes(needs))} of memory: ${memory.join(", ")}`);
 }

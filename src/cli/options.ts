@@ -1,12 +1,14 @@
 // Options that several commands share, checked where they enter.
 import { InvalidArgumentError, type Command } from "commander";
 import type { TextToImageOptions } from "../pipeline/image/text-to-image.js";
+import { showForecast } from "./memory.js";
 import type { Ui } from "./ui.js";
 
 export interface ModelFlags {
   readonly device: "auto" | "cpu" | "cuda";
   readonly dtype: "auto" | "f32" | "bf16";
   readonly threads?: number;
+  readonly memory?: number;
   readonly size?: { readonly width: number; readonly height: number };
   readonly effort?: "none" | "quick" | "full";
   readonly budget?: number;
@@ -62,11 +64,22 @@ export function duration(text: string): number {
   return Number(match[1]) * { ms: 1, s: 1e3, m: 6e4, h: 3.6e6 }[(match[2] ?? "s") as "s"];
 }
 
+const BYTES = { "": 1, K: 1e3, M: 1e6, G: 1e9, T: 1e12, KI: 2 ** 10, MI: 2 ** 20, GI: 2 ** 30, TI: 2 ** 40 } as const;
+
+/** "20GiB", "500MB" or plain bytes. */
+export function memory(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?$/.exec(text.toUpperCase());
+  const bytes = match && Number(match[1]) * BYTES[match[2] as keyof typeof BYTES];
+  if (!bytes) throw new InvalidArgumentError("give a size like 20GiB or 500MB.");
+  return Math.floor(bytes);
+}
+
 export const modelFlags = (command: Command): Command =>
   command
     .option("--device <device>", "auto (the CPU), cpu or cuda", oneOf("auto", "cpu", "cuda"), "auto")
     .option("--dtype <dtype>", "auto, f32 or bf16", oneOf("auto", "f32", "bf16"), "auto")
     .option("--threads <count>", "CPU threads", whole(1))
+    .option("--memory <size>", "most for weights, packs and values, like 20GiB", memory)
     .option("--size <WxH>", "pixels", pixels)
     .option(
       "--effort <effort>",
@@ -82,6 +95,7 @@ export const libraryOptions = (flags: ModelFlags, ui: Ui, signal: AbortSignal): 
   device: flags.device,
   dtype: flags.dtype,
   ...(flags.threads !== undefined && { threads: flags.threads }),
+  ...(flags.memory !== undefined && { memoryBytes: flags.memory }),
   ...(flags.size && { size: flags.size }),
   ...(flags.effort && { effort: flags.effort }),
   ...(flags.budget !== undefined && { budgetMs: flags.budget }),
@@ -93,6 +107,7 @@ export const libraryOptions = (flags: ModelFlags, ui: Ui, signal: AbortSignal): 
     } else if (event.kind === "build") ui.progress(`building ${event.component}`, event.done, event.total);
     else if (event.kind === "prove") ui.progress(`comparing plans of ${event.component}`, event.done, event.total);
     else if (event.kind === "plan") ui.data("plan", { component: event.component, label: event.label });
+    else if (event.kind === "forecast") showForecast(ui, event.forecast);
     else ui.note(event.text);
   },
 });

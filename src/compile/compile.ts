@@ -3,11 +3,13 @@
 // stand in for times, so there is a valid plan from the first second.
 import { existsSync } from "node:fs";
 import { debug } from "../core/debug.js";
+import { dtypeBytes } from "../core/dtype.js";
 import { messageOf, TroupeError } from "../core/error.js";
+import { sizeOf } from "../core/shape.js";
 import { hashOf } from "../core/hash.js";
 import type { Graph } from "../graph/node.js";
 import { printGraph } from "../graph/print.js";
-import { Regions } from "../graph/region.js";
+import { Regions, type Region } from "../graph/region.js";
 import { verifyGraph } from "../graph/verify.js";
 import { graphHash } from "../plan/assemble.js";
 import type { Plan } from "../plan/plan.js";
@@ -26,14 +28,15 @@ import { reviveProblem } from "../session/revive.js";
 import { showPin, type Pin } from "../tuner/pin.js";
 import { RecordStore } from "../tuner/records.js";
 import { tune, type TuneResult } from "../tuner/tune.js";
-import type { CompiledComponent, CompileEvent, Component } from "./component.js";
+import type { CompiledComponent, CompileEvent, Component, Forecast } from "./component.js";
 import { conversionsBy } from "./conversions.js";
 import { championOf, type Contender } from "./champion.js";
+import { fitMemory } from "./fit.js";
 import { byImportance, type Ranked } from "./importance.js";
 import { lockedPlan, type LockOptions } from "./locked.js";
 import type { Machine } from "./machine.js";
 import { quarantinedStep, showCulprit } from "./quarantine.js";
-import { expectRoom } from "./room.js";
+import { expectRoom, leastBytes, machineBytes } from "./room.js";
 import { contenderSelections, currentOf, planOf, planWork, sourcesOf } from "./contenders.js";
 import { ruleRecords } from "./rules.js";
 
@@ -41,6 +44,8 @@ export interface CompileOptions {
   readonly effort: Effort;
   /** Most time for tuning all components together, in milliseconds; by default 55 s for "quick", 280 s for "full". */
   readonly budgetMs?: number | undefined;
+  /** The most that weights, packs and values may take together; all the machine has unless given. */
+  readonly memoryBytes?: number | undefined;
   /** Tunes although a plan is stored. */
   readonly again?: boolean | undefined;
   /** Plans to replay; components that it has no plan of are compiled as ever, or an error when it is strict. */
@@ -82,7 +87,8 @@ export async function compileComponents(
   components: readonly Component[],
   options: CompileOptions,
 ): Promise<readonly CompiledComponent[]> {
-  expectRoom(components);
+  const limitBytes = Math.min(options.memoryBytes ?? Number.POSITIVE_INFINITY, machineBytes());
+  expectRoom(components, limitBytes);
   const records = new RecordStore(machine.device.target);
   const recordOf = (signature: string): RegionRecord | undefined =>
     records.get(signature, machine.device.target.threads, machine.versions);
@@ -97,8 +103,7 @@ export async function compileComponents(
   // The tuner's operands lie in host memory, which says nothing of a GPU's times.
   const byRule = options.effort === "none" || machine.device.target.device === "cuda";
   const made = await (byRule ? byRules : byTuning)(machine, missing, records, options);
-  releaseSolver();
-  return prepared.map(
+  const all = prepared.map(
     (item, i): CompiledComponent =>
       made.get(item.component.name) ?? {
         component: item.component,
@@ -110,6 +115,19 @@ export async function compileComponents(
         standings: [],
       },
   );
+  const fitted = await fitMemory(machine, all, limitBytes, options.onEvent);
+  releaseSolver();
+  const seconds = expectedSeconds(fitted.compiled);
+  const forecast: Forecast = { what: "running", needs: fitted.needs, ...(seconds !== undefined && { seconds }) };
+  options.onEvent?.({ kind: "forecast", forecast });
+  return fitted.compiled;
+}
+
+/** One run of every component as often as a result asks for it; undefined where some part was not measured. */
+function expectedSeconds(compiled: readonly CompiledComponent[]): number | undefined {
+  const us = compiled.map(({ plan, component }) => plan.expectedUs === undefined ? Number.NaN : plan.expectedUs * component.runs); // prettier-ignore
+  const sum = us.reduce((a, b) => a + b, 0);
+  return Number.isNaN(sum) ? undefined : sum / 1e6;
 }
 
 function prepare(machine: Machine, component: Component, known: readonly Pin[]): Prepared {
@@ -252,6 +270,9 @@ async function byTuning(
   const ranked = byImportance(prepared);
   const pins = prepared.flatMap((item) => item.pins);
   await expectWritable(prepared[0]!.file);
+  const bytes = prepared.reduce((sum, { component }) => sum + leastBytes(component.graph), 0);
+  const seconds = Number.isFinite(budgetMs) ? { seconds: budgetMs / 1e3 } : {};
+  onEvent?.({ kind: "forecast", forecast: { what: "tuning", regions: ranked.length, bytes, ...seconds } });
   const regions = await measure(machine, ranked, pins, until(REGIONS_END), options);
   const measured = new Map(regions.records.map((record) => [record.signature, record]));
   const asked = (signature: string): RegionRecord | undefined => measured.get(signature);
@@ -304,8 +325,9 @@ function measure(
   ranked: readonly Ranked[],
   pins: readonly Pin[],
   budgetMs: number,
-  { effort, signal, onEvent }: CompileOptions,
+  { effort, signal, onEvent, memoryBytes = Number.POSITIVE_INFINITY }: CompileOptions,
 ): Promise<TuneResult> {
+  ranked = ranked.filter(({ region }) => operandBytes(region) <= memoryBytes); // rules stand in for the others
   onEvent?.({ kind: "tune", done: 0, total: ranked.length, title: "" });
   const minor = new Set(ranked.filter(({ matters }) => !matters).map(({ region }) => region));
   const kin = new Map(ranked.map((one) => [one.region, one.kin]));
@@ -327,6 +349,9 @@ function measure(
     },
   );
 }
+
+const operandBytes = ({ inputs, outputs }: Region): number =>
+  [...inputs, ...outputs].reduce((sum, { shape, dtype }) => sum + sizeOf(shape) * dtypeBytes(dtype), 0);
 
 /** The chosen plan first, then those it has to beat; plans equal to an earlier one are left out. */
 async function contendersOf(

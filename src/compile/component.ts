@@ -2,6 +2,7 @@
 import type { Graph } from "../graph/node.js";
 import type { Plan } from "../plan/plan.js";
 import type { RegionRecord } from "../tuner/measurement.js";
+import type { MemoryNeeds } from "../session/needs.js";
 import type { WeightStore } from "../weights/store.js";
 import type { Standing } from "./duel.js";
 
@@ -26,8 +27,27 @@ export interface CompiledComponent {
   readonly standings: readonly Standing[];
 }
 
+/** What long work is expected to take, told before it begins. */
+export type Forecast =
+  | {
+      readonly what: "tuning";
+      /** Distinct parts of all components to look at. */
+      readonly regions: number;
+      /** The most it may take; absent without a budget. */
+      readonly seconds?: number;
+      /** What the model takes of memory at least, whatever is chosen. */
+      readonly bytes: number;
+    }
+  | {
+      readonly what: "running";
+      /** One run of everything, by the measured times of its parts; absent where nothing was measured. */
+      readonly seconds?: number;
+      readonly needs: MemoryNeeds;
+    };
+
 /** What compiling tells on the way. */
 export type CompileEvent =
+  | { readonly kind: "forecast"; readonly forecast: Forecast }
   | {
       readonly kind: "tune";
       readonly done: number;

@@ -68,8 +68,15 @@ export interface RivalPlans {
   readonly without: ReadonlyMap<string, string>;
 }
 
-/** The rivals of a compiled component, from what the tuner has recorded; rules stand in where nothing was measured. */
-export async function rivalPlans(machine: Machine, { graph }: CompiledComponent): Promise<RivalPlans> {
+/**
+ * The rivals of a compiled component, from what the tuner has recorded; rules stand in where nothing was measured.
+ * With `lean` there is one that keeps no weight in another form.
+ */
+export async function rivalPlans(
+  machine: Machine,
+  { graph }: CompiledComponent,
+  { lean = false }: { readonly lean?: boolean } = {},
+): Promise<RivalPlans> {
   const { providers } = machine.opened;
   const { target } = machine.device;
   const proposals = propose(new Regions(graph), providers);
@@ -79,7 +86,11 @@ export async function rivalPlans(machine: Machine, { graph }: CompiledComponent)
     currentOf(store, signature, machine) ?? rules.get(signature);
   const plans = new Map<string, Plan>();
   const without = new Map<string, string>();
-  for (const [label, make] of contenderSelections(proposals, providers, sourcesOf(machine, recordOf))) {
+  const sources = sourcesOf(machine, recordOf);
+  const withoutPacks = (): Promise<Selection> =>
+    select(proposals, { ...sources, admit: (_, { packs }) => packs.length === 0 });
+  const selections = contenderSelections(proposals, providers, sources);
+  for (const [label, make] of lean ? [...selections, ["without packs", withoutPacks] as const] : selections) {
     if (label === "chosen") continue;
     try {
       const selection = await make();

@@ -1,8 +1,9 @@
-// Whether the components can fit the machine at all, before anything of theirs is allocated: a config or a size that asks
-// for the impossible is refused at once, not by the system in the middle of the work.
+// Whether the components can fit at all, in the machine or in what they are given, before anything of theirs is allocated:
+// a config or a size that asks for the impossible is refused at once, not by the system in the middle of the work.
 import { totalmem } from "node:os";
 import { dtypeBytes } from "../core/dtype.js";
 import { TroupeError } from "../core/error.js";
+import { bytesText } from "../core/printable.js";
 import { sizeOf } from "../core/shape.js";
 import type { Graph, ValueId } from "../graph/node.js";
 import { hasTrait } from "../graph/op.js";
@@ -35,16 +36,22 @@ export const machineBytes = (): number => {
 export function expectRoom(components: readonly Component[], limitBytes = machineBytes()): void {
   const needs = components.map(({ name, graph }) => ({ name, bytes: leastBytes(graph) }));
   const bytes = needs.reduce((sum, need) => sum + need.bytes, 0);
-  if (bytes <= limitBytes) return;
+  if (bytes > limitBytes) throw noRoom(needs, limitBytes);
+}
+
+/** The error of components that take more than there is, with the numbers. */
+export function noRoom(
+  needs: readonly { readonly name: string; readonly bytes: number }[],
+  limitBytes: number,
+): TroupeError {
+  const bytes = needs.reduce((sum, need) => sum + need.bytes, 0);
   const most = needs.reduce((a, b) => (b.bytes > a.bytes ? b : a));
-  throw new TroupeError(
+  return new TroupeError(
     "memory",
-    `it needs at least ${gib(bytes)} GiB of memory (${most.name} ${gib(most.bytes)}), there are ${gib(limitBytes)}`,
+    `it needs at least ${bytesText(bytes)} of memory (${most.name} ${bytesText(most.bytes)}), there are ${bytesText(limitBytes)}`,
     {
-      advice: "Choose a smaller size or a lower precision, or a machine with more memory.",
+      advice: "Choose a smaller size or a lower precision, or give it more memory.",
       details: { bytes, limitBytes },
     },
   );
 }
-
-const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);

@@ -1,4 +1,4 @@
-// Text from outside as part of a message: short, on one line, and nothing that a terminal would obey.
+// What messages are made of: text from outside, short, on one line, and nothing that a terminal would obey; sizes.
 
 /** Control characters, line ends, and marks that turn the direction of what follows. */
 const isObeyed = (code: number): boolean =>
@@ -15,3 +15,10 @@ export const printable = (text: string, most = 80): string => {
   const points = Array.from(text.slice(0, 2 * most + 2));
   return escaped(points.length > most ? `${points.slice(0, most).join("")}…` : points.join(""));
 };
+
+/** "96 MB", "1.4 GB": powers of ten, as disks and downloads count. */
+export function bytesText(bytes: number): string {
+  const [unit, name] = bytes >= 999.5e6 ? [1e9, "GB"] : [1e6, "MB"];
+  const value = bytes / unit;
+  return `${value < 9.95 ? value.toFixed(1) : value.toFixed(0)} ${name}`;
+}

@@ -32,6 +32,8 @@ export interface TextToImageOptions {
   readonly effort?: Effort;
   /** Most time for tuning, in milliseconds; by default 90 s for "quick", any for "full". */
   readonly budgetMs?: number;
+  /** The most bytes that weights, packs and values may take together; all the machine has unless given. */
+  readonly memoryBytes?: number;
   /** Looks for kernels although a plan is stored. */
   readonly again?: boolean;
   /** A lock file: its choices are replayed, and what cannot be is told by `onEvent`. See `Draw.saveLock`. */
@@ -184,6 +186,7 @@ class Artist {
       again,
       ...(budgetMs !== undefined && { budgetMs }),
       ...(this.#lock && !again && { lock: { lock: this.#lock, file: file!, strict } }),
+      memoryBytes: this.#options.memoryBytes,
       signal,
       onEvent,
     });
