@@ -7,8 +7,9 @@ import { openMachine } from "../compile/machine.js";
 import { TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
 import { Regions } from "../graph/region.js";
+import { loweredPlans } from "../pipeline/image/calibration.js";
 import { imageComponents, openImageModel, type ImageModel } from "../pipeline/image/components.js";
-import { imageShape } from "../pipeline/image/shape.js";
+import { defaultSteps, imageShape } from "../pipeline/image/shape.js";
 import { graphHash } from "../plan/assemble.js";
 import { explainText, isAbout } from "../plan/explain-text.js";
 import { explain, type Explanation } from "../plan/explain.js";
@@ -17,12 +18,14 @@ import { readPlan } from "../plan/store.js";
 import { rewriteGraph } from "../rewrite/passes.js";
 import { RecordStore } from "../tuner/records.js";
 import type { CommandContext } from "./context.js";
-import { oneOf, pixels, steps, whole, type ModelFlags } from "./options.js";
+import { finite, oneOf, pixels, promptsOf, steps, whole, type ModelFlags } from "./options.js";
 import { choicesTable } from "./choices.js";
 import { Ui } from "./ui.js";
 
 interface ExplainFlags extends Pick<ModelFlags, "device" | "dtype" | "size" | "threads" | "json"> {
   readonly steps?: number;
+  readonly maxError?: number;
+  readonly calibration?: readonly string[];
   readonly model?: string;
 }
 
@@ -36,6 +39,8 @@ export const explainCommand = ({ signal }: CommandContext): Command =>
     .option("--dtype <dtype>", "auto, f32 or bf16", oneOf("auto", "f32", "bf16"), "auto")
     .option("--size <WxH>", "pixels that the model was compiled for", pixels)
     .option("--steps <count>", "denoise steps that the model was compiled for", steps)
+    .option("--max-error <error>", "the largest error that the model was compiled for", finite)
+    .option("--calibration <file>", "the prompts that it was measured on, one a line", promptsOf)
     .option("--threads <count>", "CPU threads that the model was compiled for", whole(1))
     .option("--json", "print JSON lines")
     .action(async (what: string, op: string | undefined, flags: ExplainFlags) => {
@@ -75,7 +80,21 @@ async function explainModel(folder: string, flags: ExplainFlags, signal: AbortSi
       throw new TroupeError("plan", `no plan of ${folder} is stored for this machine, its libraries and this shape`, {
         advice: `Run \`troupe compile ${folder}\` with the same --dtype, --size, --steps and --threads first.`,
       });
-    return known.map(({ plan, graph }) => explainWith(plan, graph));
+    const { maxError, calibration } = flags;
+    if (maxError === undefined) return known.map(({ plan, graph }) => explainWith(plan, graph));
+    const byName = Object.fromEntries(compiled.map((one) => [one.component.name, one])) as Parameters<
+      typeof loweredPlans
+    >[1];
+    const steps = flags.steps ?? defaultSteps(model);
+    const load = (): never => {
+      throw new TroupeError("internal", "nothing is measured to explain a plan");
+    };
+    const plans = await loweredPlans(machine, byName, load, { maxError, calibration, steps, effort: "none", signal });
+    if (Object.values(plans).every(({ plan }, i) => plan === compiled[i]!.plan))
+      throw new TroupeError("plan", `no plan of ${folder} within an error of ${maxError} is stored`, {
+        advice: `Run \`troupe compile ${folder} --max-error ${maxError}\` with the same options first.`,
+      });
+    return Object.values(plans).map(({ plan, graph }) => explainWith(plan, graph));
   } finally {
     await model.close();
   }

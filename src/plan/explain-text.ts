@@ -1,5 +1,6 @@
 // An explanation on a terminal: a summary of the component, then each region with its candidates, or those of one op.
 import type { Comparison, Explanation, ExplainedRegion } from "./explain.js";
+import type { Lowered } from "./plan.js";
 import { columns, showUs } from "./print.js";
 
 export interface ExplainTextOptions {
@@ -8,16 +9,17 @@ export interface ExplainTextOptions {
 }
 
 export function explainText(explanation: Explanation, { only }: ExplainTextOptions = {}): string {
-  const { component, label, expectedUs, regions, usByProvider, sureWins } = explanation;
+  const { component, label, expectedUs, lowered, regions, usByProvider, sureWins } = explanation;
   const shown = regions.filter((region) => only === undefined || isAbout(region, only));
   const total = expectedUs === undefined ? "not measured" : showUs(expectedUs);
   const shares = Object.entries(usByProvider)
     .sort(([, a], [, b]) => b - a)
     .map(([provider, us]) => `${provider} ${expectedUs ? `${Math.round((100 * us) / expectedUs)} %` : ""}`.trim());
   const sure = Object.entries(sureWins).map(([provider, wins]) => `${provider} ${wins}`);
-  const head = `${component}: plan "${label}", ${total}; ${shares.join(", ")}${
+  let head = `${component}: plan "${label}", ${total}; ${shares.join(", ")}${
     sure.length > 0 ? `\nregions won beyond the 95 % interval: ${sure.join(", ")}` : ""
   }`;
+  if (lowered) head += `\n${loweredText(lowered)}`;
   if (shown.length === 0) return `${head}\nno region computes ${only ?? "anything"}\n`;
   return `${[head, ...shown.map(regionText)].join("\n\n")}\n`;
 }
@@ -25,6 +27,17 @@ export function explainText(explanation: Explanation, { only }: ExplainTextOptio
 /** Whether a region computes an op of this name, or has a node whose name contains the text. */
 export const isAbout = ({ ops, names }: ExplainedRegion, only: string): boolean =>
   ops.split("+").includes(only) || names.some((name) => name.includes(only));
+
+/** What lowering each region bought in time and cost in error, the most valuable first. */
+function loweredText({ maxError, error, inputs, regions }: Lowered): string {
+  const rows = regions
+    .toSorted((a, b) => b.boughtUs - a.boughtUs)
+    .map(({ name, precision, boughtUs, error: own }) => [name, precision, showUs(boughtUs), own.toExponential(1)]);
+  return [
+    `lowered: error ${error.toExponential(1)} of ${maxError} allowed, the worst row of ${inputs} inputs of the whole model`,
+    ...columns([["region", "in", "bought a run", "error alone"], ...rows]).map((line) => `  ${line}`),
+  ].join("\n");
+}
 
 const MOST_OPS = 5;
 

@@ -5,7 +5,7 @@ import { candidateKey } from "../tuner/candidate-key.js";
 import type { Measurement, RegionRecord } from "../tuner/measurement.js";
 import { isFasterBeyond95, type Times } from "../tuner/interval.js";
 import { layoutKey } from "./layout.js";
-import type { Plan, PlanStep, RegionStep } from "./plan.js";
+import type { Lowered, Plan, PlanStep, RegionStep } from "./plan.js";
 import { conversionRegion } from "./conversion.js";
 import { stepOps } from "./print.js";
 
@@ -57,6 +57,8 @@ export interface Explanation {
   readonly component: string;
   readonly label: string;
   readonly expectedUs?: number;
+  /** What lowered arithmetic bought and cost, where the plan was allowed any. */
+  readonly lowered?: Lowered;
   /** Costliest first. */
   readonly regions: readonly ExplainedRegion[];
   /** Microseconds of the expected time by provider. */
@@ -88,6 +90,7 @@ export function explain(
     component: plan.graph.name,
     label: plan.label,
     ...(plan.expectedUs === undefined ? {} : { expectedUs: plan.expectedUs }),
+    ...(plan.lowered && { lowered: plan.lowered }),
     regions: explained.sort((a, b) => (b.us ?? 0) * b.uses - (a.us ?? 0) * a.uses || b.uses - a.uses),
     usByProvider,
     sureWins: sureWinsOf(explained),

@@ -57,6 +57,13 @@ const target = z
   })
   .readonly();
 
+const loweredRegion = z
+  .strictObject({ name: z.string(), precision: z.enum(["bf16", "i8"]), boughtUs: z.number(), error: z.number() })
+  .readonly();
+const lowered = z
+  .strictObject({ maxError: z.number(), error: z.number(), inputs: whole, regions: z.array(loweredRegion).readonly() })
+  .readonly();
+
 const schema = z
   .strictObject({
     format: z.literal(PLAN_FORMAT),
@@ -72,6 +79,7 @@ const schema = z
     expectedUs: z.number().nonnegative().optional(),
     label: z.string(),
     notes: z.array(z.string()).readonly(),
+    lowered: lowered.optional(),
   })
   .readonly();
 
