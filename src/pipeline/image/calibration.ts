@@ -23,9 +23,18 @@ export interface CalibrationOptions extends CompileOptions {
 const LOWERED = COMPONENTS.filter((name) => name !== "decode");
 const GUIDANCE = 3.5;
 
-/** Throws TroupeError("usage") for bounds that are none, and for models that are not computed in f32. */
-export function expectMaxError(maxError: number | undefined, dtype: DType): void {
+interface MaxErrorOptions {
+  readonly maxError?: number;
+  readonly lock?: string;
+}
+
+/** Throws TroupeError("usage") for bounds that are none, and for models that are not computed in f32 or are locked. */
+export function expectMaxError({ maxError, lock }: MaxErrorOptions, dtype: DType): void {
   if (maxError === undefined) return;
+  if (lock !== undefined)
+    throw new TroupeError("usage", "a lock says every choice, and a largest error lets some be made anew", {
+      advice: "Use one of them.",
+    });
   if (!(Number.isFinite(maxError) && maxError > 0))
     throw new TroupeError("usage", `${maxError} is no largest error`, { advice: "Use a number above 0, like 0.02." });
   if (dtype !== "f32")

@@ -114,7 +114,8 @@ export async function textToImage(folder: string, given: TextToImageOptions = {}
   const model = await openImageModel(folder);
   let machine: Machine | undefined;
   try {
-    expectMaxError(options.maxError, imageShape(model, options).dtype); // what cannot be drawn is refused before libraries are opened
+    const { dtype } = imageShape(model, options); // what cannot be drawn is refused before libraries are opened
+    expectMaxError(options, dtype);
     machine = await openMachine({ device: options.device, threads: options.threads, specs: options.providers });
     for (const text of machine.notes) options.onEvent?.({ kind: "note", text });
     forgetPeak();
@@ -238,6 +239,10 @@ class Artist {
 
   async saveLock(file: string): Promise<void> {
     const { shape, compiled } = this.#last!;
+    if (COMPONENTS.some((name) => compiled[name].plan.lowered))
+      throw new TroupeError("usage", "plans of lower precision cannot be locked", {
+        advice: "Lock the plans of the model as it is, without a largest error.",
+      });
     const { size } = shape;
     const dtype = shape.dtype === "bf16" ? "bf16" : "f32";
     const steps = this.shape({}).steps === shape.steps ? this.#defaultSteps : shape.steps;
