@@ -129,11 +129,11 @@ export const libraryOptions = (flags: ModelFlags, ui: Ui, signal: AbortSignal): 
   ...(flags.calibration && { calibration: flags.calibration }),
   signal,
   onEvent: (event) => {
-    if (event.kind === "tune") {
-      const left = event.secondsLeft === undefined ? "" : `${Math.ceil(event.secondsLeft)} s left  `;
-      ui.progress("tuning", event.done, event.total, `${left}${event.title}`);
-    } else if (event.kind === "build") ui.progress(`building ${event.component}`, event.done, event.total);
-    else if (event.kind === "prove") ui.progress(`comparing plans of ${event.component}`, event.done, event.total);
+    const left = "secondsLeft" in event && event.secondsLeft !== undefined ? `${Math.ceil(event.secondsLeft)} s left  ` : ""; // prettier-ignore
+    if (event.kind === "tune") ui.progress("tuning", event.done, event.total, `${left}${event.title}`);
+    else if (event.kind === "build") ui.progress(`building ${event.component}`, event.done, event.total);
+    else if (event.kind === "prove")
+      ui.progress(`comparing plans of ${event.component}`, event.done, event.total, left);
     else if (event.kind === "plan") ui.data("plan", { component: event.component, label: event.label });
     else if (event.kind === "forecast") showForecast(ui, event.forecast);
     else ui.note(event.text);
