@@ -10,6 +10,8 @@ export const PLAN_FORMAT = 2;
 /** One region computed by one candidate. */
 export interface RegionStep {
   readonly kind: "region";
+  /** For people: "linear + gelu_tanh f32 [256, 256] × [1024, 256]". */
+  readonly title?: string;
   /** Work nodes of the region. */
   readonly nodes: readonly NodeId[];
   readonly choice: Choice;
