@@ -2,12 +2,15 @@
 import { freemem, totalmem } from "node:os";
 import { Command } from "commander";
 import { cacheFolder } from "../core/debug.js";
+import { openMachine } from "../compile/machine.js";
+import { completeProfile } from "../compile/profiles.js";
 import { findCompiler } from "../device/cpu/compile.js";
 import { cpuTarget, lastCacheBytes } from "../device/cpu/target.js";
 import { isCannot } from "../device/native/found.js";
 import { freeBytesOf } from "../device/cuda/open.js";
 import { cudaDevice, cudaTarget, whyNoCudaDevice } from "../device/cuda/target.js";
 import { openProviders } from "../provider/open.js";
+import { whole } from "./options.js";
 import { table, Ui } from "./ui.js";
 
 const GIB = 2 ** 30;
@@ -16,8 +19,11 @@ export const doctorCommand = (): Command =>
   new Command("doctor")
     .description("show devices and kernel providers found, what is missing and how to get it")
     .option("--json", "print JSON lines")
-    .action(async (options: { json?: boolean }) => {
+    .option("--profile", "measure this machine, a minute or less, so that plans without tuning choose well")
+    .option("--threads <count>", "CPU threads that the profile is for", whole(1))
+    .action(async (options: { json?: boolean; profile?: boolean; threads?: number }) => {
       const ui = new Ui(options);
+      if (options.profile) return profileMachine(ui, options.threads);
       const target = cpuTarget();
       const compiler = await findCompiler();
       const { providers, cannot, dispose } = await openProviders(target);
@@ -52,6 +58,19 @@ export const doctorCommand = (): Command =>
       if (gpu.rows.length > 0) ui.result(`\non the GPU\n${indent(table(gpu.rows))}`);
       dispose();
     });
+
+/** Completes the profile of products in f32. */
+async function profileMachine(ui: Ui, threads: number | undefined): Promise<void> {
+  using machine = await openMachine({ threads });
+  const start = performance.now();
+  const onProgress = (done: number, total: number): void => ui.progress("profile", done, total);
+  const profile = await completeProfile(machine, "f32", { onProgress });
+  const families = profile?.families ?? [];
+  const samples = families.reduce((sum, family) => sum + family.samples.length, 0);
+  const seconds = (performance.now() - start) / 1e3;
+  ui.data("profile", { threads: machine.device.target.threads, families: families.length, samples, seconds });
+  ui.result(`${families.length} families of kernels, ${samples} times, ${seconds.toFixed(1)} s`);
+}
 
 interface Gpu {
   readonly text: string;

@@ -7,11 +7,9 @@ import type { Plan } from "../plan/plan.js";
 import { propose, type Proposals } from "../plan/propose.js";
 import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
-import type { Graph } from "../graph/node.js";
 import { Regions } from "../graph/region.js";
 import type { Provider } from "../provider/provider.js";
 import { currentRows, type RegionRecord } from "../tuner/measurement.js";
-import { rewriteGraph } from "../rewrite/passes.js";
 import { RecordStore } from "../tuner/records.js";
 import type { CompiledComponent } from "./component.js";
 import { conversionsBy } from "./conversions.js";
@@ -64,8 +62,6 @@ export const planWork = (plan: Plan): string =>
   JSON.stringify(plan.steps.map((step) => [step.choice, step.kind === "region" ? step.nodes : step.value]));
 
 export interface RivalPlans {
-  /** What the plans' node numbers mean: without lowered alternatives, whatever the compiled component has. */
-  readonly graph: Graph;
   /** By label: "plain", "single(onednn)", "component(onnxruntime)"… */
   readonly plans: ReadonlyMap<string, Plan>;
   /** Labels for which there is no plan, with the reason. */
@@ -78,15 +74,14 @@ export interface RivalPlans {
  */
 export async function rivalPlans(
   machine: Machine,
-  compiled: CompiledComponent,
+  { graph }: CompiledComponent,
   { lean = false }: { readonly lean?: boolean } = {},
 ): Promise<RivalPlans> {
-  const graph = compiled.plan.lowered ? rewriteGraph(compiled.component.graph) : compiled.graph;
   const { providers } = machine.opened;
   const { target } = machine.device;
   const proposals = propose(new Regions(graph), providers);
   const store = new RecordStore(target);
-  const rules = ruleRecords(proposals, providers, target.threads);
+  const rules = ruleRecords(proposals, machine);
   const recordOf: SelectOptions["recordOf"] = (signature) =>
     currentOf(store, signature, machine) ?? rules.get(signature);
   const plans = new Map<string, Plan>();
@@ -105,5 +100,5 @@ export async function rivalPlans(
       without.set(label, messageOf(error));
     }
   }
-  return { graph, plans, without };
+  return { plans, without };
 }

@@ -8,6 +8,7 @@ import { isCannot } from "../device/native/found.js";
 import { openDevice } from "../device/open.js";
 import { openProviders, PROVIDERS, type Opened, type ProviderSpec } from "../provider/open.js";
 import type { Provider } from "../provider/provider.js";
+import { forecastOf, type Forecast } from "../tuner/shapes/forecast.js";
 
 export interface Machine extends Disposable {
   readonly device: Device;
@@ -16,6 +17,8 @@ export interface Machine extends Disposable {
   readonly providers: ReadonlyMap<string, Provider>;
   /** Provider name → version. */
   readonly versions: Readonly<Record<string, string>>;
+  /** Times of what was never measured here, from the stored profile. */
+  readonly forecast: Forecast;
   /** What a user should know of this machine before long work; empty when nothing is missing. */
   readonly notes: readonly string[];
 }
@@ -50,12 +53,14 @@ export async function openMachine({
     opened.dispose();
     device.dispose();
   };
+  const versions = Object.fromEntries(opened.providers.map(({ name, version }) => [name, version]));
   return {
     device,
     specs,
     opened,
     providers: new Map(opened.providers.map((provider) => [provider.name, provider])),
-    versions: Object.fromEntries(opened.providers.map(({ name, version }) => [name, version])),
+    versions,
+    forecast: forecastOf(device.target, versions),
     notes: kind === "cuda" ? ["kernels for the GPU are chosen by rules: measuring them there is not built yet"] : await compilerNotes(), // prettier-ignore
     [Symbol.dispose]: dispose,
   };

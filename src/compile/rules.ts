@@ -1,14 +1,17 @@
 // A plan without measuring: every region that some provider takes gets a stand-in record whose times follow a rule,
 // and the same cover chooses. The rule favours what is ready at once: whole components of a library, then our fused
-// kernels, then single ops, JavaScript last.
+// kernels, then single ops, JavaScript last. Where the machine has a profile, products are chosen by its forecast.
 import type { Region } from "../graph/region.js";
-import { opOf } from "../graph/ops.js";
 import { isPinned } from "../plan/pins.js";
 import type { Proposal, Proposals } from "../plan/propose.js";
+import type { Opened } from "../provider/open.js";
 import { suits } from "../plan/select.js";
 import { isCannot, type Candidate, type Provider } from "../provider/provider.js";
+import { flopsOf } from "../tuner/expectation.js";
 import type { CandidateFacts, RegionRecord } from "../tuner/measurement.js";
 import type { Pin } from "../tuner/pin.js";
+import type { Forecast } from "../tuner/shapes/forecast.js";
+import type { Machine } from "./machine.js";
 
 /** Microseconds that a rule charges for a step, whatever it does: fewer steps are better. */
 const STEP_US = 5;
@@ -17,42 +20,45 @@ const FLOPS_PER_US = { native: 30_000, script: 1_500 } as const;
 /** A library that takes a whole component has nothing left to build. */
 const WHOLE_BONUS = 0.5;
 
-/** Records by signature for all proposals: the first candidates and those that are pinned. */
+/** Records by signature for all proposals: the first candidates, those that are pinned, all that are forecast. */
 export function ruleRecords(
   proposals: Proposals,
-  providers: readonly Provider[],
-  threads: number,
+  machine: RuleMachine,
   pins: readonly Pin[] = [],
 ): ReadonlyMap<string, RegionRecord> {
   const records = new Map<string, RegionRecord>();
-  for (const [signature, [first]] of proposals.bySignature)
-    records.set(signature, ruleRecord(first!, providers, threads, pins));
+  for (const [signature, [first]] of proposals.bySignature) records.set(signature, ruleRecord(first!, machine, pins));
   return records;
 }
 
+/** What rules go by, beside the regions themselves. */
+export type RuleMachine = Pick<Machine, "device" | "forecast"> & { readonly opened: Pick<Opened, "providers"> };
+
 function ruleRecord(
   { region, whole }: Proposal,
-  providers: readonly Provider[],
-  threads: number,
+  { device, forecast, opened: { providers } }: RuleMachine,
   pins: readonly Pin[],
 ): RegionRecord {
+  const { threads } = device.target;
+  const isForecast = forecast.covers(region);
   const cannot: { provider: string; reason: string }[] = [];
   const measurements = providers.flatMap((provider) => {
     const ids = pins.flatMap((pin) =>
       pin.provider === provider.name && pin.id && isPinned(pin, region) ? [pin.id] : [],
     );
-    const answer = provider.candidates(region, ids.length > 0 ? "full" : "none");
+    const answer = provider.candidates(region, isForecast || ids.length > 0 ? "full" : "none");
     if (isCannot(answer)) {
       cannot.push({ provider: provider.name, reason: answer.cannot });
       return [];
     }
     const fitting = answer.filter((candidate) => suits(region, candidate));
-    const chosen = fitting.some(({ estimateUs }) => estimateUs !== undefined)
+    const estimates = fitting.map((candidate) => candidate.estimateUs ?? forecast.estimate(region, candidate));
+    const chosen = estimates.some((us) => us !== undefined)
       ? fitting
       : fitting.filter(({ id }, i) => i === 0 || ids.includes(id));
     return chosen.map((candidate) => {
-      const { estimateUs } = candidate;
-      const p50 = estimateUs === undefined ? ruleUs(region, provider, whole) : STEP_US + estimateUs;
+      const estimateUs = estimates[fitting.indexOf(candidate)];
+      const p50 = estimateUs === undefined ? ruleUs(region, provider, { whole, forecast }) : STEP_US + estimateUs;
       const us = { p20: p50, p50, p80: p50, runs: 0 };
       return { candidate: factsOf(candidate), verdict: { kind: "accepted" as const }, us };
     });
@@ -60,14 +66,15 @@ function ruleRecord(
   return { signature: region.signature, title: "", threads, measurements, cannot, versions: {} };
 }
 
-function ruleUs(region: Region, provider: Provider, whole: boolean): number {
-  const type = (value: number) => region.graph.values[value]!;
-  const flops = region.nodes.reduce(
-    (sum, node) => sum + opOf(node).flops(node.params, node.inputs.map(type), node.outputs.map(type)),
-    0,
-  );
-  const rate = provider.name === "reference" ? FLOPS_PER_US.script : FLOPS_PER_US.native;
-  return (STEP_US + flops / rate) * (whole ? WHOLE_BONUS : 1);
+interface RuleOptions {
+  readonly whole: boolean;
+  readonly forecast: Forecast;
+}
+
+function ruleUs(region: Region, provider: Provider, { whole, forecast }: RuleOptions): number {
+  const native = forecast.flopsPerUs ?? FLOPS_PER_US.native;
+  const rate = provider.name === "reference" ? FLOPS_PER_US.script : native;
+  return (STEP_US + flopsOf(region) / rate) * (whole ? WHOLE_BONUS : 1);
 }
 
 /** A candidate without its code. */

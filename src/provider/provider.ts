@@ -37,6 +37,16 @@ export interface OwnMemory {
   readonly scratchBytes: number;
 }
 
+/** How a candidate deals out a product: what its time at sizes never tried follows from. */
+export interface Tiling {
+  /** What one program computes, and how many terms it sums at a stretch. */
+  readonly program: { readonly rows: number; readonly columns: number; readonly terms: number };
+  /** The part of a program's result that registers hold. */
+  readonly block: { readonly rows: number; readonly columns: number };
+  /** Whether a program copies its rows before it uses them. */
+  readonly copiesRows: boolean;
+}
+
 /** One way to compute a region. */
 export interface Candidate extends Choice {
   /** Per input and output of the region; undefined entries lie by default. */
@@ -58,6 +68,8 @@ export interface Candidate extends Choice {
   readonly method?: string;
   /** Microseconds by the provider's own model, for choosing where nothing is measured. */
   readonly estimateUs?: number;
+  /** Of products, where the provider knows it. */
+  readonly tiling?: Tiling;
   /** Compiles or creates it. Slow work goes here; throws TroupeError("compile" | "provider"). */
   build(signal?: AbortSignal): Promise<Kernel>;
 }

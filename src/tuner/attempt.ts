@@ -12,12 +12,15 @@ import { timeAll } from "./heat.js";
 import type { TryRequest } from "./messages.js";
 import { RegionMemory } from "./region-memory.js";
 import { called, wavesOf } from "./scouts.js";
+import type { Stopwatch } from "./shapes/stopwatch.js";
 import { Trial } from "./trial.js";
 
 export interface AttemptTools extends AskTools {
   readonly device: Device;
   /** For references. */
   readonly engine: ProductEngine;
+  /** For times without checks. */
+  readonly stopwatch: Stopwatch;
 }
 
 interface Entry {
@@ -58,17 +61,11 @@ export async function attempt(region: Region, request: TryRequest, tools: Attemp
     built.push(...made);
     return made;
   };
-  // Compilers are processes of their own: they work while the reference is computed here.
-  const scouts = buildMore(waves.scouts);
-  if (request.oneByOne) await scouts;
-  let standing: readonly Built[] = [];
   try {
+    let standing = await buildMore(waves.scouts);
+    if (request.fills.length === 0 && request.timing) return timeUnchecked(region, standing, request.timing, tools);
     for (const [round, fill] of request.fills.entries()) {
       const ground = groundOf(region, request, fill, tools);
-      if (round === 0) {
-        if (!request.oneByOne) journal.mark("building", -1);
-        standing = await scouts;
-      }
       const right: Right[] = [];
       try {
         await checkAll(ground, standing, right, fill, request, tools);
@@ -88,10 +85,22 @@ export async function attempt(region: Region, request: TryRequest, tools: Attemp
     }
     if (!request.timing) for (const { key } of standing) send({ kind: "judged", key, verdict: { kind: "accepted" } });
   } finally {
-    await scouts;
     for (const { kernel } of built) kernel.dispose();
     journal.mark("idle", -1);
   }
+}
+
+/** Run times of all that was built, right or wrong: for curves over sizes, never for a plan's records. */
+function timeUnchecked(
+  region: Region,
+  built: readonly Built[],
+  timing: NonNullable<TryRequest["timing"]>,
+  { stopwatch, journal, send }: AttemptTools,
+): void {
+  const before = (index: number): void => journal.mark("timing", built[index]!.index);
+  const samples = stopwatch.time(region, built, { ...timing, before });
+  for (const { key } of built) send({ kind: "judged", key, verdict: { kind: "accepted" } });
+  send({ kind: "timed", samples: samples.map((us, i) => ({ key: built[i]!.key, us })) });
 }
 
 function tellJournal(region: Region, entries: readonly Entry[], { providers, journal }: AttemptTools): void {

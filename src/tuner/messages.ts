@@ -40,7 +40,7 @@ export interface TryRequest {
   readonly askOnly?: boolean;
   /** Builds one candidate after the other, so that a crash has one culprit. */
   readonly oneByOne: boolean;
-  /** Kinds of inputs to check on, one after the other. */
+  /** Kinds of inputs to check on, one after the other; none: what is built is timed without a check. */
   readonly fills: readonly Fill[];
   /** Values of inputs, by value id, instead of random ones. */
   readonly data?: ReadonlyMap<ValueId, Float64Array>;

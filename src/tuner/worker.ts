@@ -6,6 +6,7 @@ import { nativeEngine } from "../check/dense/native-engine.js";
 import { scalarEngine, type ProductEngine } from "../check/dense/product.js";
 import { isCannot } from "../device/native/found.js";
 import { openDevice } from "../device/open.js";
+import { lastCacheBytes } from "../device/cpu/target.js";
 import type { Device } from "../device/device.js";
 import { takeBlocksFrom } from "../device/native/memory.js";
 import { hostBlocks } from "../device/cuda/host-blocks.js";
@@ -14,12 +15,14 @@ import { openProviders, type Opened } from "../provider/open.js";
 import { attempt } from "./attempt.js";
 import { JournalWriter } from "./journal.js";
 import type { Reply, Request } from "./messages.js";
+import { Stopwatch } from "./shapes/stopwatch.js";
 
 interface Session {
   readonly device: Device;
   readonly opened: Opened;
   readonly journal: JournalWriter;
   readonly engine: ProductEngine;
+  readonly stopwatch: Stopwatch;
 }
 
 const graphs = new Map<string, Regions>();
@@ -36,7 +39,8 @@ async function answer(request: Request): Promise<void> {
       const device = await openDevice(request.target);
       const opened = await openProviders(request.target, request.specs, (index) => journal.mark("opening", index));
       const native = await nativeEngine();
-      session = { device, opened, journal, engine: isCannot(native) ? scalarEngine : native };
+      const stopwatch = new Stopwatch(device, lastCacheBytes());
+      session = { device, opened, journal, stopwatch, engine: isCannot(native) ? scalarEngine : native };
       journal.mark("idle", -1);
       const versions = Object.fromEntries(opened.providers.map(({ name, version }) => [name, version]));
       return send({ kind: "opened", versions, cannot: opened.cannot });

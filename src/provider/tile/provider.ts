@@ -23,7 +23,7 @@ import { openCudaTile } from "./cuda.js";
 import { familyOf, isLink, type Family } from "./families.js";
 import { buildKernel, symbolOf } from "./kernel.js";
 import { packedBytes, recipeOf } from "./pack.js";
-import { methodOf, nameOf, paramsOf, PLAIN, variantOf, type Variant } from "./space.js";
+import { methodOf, nameOf, paramsOf, PLAIN, tilingOf, variantOf, type Variant } from "./space.js";
 import { lowerForms, packsOf, type Lowered } from "./stages.js";
 import { asTheyLie } from "./task.js";
 
@@ -87,6 +87,7 @@ class TileProvider implements Provider {
     let lowered: Lowered | undefined;
     const lower = (): Lowered => (lowered ??= lowerForms(forms, variant.schedule, target));
     const label = labelOf(region, task);
+    const tiling = tilingOf(variant, target);
     return {
       provider: NAME,
       id: nameOf(label, variant),
@@ -100,6 +101,7 @@ class TileProvider implements Provider {
       accumulation: "f32",
       capturable: true,
       method: methodOf(variant),
+      ...(tiling && { tiling }),
       async build(signal) {
         const { programs, temporaries } = lower();
         programs.forEach(verifyThreads);

@@ -3,7 +3,7 @@ import type { Params } from "../../graph/node.js";
 import type { WinogradSize } from "../../kernel/interpolation.js";
 import type { CpuSchedule, CpuTarget } from "../../lower/schedule.js";
 import { lanesOf } from "../../lower/schedule.js";
-import type { Effort } from "../provider.js";
+import type { Effort, Tiling } from "../provider.js";
 
 /** A choice as plans store it. */
 export interface Variant {
@@ -42,6 +42,18 @@ export const methodOf = ({ schedule: { tile, strips }, channelsLast, parts, wino
   [tile && `${tile.rows}x${tile.vectors}`, winograd && `Winograd ${winograd}`, strips && "strips", channelsLast && "channels last", parts && `split in ${parts}`]
     .filter(Boolean)
     .join(", "); // prettier-ignore
+
+/** How a product with this schedule is dealt out; undefined for kernels without register blocks. */
+export function tilingOf({ schedule }: Variant, target: CpuTarget): Tiling | undefined {
+  const { tile, blocks, stageRows } = schedule;
+  const { M, N, K } = blocks;
+  if (!tile || M === undefined || N === undefined || K === undefined) return undefined;
+  return {
+    program: { rows: M, columns: N, terms: K },
+    block: { rows: tile.rows, columns: tile.vectors * lanesOf(target) },
+    copiesRows: stageRows === true,
+  };
+}
 
 const take = <T>(list: readonly T[], effort: Effort): readonly T[] =>
   effort === "none" ? list.slice(0, 1) : effort === "quick" ? list.slice(0, 6) : list;

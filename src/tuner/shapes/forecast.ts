@@ -1,0 +1,71 @@
+// Expected times of candidates that were never run here, from the machine's profile. It knows candidates and families,
+// not providers; undefined is an ordinary answer and means that rules of thumb have to do.
+import type { Target } from "../../device/device.js";
+import type { Region } from "../../graph/region.js";
+import type { Candidate } from "../../provider/provider.js";
+import { Curve } from "./curve.js";
+import { productOf, type Product } from "./product.js";
+import { familyOf, profilePath, readProfile, type Profile } from "./profile.js";
+
+type Known = Pick<Candidate, "provider" | "id" | "method" | "tiling">;
+
+export interface Forecast {
+  /** Whether some candidates of this region have an estimate. */
+  covers(region: Region): boolean;
+  /** Microseconds of one run of a candidate of this region, weights cold; undefined where no curve tells. */
+  estimate(region: Region, candidate: Known): number | undefined;
+  /** What this machine reaches in products; undefined without a profile. */
+  readonly flopsPerUs: number | undefined;
+}
+
+/** A forecast of products in every dtype that has a profile on this machine; profiles are read when they are asked for. */
+export function forecastOf(target: Target, versions: Readonly<Record<string, string>>): Forecast {
+  const known = new Map<Product["dtype"], ProductForecast>();
+  const curvesOf = (dtype: Product["dtype"]): ProductForecast => {
+    let curves = known.get(dtype);
+    if (!curves) {
+      const profile = readProfile(profilePath(target, dtype), target, dtype, versions);
+      known.set(dtype, (curves = new ProductForecast(profile)));
+    }
+    return curves;
+  };
+  return {
+    covers(region) {
+      const product = productOf(region);
+      return product !== undefined && !curvesOf(product.dtype).isEmpty;
+    },
+    estimate(region, candidate) {
+      const product = productOf(region);
+      return product && curvesOf(product.dtype).us(product, candidate);
+    },
+    get flopsPerUs() {
+      return curvesOf("f32").flopsPerUs;
+    },
+  };
+}
+
+/** The curves of one profile. */
+export class ProductForecast {
+  readonly flopsPerUs: number | undefined;
+  readonly #curves: ReadonlyMap<string, Curve>;
+
+  constructor({ families, threads }: Profile) {
+    const enough = families.filter(({ samples }) => samples.length >= FEWEST_SAMPLES);
+    this.#curves = new Map(
+      enough.map(({ provider, family, samples }) => [`${provider} ${family}`, new Curve(samples, threads)]),
+    );
+    const rates = enough.flatMap(({ samples }) => samples.map(({ rows, columns, terms, us }) => (2 * rows * columns * terms) / us)); // prettier-ignore
+    this.flopsPerUs = rates.length > 0 ? Math.max(...rates) : undefined;
+  }
+
+  get isEmpty(): boolean {
+    return this.#curves.size === 0;
+  }
+
+  us(product: Product, candidate: Known): number | undefined {
+    return this.#curves.get(`${candidate.provider} ${familyOf(candidate)}`)?.us(product, candidate.tiling);
+  }
+}
+
+/** A curve through fewer points says nothing. */
+const FEWEST_SAMPLES = 4;
