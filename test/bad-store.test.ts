@@ -11,8 +11,9 @@ import { openMachine, type Machine } from "../src/compile/machine.js";
 import { TroupeError } from "../src/core/error.js";
 import { Words } from "../src/graph/words.js";
 import { graphHash } from "../src/plan/assemble.js";
+import { readLock } from "../src/plan/lock.js";
 import type { Plan, RegionStep } from "../src/plan/plan.js";
-import { openPlan, planFile, planKey, readPlan, savePlan } from "../src/plan/store.js";
+import { openPlan, planFile, planKey, savePlan } from "../src/plan/store.js";
 import { PROVIDERS } from "../src/provider/open.js";
 import { Session } from "../src/session/session.js";
 import { memoryStore, tensorOf } from "../src/weights/memory.js";
@@ -73,6 +74,7 @@ const DAMAGES: readonly (readonly [what: string, Damage, says: RegExp])[] = [
   ["of another graph", (plan) => ({ ...plan, graph: { ...plan.graph, hash: "0" } }), /another graph/],
   ["of another version of a provider", (plan) => ({ ...plan, versions: { reference: "0.0.0" } }), /it uses reference 0\.0\.0/],
   ["of a provider that is not here", (plan) => ({ ...plan, versions: { abacus: "1" } }), /abacus, which is missing here/],
+  ["with an alias of an operand that is not", firstStep(() => ({ aliases: [{ output: 1, input: 0 }] })), /share that it has not/],
   ["without a field", (plan) => ({ ...plan, steps: undefined }), /steps/],
   ["without steps", (plan) => ({ ...plan, steps: [] }), /never made/],
   ["with its steps in another order", (plan) => ({ ...plan, steps: plan.steps.toReversed() }), /too early/],
@@ -142,7 +144,7 @@ describe("a stored plan", () => {
   it("that was demanded is an error with code and advice", async () => {
     await writeFile(file, "{");
     const context = { graphHash: "0", target: machine.device.target, versions: {} };
-    for (const [read, code] of [[() => openPlan(file, context), "plan"], [() => readPlan(file), "plan"], [() => readPlan(folder), "io"]] as const)
+    for (const [read, code] of [[() => openPlan(file, context), "plan"], [() => readLock(file), "plan"], [() => readLock(folder), "io"]] as const)
       await assert.rejects(read, (e) => e instanceof TroupeError && e.code === code && Boolean(e.advice)); // prettier-ignore
   });
 });

@@ -85,6 +85,9 @@ const MISTAKES: readonly Mistake[] = [
   { what: "more prompts than noise", args: run("--prompt", "second", "third", "--latents", GOLDEN), status: 2, says: /error \(usage\): .*noise for/ },
   { what: "a missing golden file", args: () => ["verify", MODEL, "no.safetensors"], status: 7, says: /error \(io\): / },
   { what: "nothing to explain", args: () => ["explain", MODEL, "--size", "16x16"], status: 5, says: /error \(plan\): no plan/ },
+  { what: "strictness about nothing", args: run("--strict"), status: 2, says: /error \(usage\): --strict is about --lock/ },
+  { what: "a lock that is none", args: run("--lock", "package.json"), status: 5, says: /error \(plan\): package\.json is no plan or lock/ },
+  { what: "a missing lock", args: run("--lock", "no.json"), status: 7, says: /error \(io\): no\.json cannot be read/ },
   { what: "a plan that is none", args: () => ["explain", "package.json"], status: 5, says: /error \(plan\): package\.json is no plan/ },
   { what: "an unknown provider", args: () => ["conform", "--provider", "abacus"], status: 2, says: /--provider.*choose/ },
   { what: "following at another size", args: () => ["follow", MODEL, "--size", "128x128"], status: 2, says: /256x256/ },
@@ -180,18 +183,29 @@ describe("commands", () => {
     assert.match(compiled.err, /^tuning 0\/\d+/m);
 
     const whole = linesOf(await troupe("explain", MODEL, ...shape, "--json"));
-    assert.equal(whole.filter(({ kind }) => kind === "component").length, COMPONENTS.length);
-    const [op] = (whole[0]!.regions as { readonly ops: string }[])[0]!.ops.split("+");
+    const components = whole.filter(({ kind }) => kind === "component");
+    assert.equal(components.length, COMPONENTS.length);
+    const [op] = (components[0]!.regions as { readonly ops: string }[])[0]!.ops.split("+");
     const some = await troupe("explain", MODEL, op!, ...shape);
     assert.match(some.out, /^ +→ +\w+/m);
     const none = await troupe("explain", MODEL, "abacus", ...shape);
     assert.equal(none.status, 2);
     assert.match(none.err, new RegExp(`no part of the plan computes abacus[^]*${op}`));
 
+    const used = Object.keys(components.at(-1)!.usByProvider as object)[0]!;
+    const page = join(folder, "explain.html");
+    const without = await troupe("explain", MODEL, ...shape, "--without", used, "--html", page, "--json");
+    const priced = linesOf(without).filter(({ kind }) => kind === "without");
+    assert.equal(priced.length, COMPONENTS.length, without.err);
+    for (const { provider } of priced) assert.equal(provider, used);
+    assert.match(await readFile(page, "utf8"), new RegExp(`without ${used}[^]*</html>\n$`));
+
     const plans = join(folder, "cache", "plans");
     const [file] = (await readdir(plans)).filter((name) => name.endsWith(".json"));
     const alone = await troupe("explain", join(plans, file!));
     assert.match(alone.out, /^chosen from .*\n\nprovider +candidate +steps/m);
+    const itself = await troupe("explain", join(plans, file!), "--against", join(plans, file!));
+    assert.match(itself.out, /steps? by the same kernels[^]*no choice is different/);
     const withModel = await troupe("explain", join(plans, file!), "--model", MODEL, ...shape);
     assert.match(withModel.out, /^ +→ +\w+/m);
     const otherShape = await troupe(

@@ -139,7 +139,7 @@ describe("a lock", () => {
     assert.match(String(parseLock('{"lock":1,"about":{},"plans":[{"format":2}]}')), /graph/);
     assert.match(String(parseLock("[]")), /format is undefined/);
     await writeFile(join(folder, "no.json"), "{}");
-    await assert.rejects(readLock(join(folder, "no.json")), refused(/no\.json is no lock/));
+    await assert.rejects(readLock(join(folder, "no.json")), refused(/no\.json is no plan or lock/));
     await assert.rejects(readLock(join(folder, "missing.json")), (error) => error instanceof TroupeError && error.code === "io"); // prettier-ignore
   });
 });

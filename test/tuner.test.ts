@@ -40,7 +40,7 @@ const verdictOf = (record: RegionRecord, provider: string) =>
 
 describe("the tuner among misbehaving providers", () => {
   it("catches and names each, chooses none of them, and goes on with the rest", async () => {
-    const specs = [...["wrong", "crash", "hang", "outside"].map(fixture), reference];
+    const specs = [...["wrong", "crash", "hang", "outside", "meddle"].map(fixture), reference];
     const records = new RecordStore(target, folder);
     const regions = regionsOf();
     const seen: number[] = [];
@@ -62,14 +62,18 @@ describe("the tuner among misbehaving providers", () => {
     );
     assert.equal(result.records.length, 4);
     for (const record of result.records) {
-      const kinds = ["wrong", "crash", "hang", "outside", "reference"].map((name) => verdictOf(record, name)?.kind);
-      assert.deepEqual(kinds, ["wrong", "crashed", "hung", "wrote-outside", "accepted"], record.title);
+      const kinds = ["wrong", "crash", "hang", "outside", "meddle", "reference"].map(
+        (name) => verdictOf(record, name)?.kind,
+      );
+      assert.deepEqual(kinds, ["wrong", "crashed", "hung", "wrote-outside", "wrote-outside", "accepted"], record.title);
       const wrong = verdictOf(record, "wrong");
       assert.match(wrong && "reason" in wrong ? wrong.reason : "", /output 0 is off by .*e-.* in row \d/);
       const crashed = verdictOf(record, "crash");
       assert.match(crashed && "reason" in crashed ? crashed.reason : "", /while checking it ended .* with SIGSEGV/);
       const outside = verdictOf(record, "outside");
       assert.match(outside && "reason" in outside ? outside.reason : "", /wrote \d+ bytes behind .* output 0/);
+      const meddled = verdictOf(record, "meddle");
+      assert.match(meddled && "reason" in meddled ? meddled.reason : "", /it changed input 0/);
       for (const { us, verdict } of record.measurements) assert.equal(us !== undefined, verdict.kind === "accepted");
     }
   });

@@ -18,7 +18,7 @@ import { traceOf } from "../report/bench/trace.js";
 import { RecordStore } from "../tuner/records.js";
 import type { CommandContext } from "./context.js";
 import { showMemory } from "./memory.js";
-import { libraryOptions, modelFlags, steps, whole, type ModelFlags } from "./options.js";
+import { flagsIn, libraryOptions, modelFlags, steps, whole, type ModelFlags } from "./options.js";
 import { table, Ui } from "./ui.js";
 
 interface BenchFlags extends ModelFlags {
@@ -62,7 +62,7 @@ export const benchCommand = ({ signal }: CommandContext): Command =>
     let best: RungPlans | undefined;
     for (const dtype of flags.dtype === "auto" ? (["f32", "bf16"] as const) : [flags.dtype]) {
       await using draw = await textToImage(folder, {
-        ...libraryOptions({ ...flags, dtype }, ui, signal),
+        ...libraryOptions(flagsIn(flags, dtype), ui, signal),
         ...(flags.steps !== undefined && { steps: flags.steps }),
       });
       const taken = flags.steps ?? draw.compiled.step.component.runs;

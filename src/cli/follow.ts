@@ -6,7 +6,7 @@ import { textToImage } from "../pipeline/image/text-to-image.js";
 import { promptFollowing } from "../report/following/following.js";
 import { SIZE } from "../report/following/scene.js";
 import type { CommandContext } from "./context.js";
-import { libraryOptions, modelFlags, share, steps, whole, type ModelFlags } from "./options.js";
+import { flagsIn, libraryOptions, modelFlags, share, steps, whole, type ModelFlags } from "./options.js";
 import { Ui } from "./ui.js";
 
 interface FollowFlags extends ModelFlags {
@@ -34,7 +34,7 @@ export const followCommand = ({ signal, exit }: CommandContext): Command =>
     for (const dtype of flags.dtype === "auto" ? (["f32", "bf16"] as const) : [flags.dtype]) {
       const size = { width: SIZE, height: SIZE };
       await using draw = await textToImage(folder, {
-        ...libraryOptions({ ...flags, size, dtype }, ui, signal),
+        ...libraryOptions({ ...flagsIn(flags, dtype), size }, ui, signal),
         ...(flags.steps !== undefined && { steps: flags.steps }),
       });
       const start = performance.now();

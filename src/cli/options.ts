@@ -1,5 +1,7 @@
 // Options that several commands share, checked where they enter.
+import { readFileSync } from "node:fs";
 import { InvalidArgumentError, type Command } from "commander";
+import { messageOf } from "../core/error.js";
 import type { TextToImageOptions } from "../pipeline/image/text-to-image.js";
 import { showForecast } from "./memory.js";
 import type { Ui } from "./ui.js";
@@ -12,6 +14,8 @@ export interface ModelFlags {
   readonly size?: { readonly width: number; readonly height: number };
   readonly effort?: "none" | "quick" | "full";
   readonly budget?: number;
+  readonly maxError?: number | undefined;
+  readonly calibration?: readonly string[];
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -74,6 +78,22 @@ export function memory(text: string): number {
   return Math.floor(bytes);
 }
 
+/** The lines of a file that are not empty. */
+export function promptsOf(path: string): readonly string[] {
+  try {
+    return readFileSync(path, "utf8").split("\n").map((line) => line.trim()).filter((line) => line !== ""); // prettier-ignore
+  } catch (cause) {
+    throw new InvalidArgumentError(`${path} cannot be read: ${messageOf(cause)}.`);
+  }
+}
+
+/** The flags for one of the dtypes that "auto" goes through: a largest error is about f32 plans alone. */
+export const flagsIn = <F extends ModelFlags>(flags: F, dtype: "f32" | "bf16"): F => ({
+  ...flags,
+  dtype,
+  maxError: flags.dtype === "auto" && dtype === "bf16" ? undefined : flags.maxError,
+});
+
 export const modelFlags = (command: Command): Command =>
   command
     .option("--device <device>", "auto (the CPU), cpu or cuda", oneOf("auto", "cpu", "cuda"), "auto")
@@ -86,6 +106,12 @@ export const modelFlags = (command: Command): Command =>
       "how long to look for kernels when no plan is stored: none, quick, full",
       oneOf("none", "quick", "full"),
     ) // prettier-ignore
+    .option(
+      "--max-error <error>",
+      "let regions of an f32 model take bf16 or 8-bit integers, within this relative error of the final latents",
+      finite,
+    )
+    .option("--calibration <file>", "prompts to measure --max-error on, one a line", promptsOf)
     .option("--budget <time>", "most time for tuning, like 90s or 5m", duration)
     .option("--json", "print JSON lines")
     .option("--quiet", "print results only");
@@ -99,13 +125,15 @@ export const libraryOptions = (flags: ModelFlags, ui: Ui, signal: AbortSignal): 
   ...(flags.size && { size: flags.size }),
   ...(flags.effort && { effort: flags.effort }),
   ...(flags.budget !== undefined && { budgetMs: flags.budget }),
+  ...(flags.maxError !== undefined && { maxError: flags.maxError }),
+  ...(flags.calibration && { calibration: flags.calibration }),
   signal,
   onEvent: (event) => {
-    if (event.kind === "tune") {
-      const left = event.secondsLeft === undefined ? "" : `${Math.ceil(event.secondsLeft)} s left  `;
-      ui.progress("tuning", event.done, event.total, `${left}${event.title}`);
-    } else if (event.kind === "build") ui.progress(`building ${event.component}`, event.done, event.total);
-    else if (event.kind === "prove") ui.progress(`comparing plans of ${event.component}`, event.done, event.total);
+    const left = "secondsLeft" in event && event.secondsLeft !== undefined ? `${Math.ceil(event.secondsLeft)} s left  ` : ""; // prettier-ignore
+    if (event.kind === "tune") ui.progress("tuning", event.done, event.total, `${left}${event.title}`);
+    else if (event.kind === "build") ui.progress(`building ${event.component}`, event.done, event.total);
+    else if (event.kind === "prove")
+      ui.progress(`comparing plans of ${event.component}`, event.done, event.total, left);
     else if (event.kind === "plan") ui.data("plan", { component: event.component, label: event.label });
     else if (event.kind === "forecast") showForecast(ui, event.forecast);
     else ui.note(event.text);

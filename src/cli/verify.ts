@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { textToImage } from "../pipeline/image/text-to-image.js";
 import { readGolden, TOLERANCES, verifyEngine } from "../pipeline/image/verify.js";
 import type { CommandContext } from "./context.js";
-import { libraryOptions, modelFlags, type ModelFlags } from "./options.js";
+import { flagsIn, libraryOptions, modelFlags, type ModelFlags } from "./options.js";
 import { table, Ui } from "./ui.js";
 
 export const verifyCommand = ({ signal, exit }: CommandContext): Command =>
@@ -16,7 +16,7 @@ export const verifyCommand = ({ signal, exit }: CommandContext): Command =>
     const ui = new Ui(flags);
     const golden = await readGolden(file);
     for (const dtype of flags.dtype === "auto" ? (["f32", "bf16"] as const) : [flags.dtype]) {
-      await using draw = await textToImage(folder, libraryOptions({ ...flags, dtype }, ui, signal));
+      await using draw = await textToImage(folder, libraryOptions(flagsIn(flags, dtype), ui, signal));
       const checks = await verifyEngine(draw.engine, draw.model, golden, signal);
       const { rows, psnr } = TOLERANCES[dtype];
       ui.result(`${dtype}: row errors at most ${rows}, picture at least ${psnr} dB`);

@@ -57,5 +57,11 @@ export type CompileEvent =
     }
   | { readonly kind: "plan"; readonly component: string; readonly label: string }
   | { readonly kind: "build"; readonly component: string; readonly done: number; readonly total: number }
-  | { readonly kind: "prove"; readonly component: string; readonly done: number; readonly total: number }
+  | {
+      readonly kind: "prove";
+      readonly component: string;
+      readonly done: number;
+      readonly total: number;
+      readonly secondsLeft?: number;
+    }
   | { readonly kind: "note"; readonly text: string };

@@ -7,9 +7,11 @@ import type { Plan } from "../plan/plan.js";
 import { propose, type Proposals } from "../plan/propose.js";
 import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
+import type { Graph } from "../graph/node.js";
 import { Regions } from "../graph/region.js";
 import type { Provider } from "../provider/provider.js";
 import { currentRows, type RegionRecord } from "../tuner/measurement.js";
+import { rewriteGraph } from "../rewrite/passes.js";
 import { RecordStore } from "../tuner/records.js";
 import type { CompiledComponent } from "./component.js";
 import { conversionsBy } from "./conversions.js";
@@ -62,6 +64,8 @@ export const planWork = (plan: Plan): string =>
   JSON.stringify(plan.steps.map((step) => [step.choice, step.kind === "region" ? step.nodes : step.value]));
 
 export interface RivalPlans {
+  /** What the plans' node numbers mean: without lowered alternatives, whatever the compiled component has. */
+  readonly graph: Graph;
   /** By label: "plain", "single(onednn)", "component(onnxruntime)"… */
   readonly plans: ReadonlyMap<string, Plan>;
   /** Labels for which there is no plan, with the reason. */
@@ -74,9 +78,10 @@ export interface RivalPlans {
  */
 export async function rivalPlans(
   machine: Machine,
-  { graph }: CompiledComponent,
+  compiled: CompiledComponent,
   { lean = false }: { readonly lean?: boolean } = {},
 ): Promise<RivalPlans> {
+  const graph = compiled.plan.lowered ? rewriteGraph(compiled.component.graph) : compiled.graph;
   const { providers } = machine.opened;
   const { target } = machine.device;
   const proposals = propose(new Regions(graph), providers);
@@ -100,5 +105,5 @@ export async function rivalPlans(
       without.set(label, messageOf(error));
     }
   }
-  return { plans, without };
+  return { graph, plans, without };
 }

@@ -47,7 +47,7 @@ export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs
 }
 
 /** Rounds of a duel that is close, whatever the time. */
-const FEWEST_ROUNDS = 5;
+const FEWEST_ROUNDS = 3;
 /** Pairs → how far ahead the champion must be in all of them for the duel to end. */
 const DECISIVE = [
   { rounds: 1, factor: 4 },
@@ -55,12 +55,13 @@ const DECISIVE = [
   { rounds: 3, factor: 1.1 },
   { rounds: 8, factor: 1.03 },
 ] as const;
-/** The champion goes after no fewer rounds than a close duel has. */
+/** A champion that is clearly slower goes before the time is over. */
 const LOST_BY = 1.02;
+const LOST_AFTER = 5;
 
 function isDecided(mine: readonly number[], theirs: readonly number[]): boolean {
   const { low, high } = pairedSpeedup(mine, theirs);
-  const isWon = mine.length >= FEWEST_ROUNDS && high < 1 / LOST_BY;
+  const isWon = mine.length >= LOST_AFTER && high < 1 / LOST_BY;
   return isWon || DECISIVE.some(({ rounds, factor }) => mine.length >= rounds && low > factor);
 }
 

@@ -78,7 +78,7 @@ export class StorageMap {
   #liesInJoin(joint: ValueId, join: Node): boolean {
     const producers = this.#producers.get(joint) ?? [];
     const claim = this.#claims.get(joint);
-    if (producers.length !== 1 || isView(producers[0]!) || (claim && claim.kind !== "around")) return false;
+    if (producers.length === 0 || producers.some(isView) || (claim && claim.kind !== "around")) return false;
     const parts = this.#graph.nodes.filter((node) => node.inputs.includes(joint));
     const out = this.#value(join.outputs[0]!);
     const types = join.inputs.map((input) => this.#value(input));

@@ -4,6 +4,7 @@ import { hashOf } from "../core/hash.js";
 import { graphData, type Graph } from "../graph/node.js";
 import type { Regions } from "../graph/region.js";
 import { rootBytes } from "../graph/storage.js";
+import { titleOf } from "../tuner/title.js";
 import { boundRoots, touchesOf, type BufferKey } from "./buffers.js";
 import { layoutKey } from "./layout.js";
 import { orderSteps, type Orderable } from "./order.js";
@@ -60,6 +61,7 @@ function regionStep({ proposal, candidate, us }: SelectedRegion): RegionStep {
     operands.map(({ value }, i) => ({ value, ...(layoutKey(laidOut[i]) === "" ? {} : { layout: laidOut[i] }) }));
   return Object.freeze({
     kind: "region",
+    title: titleOf(region),
     nodes: work,
     choice: { provider, id, params },
     inputs: ports(region.inputs, layouts.inputs),

@@ -1,6 +1,7 @@
 // An explanation on a terminal: a summary of the component, then each region with its candidates, or those of one op.
 import type { Comparison, Explanation, ExplainedRegion } from "./explain.js";
-import { columns, showUs } from "./print.js";
+import type { Lowered } from "./plan.js";
+import { columns, showBytes, showUs } from "./print.js";
 
 export interface ExplainTextOptions {
   /** Only regions that compute this op, "linear", or whose nodes' names contain the text. */
@@ -8,16 +9,17 @@ export interface ExplainTextOptions {
 }
 
 export function explainText(explanation: Explanation, { only }: ExplainTextOptions = {}): string {
-  const { component, label, expectedUs, regions, usByProvider, sureWins } = explanation;
+  const { component, label, expectedUs, lowered, regions, usByProvider, sureWins, notes } = explanation;
   const shown = regions.filter((region) => only === undefined || isAbout(region, only));
   const total = expectedUs === undefined ? "not measured" : showUs(expectedUs);
   const shares = Object.entries(usByProvider)
     .sort(([, a], [, b]) => b - a)
     .map(([provider, us]) => `${provider} ${expectedUs ? `${Math.round((100 * us) / expectedUs)} %` : ""}`.trim());
   const sure = Object.entries(sureWins).map(([provider, wins]) => `${provider} ${wins}`);
-  const head = `${component}: plan "${label}", ${total}; ${shares.join(", ")}${
+  let head = `${component}: plan "${label}", ${total}; ${shares.join(", ")}${
     sure.length > 0 ? `\nregions won beyond the 95 % interval: ${sure.join(", ")}` : ""
-  }`;
+  }${notes.map((note) => `\nnote: ${note}`).join("")}`;
+  if (lowered) head += `\n${loweredText(lowered)}`;
   if (shown.length === 0) return `${head}\nno region computes ${only ?? "anything"}\n`;
   return `${[head, ...shown.map(regionText)].join("\n\n")}\n`;
 }
@@ -25,6 +27,17 @@ export function explainText(explanation: Explanation, { only }: ExplainTextOptio
 /** Whether a region computes an op of this name, or has a node whose name contains the text. */
 export const isAbout = ({ ops, names }: ExplainedRegion, only: string): boolean =>
   ops.split("+").includes(only) || names.some((name) => name.includes(only));
+
+/** What lowering each region bought in time and cost in error, the most valuable first. */
+export function loweredText({ maxError, error, inputs, regions }: Lowered): string {
+  const rows = regions
+    .toSorted((a, b) => b.boughtUs - a.boughtUs)
+    .map(({ name, precision, boughtUs, error: own }) => [name, precision, showUs(boughtUs), own.toExponential(1)]);
+  return [
+    `lowered: error ${error.toExponential(1)} of ${maxError} allowed, the worst row of ${inputs} inputs of the whole model`,
+    ...columns([["region", "in", "bought a run", "error alone"], ...rows]).map((line) => `  ${line}`),
+  ].join("\n");
+}
 
 const MOST_OPS = 5;
 
@@ -35,7 +48,7 @@ function shortened(title: string): string {
 }
 
 function regionText(region: ExplainedRegion): string {
-  const { title, uses, us, names, candidates, cannot, chosen, apartUs } = region;
+  const { title, uses, us, names, candidates, cannot, chosen, apartUs, floor } = region;
   const lines = [
     `${shortened(title)}  × ${uses}${us === undefined ? "" : `  ${showUs(us)} each`}  (${names[0]}${uses > 1 ? ", …" : ""})`,
   ];
@@ -59,14 +72,20 @@ function regionText(region: ExplainedRegion): string {
   for (const { provider, reason } of cannot) lines.push(`    ${provider} cannot: ${reason}`);
   if (region.runnerUp) lines.push(`  runner-up: ${comparison(region.runnerUp)}`);
   if (region.bestOtherProvider) lines.push(`  best other provider: ${comparison(region.bestOtherProvider)}`);
+  if (floor) lines.push(`  ${floorText(region, floor)}`);
   if (apartUs !== undefined) lines.push(`  its ops one by one, each by its fastest: ${showUs(apartUs)}`);
   return lines.join("\n");
 }
 
-function comparison({ provider, id, ratio, beyond95 }: Comparison): string {
+function floorText({ work }: ExplainedRegion, { us, bound, timeOver }: NonNullable<ExplainedRegion["floor"]>): string {
+  const over = timeOver === undefined ? "" : `, it takes ${timeOver.toFixed(2)} times that`;
+  return `floor: ${showUs(us)} for its ${bound} (${(work.flops / 1e6).toPrecision(3)} MFLOP, ${showBytes(work.bytes)})${over}`;
+}
+
+function comparison({ provider, id, ratio, beyond95, confidence }: Comparison): string {
   const times =
     ratio >= 1
       ? `${ratio.toFixed(2)} × the winner's time`
       : `${(1 / ratio).toFixed(2)} × as fast, not chosen for what it costs elsewhere`;
-  return `${provider} ${id}, ${times}${ratio >= 1 ? (beyond95 ? ", beyond the 95 % interval" : ", within the 95 % interval") : ""}`;
+  return `${provider} ${id}, ${times}${ratio >= 1 ? (beyond95 ? ", beyond the 95 % interval" : `, within the 95 % interval (sure to ${Math.round(100 * confidence)} %)`) : ""}`;
 }

@@ -81,7 +81,9 @@ test("the explanation has every candidate, the winner's margins and who offered 
   assert.deepEqual(single!.candidates.map(({ provider, verdict }) => `${provider} ${verdict}`), [
     "tile accepted", "blas accepted", "reference accepted", "tile wrong: row 3 is off by 0.5",
   ]); // prettier-ignore
-  assert.deepEqual(single!.runnerUp, { provider: "blas", id: "sgemm", ratio: 1.0050000000000001, beyond95: false });
+  const { confidence, ...runnerUp } = single!.runnerUp!;
+  assert.deepEqual(runnerUp, { provider: "blas", id: "sgemm", ratio: 1.0050000000000001, beyond95: false });
+  assert.ok(Math.abs(confidence - 0.582) < 1e-3);
   assert.deepEqual(single!.cannot, [{ provider: "onednn", reason: "the library is missing" }]);
 });
 
@@ -105,8 +107,8 @@ linear f32  × 1  10.0 us each  (linear)
      reference  plain      90.0 us  88.2 us … 91.8 us  2.5e-7  default      accepted
      tile       split-k                                5.0e-1  default      wrong: row 3 is off by 0.5
     onednn cannot: the library is missing
-  runner-up: blas sgemm, 1.01 × the winner's time, within the 95 % interval
-  best other provider: blas sgemm, 1.01 × the winner's time, within the 95 % interval
+  runner-up: blas sgemm, 1.01 × the winner's time, within the 95 % interval (sure to 58 %)
+  best other provider: blas sgemm, 1.01 × the winner's time, within the 95 % interval (sure to 58 %)
 `,
   );
   assert.match(explainText(explanation, { only: "conv2d" }), /no region computes conv2d/);
@@ -147,4 +149,33 @@ test("a winner is sure only where the spread and the runs allow it", () => {
   assert.ok(isFasterBeyond95(times(10, 5, 4000), times(11, 5, 4000)));
   assert.ok(!isFasterBeyond95(times(11, 0.1, 50), times(10, 0.1, 50)));
   assert.ok(!isFasterBeyond95(times(10, 0, 1), times(11, 0, 1)), "one run each says nothing");
+});
+
+test("rows of other versions and of providers that are not here are void and compete with nobody", async () => {
+  const { plan, regions, recordOf } = await explained();
+  const { regions: parts } = explain(plan, regions, recordOf, { versions: { tile: "1", reference: "4" } });
+  const single = parts.find(({ ops }) => ops === "linear")!;
+  assert.deepEqual(single.candidates.map(({ provider, verdict }) => `${provider} ${verdict}`), [
+    "tile accepted", "blas void: blas is not here", "reference void: of reference 3, here is 4", "tile wrong: row 3 is off by 0.5",
+  ]); // prettier-ignore
+  assert.equal(single.runnerUp, undefined);
+});
+
+test("a region's floor is its operations or its bytes at the machine's rates, whichever takes longer", async () => {
+  const { plan, regions, recordOf } = await explained();
+  const of = (rates: { flopsPerSecond: number; bytesPerSecond: number }) =>
+    explain(plan, regions, recordOf, { rates }).regions.find(({ ops }) => ops === "linear")!;
+  // [4, 16] × [8, 16]: 4·8·16 multiply-adds; 64 + 128 + 32 numbers.
+  assert.deepEqual(of({ flopsPerSecond: 1e9, bytesPerSecond: 1e12 }).work, { flops: 1024, bytes: 896 });
+  assert.deepEqual(of({ flopsPerSecond: 1e9, bytesPerSecond: 1e12 }).floor, { us: 1.024, bound: "operations", timeOver: 10 / 1.024 }); // prettier-ignore
+  const { floor } = of({ flopsPerSecond: 1e12, bytesPerSecond: 1e9 });
+  assert.deepEqual([floor!.bound, Math.round(1e6 * floor!.us)], ["bytes", 896_000]);
+  const text = explainText(explain(plan, regions, recordOf, { rates: { flopsPerSecond: 1e9, bytesPerSecond: 1e12 } }));
+  assert.match(text, /floor: 1\.02 us for its operations \(0\.00102 MFLOP, 896 B\), it takes 9\.77 times that/);
+});
+
+test("notes of a plan stand under its head", async () => {
+  const { plan, regions, recordOf } = await explained();
+  const noted = explain({ ...plan, notes: ["pin r.jsonl:2 cannot be honoured"] }, regions, recordOf);
+  assert.match(explainText(noted), /^tiny: .*\nnote: pin r\.jsonl:2 cannot be honoured\n/);
 });

@@ -1,13 +1,14 @@
 // Why a plan is as it is: for every region all candidates that were tried, how the winner compares with its rivals,
 // and who offered nothing for what reason. Plain data; explain-text.ts shows it on a terminal.
-import type { Regions } from "../graph/region.js";
+import type { Region, Regions } from "../graph/region.js";
 import { candidateKey } from "../tuner/candidate-key.js";
 import type { Measurement, RegionRecord } from "../tuner/measurement.js";
-import { isFasterBeyond95, type Times } from "../tuner/interval.js";
+import { confidenceOf, isFasterBeyond95, type Times } from "../tuner/interval.js";
 import { layoutKey } from "./layout.js";
-import type { Plan, PlanStep, RegionStep } from "./plan.js";
+import type { Lowered, Plan, PlanStep, RegionStep } from "./plan.js";
 import { conversionRegion } from "./conversion.js";
 import { stepOps } from "./print.js";
+import { floorOf, workIn, type Floor, type Rates, type Work } from "./roofline.js";
 
 export interface ExplainedCandidate {
   readonly provider: string;
@@ -19,7 +20,8 @@ export interface ExplainedCandidate {
   /** Layouts of inputs and outputs that are not the default, "in0 0,2,3,1". */
   readonly layouts: readonly string[];
   readonly packs: readonly string[];
-  /** "accepted", or why not. */
+  readonly workspaceBytes: number;
+  /** "accepted", or why not; "void" where another version of its provider was measured than is here. */
   readonly verdict: string;
 }
 
@@ -31,6 +33,8 @@ export interface Comparison {
   readonly ratio: number;
   /** Whether the winner is faster beyond the 95 % interval. */
   readonly beyond95: boolean;
+  /** Probability that the winner is faster, 0 … 1. */
+  readonly confidence: number;
 }
 
 export interface ExplainedRegion {
@@ -43,6 +47,9 @@ export interface ExplainedRegion {
   readonly chosen: { readonly provider: string; readonly id: string };
   /** Median of one use; absent when nothing was measured. */
   readonly us?: number;
+  readonly work: Work;
+  /** Its least time, and how many times as long it takes; absent unless the machine's rates were given. */
+  readonly floor?: Floor & { readonly timeOver?: number };
   /** Fastest first; those not accepted last. */
   readonly candidates: readonly ExplainedCandidate[];
   readonly cannot: readonly { readonly provider: string; readonly reason: string }[];
@@ -57,18 +64,30 @@ export interface Explanation {
   readonly component: string;
   readonly label: string;
   readonly expectedUs?: number;
+  /** What lowered arithmetic bought and cost, where the plan was allowed any. */
+  readonly lowered?: Lowered;
   /** Costliest first. */
   readonly regions: readonly ExplainedRegion[];
   /** Microseconds of the expected time by provider. */
   readonly usByProvider: Readonly<Record<string, number>>;
   /** Distinct regions that a provider wins beyond the 95 % interval against the best other provider. */
   readonly sureWins: Readonly<Record<string, number>>;
+  /** What was not decided by time, or could not be done. */
+  readonly notes: readonly string[];
+}
+
+export interface ExplainOptions {
+  /** Versions of the providers that are here: what others measured is shown as void. Without them nothing is. */
+  readonly versions?: Readonly<Record<string, string>>;
+  /** For the floors of regions. */
+  readonly rates?: Rates | undefined;
 }
 
 export function explain(
   plan: Plan,
   regions: Regions,
   recordOf: (signature: string) => RegionRecord | undefined,
+  options: ExplainOptions = {},
 ): Explanation {
   const groups = new Map<string, { signature: string; steps: PlanStep[] }>();
   for (const step of plan.steps) {
@@ -79,7 +98,7 @@ export function explain(
     group.steps.push(step);
   }
   const explained = [...groups.values()].map(({ signature, steps }) =>
-    explainSteps(steps, recordOf(signature), regions, recordOf),
+    explainSteps(steps, recordOf(signature), regions, recordOf, options),
   );
   const usByProvider: Record<string, number> = {};
   for (const { choice, us } of plan.steps)
@@ -88,9 +107,11 @@ export function explain(
     component: plan.graph.name,
     label: plan.label,
     ...(plan.expectedUs === undefined ? {} : { expectedUs: plan.expectedUs }),
+    ...(plan.lowered && { lowered: plan.lowered }),
     regions: explained.sort((a, b) => (b.us ?? 0) * b.uses - (a.us ?? 0) * a.uses || b.uses - a.uses),
     usByProvider,
     sureWins: sureWinsOf(explained),
+    notes: plan.notes,
   };
 }
 
@@ -101,27 +122,41 @@ function sureWinsOf(regions: readonly ExplainedRegion[]): Readonly<Record<string
   return wins;
 }
 
-const signatureOf = (step: PlanStep, regions: Regions): string =>
+const regionOf = (step: PlanStep, regions: Regions): Region =>
   step.kind === "region"
-    ? regions.region(step.nodes).signature
-    : conversionRegion(regions.graph.values[step.value]!, step.from, step.to).signature;
+    ? regions.region(step.nodes)
+    : conversionRegion(regions.graph.values[step.value]!, step.from, step.to);
+
+const signatureOf = (step: PlanStep, regions: Regions): string => regionOf(step, regions).signature;
+
+/** Why a provider's rows of a record say nothing here. */
+function voidOf(provider: string, record: RegionRecord, here: Readonly<Record<string, string>>): string | undefined {
+  const then = record.versions[provider];
+  if (!(provider in here)) return `void: ${provider} is not here`;
+  return then === undefined || then === here[provider]
+    ? undefined
+    : `void: of ${provider} ${then}, here is ${here[provider]}`;
+}
 
 function explainSteps(
   steps: readonly PlanStep[],
   record: RegionRecord | undefined,
   regions: Regions,
   recordOf: (signature: string) => RegionRecord | undefined,
+  { versions, rates }: ExplainOptions,
 ): ExplainedRegion {
   const [first] = steps as [PlanStep];
   const { graph } = regions;
   const names = steps.map(
     (step) => (step.kind === "region" ? graph.nodes[step.nodes[0]!]! : graph.values[step.value]!).name,
   );
+  const whyVoid = (provider: string): string | undefined => record && versions && voidOf(provider, record, versions);
   const measurements = (record?.measurements ?? []).toSorted(bySpeed);
+  const valid = measurements.filter(({ candidate }) => whyVoid(candidate.provider) === undefined);
   const chosenKey = candidateKey(first.choice);
   const isChosen = (m: Measurement): boolean => candidateKey(m.candidate) === chosenKey;
-  const winner = measurements.find((m) => isChosen(m) && m.us);
-  const rivals = measurements.filter((m) => m.us && !isChosen(m));
+  const winner = valid.find((m) => isChosen(m) && m.us);
+  const rivals = valid.filter((m) => m.us && !isChosen(m));
   const compared = (rival: Measurement | undefined): Comparison | undefined =>
     winner?.us &&
     rival?.us && {
@@ -129,19 +164,24 @@ function explainSteps(
       id: rival.candidate.id,
       ratio: rival.us.p50 / winner.us.p50,
       beyond95: isFasterBeyond95(winner.us, rival.us),
+      confidence: confidenceOf(winner.us, rival.us),
     };
   const runnerUp = compared(rivals[0]);
   const other = compared(rivals.find((m) => m.candidate.provider !== first.choice.provider));
   const apartUs = first.kind === "region" && first.nodes.length > 1 ? apart(first, regions, recordOf) : undefined;
   const us = first.us ?? winner?.us?.p50;
+  const work = workIn(regionOf(first, regions));
+  const floor = rates && floorOf(work, rates);
   return {
     ops: stepOps(first, regions),
+    work,
+    ...(floor && { floor: { ...floor, ...(us !== undefined && { timeOver: us / floor.us }) } }),
     title: record?.title ?? stepOps(first, regions),
     names,
     uses: steps.length,
     chosen: { provider: first.choice.provider, id: first.choice.id },
     ...(us === undefined ? {} : { us }),
-    candidates: measurements.map((m) => explainCandidate(m, isChosen(m))),
+    candidates: measurements.map((m) => explainCandidate(m, isChosen(m), whyVoid(m.candidate.provider))),
     cannot: record?.cannot ?? [],
     ...(runnerUp ? { runnerUp } : {}),
     ...(other ? { bestOtherProvider: other } : {}),
@@ -152,7 +192,11 @@ function explainSteps(
 const bySpeed = (a: Measurement, b: Measurement): number =>
   (a.us?.p50 ?? Number.POSITIVE_INFINITY) - (b.us?.p50 ?? Number.POSITIVE_INFINITY) || 0;
 
-function explainCandidate({ candidate, verdict, us, error }: Measurement, chosen: boolean): ExplainedCandidate {
+function explainCandidate(
+  { candidate, verdict, us, error }: Measurement,
+  chosen: boolean,
+  whyVoid: string | undefined,
+): ExplainedCandidate {
   const { layouts, packs } = candidate;
   const shown = (kind: string, all: typeof layouts.inputs): string[] =>
     all.flatMap((layout, i) => (layoutKey(layout) === "" ? [] : [`${kind}${i} ${layoutKey(layout)}`]));
@@ -164,7 +208,8 @@ function explainCandidate({ candidate, verdict, us, error }: Measurement, chosen
     ...(error === undefined ? {} : { error }),
     layouts: [...shown("in", layouts.inputs), ...shown("out", layouts.outputs)],
     packs: packs.map((pack) => pack.recipe),
-    verdict: verdict.kind === "accepted" ? "accepted" : `${verdict.kind}: ${verdict.reason}`,
+    workspaceBytes: candidate.workspaceBytes,
+    verdict: whyVoid ?? (verdict.kind === "accepted" ? "accepted" : `${verdict.kind}: ${verdict.reason}`),
   };
 }
 

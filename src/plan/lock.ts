@@ -44,8 +44,8 @@ export async function readLock(file: string): Promise<Lock> {
   }
   const found = parseLock(text);
   if (typeof found !== "string") return found;
-  throw new TroupeError("plan", `${file} is no lock: ${found}`, {
-    advice: "Make one with `troupe compile MODEL --lock FILE`.",
+  throw new TroupeError("plan", `${file} is no plan or lock: ${found}`, {
+    advice: "`troupe compile MODEL --lock FILE` writes one.",
     details: { file },
   });
 }

@@ -10,6 +10,8 @@ export const PLAN_FORMAT = 2;
 /** One region computed by one candidate. */
 export interface RegionStep {
   readonly kind: "region";
+  /** For people: "linear + gelu_tanh f32 [256, 256] × [1024, 256]". */
+  readonly title?: string;
   /** Work nodes of the region. */
   readonly nodes: readonly NodeId[];
   readonly choice: Choice;
@@ -55,6 +57,25 @@ export interface Placement {
   readonly bytes: number;
 }
 
+/** Arithmetic that a plan was allowed to lower, and what that brought. */
+export interface Lowered {
+  /** Largest relative error that was allowed, and what was measured of all components' plans together. */
+  readonly maxError: number;
+  readonly error: number;
+  /** How many inputs of the model that was measured on. */
+  readonly inputs: number;
+  readonly regions: readonly LoweredRegion[];
+}
+
+export interface LoweredRegion {
+  readonly name: string;
+  readonly precision: "bf16" | "i8";
+  /** Microseconds that one run is shorter by it alone, by the sums of measured regions. */
+  readonly boughtUs: number;
+  /** Relative error of the whole model with it alone. */
+  readonly error: number;
+}
+
 export interface Plan {
   readonly format: typeof PLAN_FORMAT;
   readonly graph: { readonly name: string; readonly hash: string };
@@ -72,4 +93,6 @@ export interface Plan {
   readonly label: string;
   /** What was decided otherwise than by time, or could not be done: pins unmet, rivals not met, choices fallen back. */
   readonly notes: readonly string[];
+  /** Absent where everything is computed as the graph's plain nodes say. */
+  readonly lowered?: Lowered;
 }

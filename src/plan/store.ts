@@ -36,6 +36,7 @@ const common = { choice, workspaceBytes: whole, us: z.number().nonnegative().opt
 const regionStep = z
   .strictObject({
     kind: z.literal("region"),
+    title: z.string().optional(),
     nodes: z.array(whole).min(1).readonly(),
     inputs: z.array(port).readonly(),
     outputs: z.array(port).readonly(),
@@ -57,6 +58,13 @@ const target = z
   })
   .readonly();
 
+const loweredRegion = z
+  .strictObject({ name: z.string(), precision: z.enum(["bf16", "i8"]), boughtUs: z.number(), error: z.number() })
+  .readonly();
+const lowered = z
+  .strictObject({ maxError: z.number(), error: z.number(), inputs: whole, regions: z.array(loweredRegion).readonly() })
+  .readonly();
+
 const schema = z
   .strictObject({
     format: z.literal(PLAN_FORMAT),
@@ -72,6 +80,7 @@ const schema = z
     expectedUs: z.number().nonnegative().optional(),
     label: z.string(),
     notes: z.array(z.string()).readonly(),
+    lowered: lowered.optional(),
   })
   .readonly();
 
@@ -155,22 +164,6 @@ export async function openPlan(file: string, context: PlanContext): Promise<Plan
   throw new TroupeError("plan", `${file} cannot be used: ${found.reasons.join("; ")}`, {
     advice: "Compile the model on this machine again, or leave the file away.",
     details: { file, reasons: found.reasons },
-  });
-}
-
-/** The plan of a file as it is, wherever it was made; throws TroupeError("io" | "plan"). For looking, not for running. */
-export async function readPlan(file: string): Promise<Plan> {
-  let text: string;
-  try {
-    text = await readText(file);
-  } catch (cause) {
-    throw new TroupeError("io", `${file} cannot be read: ${messageOf(cause)}`, { advice: "check the path", cause });
-  }
-  const found = read(text);
-  if (!isUnusable(found)) return found;
-  throw new TroupeError("plan", `${file} is no plan: ${found.reasons.join("; ")}`, {
-    advice: "Name a file that troupe stored, or a model's folder.",
-    details: { file },
   });
 }
 

@@ -52,6 +52,8 @@ function stepProblems(plan: Plan, regions: Regions): readonly string[] {
     problems.push(...portProblems(step.outputs, region.outputs, `${at} output`));
     for (const { input } of step.packs)
       if (!["weight", "constant"].includes(region.inputs[input]?.kind ?? "")) problems.push(`${at} packs no weight`);
+    for (const { output, input } of step.aliases)
+      if (!step.outputs[output] || !step.inputs[input]) problems.push(`${at} lets operands share that it has not`);
     for (const port of step.inputs) need(port.value, port.layout, at);
     for (const id of step.nodes) {
       const node = graph.nodes[id]!;

@@ -61,11 +61,18 @@ export async function attempt(region: Region, request: TryRequest, tools: Attemp
     built.push(...made);
     return made;
   };
+  // Compilers are processes of their own: they work while the reference is computed here.
+  const scouts = buildMore(waves.scouts);
+  if (request.oneByOne) await scouts;
+  let standing: readonly Built[] = [];
   try {
-    let standing = await buildMore(waves.scouts);
-    if (request.fills.length === 0 && request.timing) return timeUnchecked(region, standing, request.timing, tools);
+    if (request.fills.length === 0 && request.timing) return timeUnchecked(region, await scouts, request.timing, tools);
     for (const [round, fill] of request.fills.entries()) {
       const ground = groundOf(region, request, fill, tools);
+      if (round === 0) {
+        if (!request.oneByOne) journal.mark("building", -1);
+        standing = await scouts;
+      }
       const right: Right[] = [];
       try {
         await checkAll(ground, standing, right, fill, request, tools);
@@ -85,6 +92,7 @@ export async function attempt(region: Region, request: TryRequest, tools: Attemp
     }
     if (!request.timing) for (const { key } of standing) send({ kind: "judged", key, verdict: { kind: "accepted" } });
   } finally {
+    await scouts;
     for (const { kernel } of built) kernel.dispose();
     journal.mark("idle", -1);
   }

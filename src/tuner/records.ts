@@ -145,6 +145,14 @@ export class RecordStore {
     this.#records.set(key, [...others.filter((other) => other !== same), record]);
   }
 
+  /** What a reader should know of them: lines passed over, and who was being tried when a tuner died. */
+  get remarks(): readonly string[] {
+    const suspects = this.#quarantined.map(
+      ({ key, signature, reason }) => `${key} is suspect in region ${signature}: ${reason}`,
+    );
+    return [...this.problems, ...new Set(suspects)];
+  }
+
   /** Candidates of a region that are not to be tried again. */
   quarantined(signature: string): readonly Quarantined[] {
     const strikes = new Map<string, number>();

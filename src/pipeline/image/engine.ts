@@ -38,6 +38,8 @@ export class ImageEngine implements Disposable {
   readonly #model: ImageModel;
   readonly #shape: ImageShape;
   readonly #sessions: Readonly<Record<ComponentName, Session>>;
+  /** Those that end with it. */
+  readonly #owned: readonly Session[];
   readonly compiled: Readonly<Record<ComponentName, CompiledComponent>>;
 
   private constructor(
@@ -45,11 +47,13 @@ export class ImageEngine implements Disposable {
     shape: ImageShape,
     compiled: Readonly<Record<ComponentName, CompiledComponent>>,
     sessions: Readonly<Record<ComponentName, Session>>,
+    owned: readonly Session[] = Object.values(sessions),
   ) {
     this.#model = model;
     this.#shape = shape;
     this.compiled = compiled;
     this.#sessions = sessions;
+    this.#owned = owned;
     const { cos, sin } = ropeTables(model.config.flux, positionIds(shape.textTokens, gridOf(model, shape.size)));
     sessions.step.write("cos", bytesOf(cos));
     sessions.step.write("sin", bytesOf(sin));
@@ -88,6 +92,27 @@ export class ImageEngine implements Disposable {
     }
   }
 
+  /** The same engine with other plans for some components. It shares the sessions of the rest, so it must end first. */
+  async with(machine: Machine, replaced: readonly CompiledComponent[], signal?: AbortSignal): Promise<ImageEngine> {
+    const { providers, device } = machine;
+    const compiled = { ...this.compiled };
+    const sessions = { ...this.#sessions };
+    const owned: Session[] = [];
+    try {
+      for (const one of replaced) {
+        const { graph, plan, component } = one;
+        const name = component.name as ComponentName;
+        compiled[name] = one;
+        sessions[name] = await Session.load({ graph, plan, providers, device, weights: component.weights, signal });
+        owned.push(sessions[name]);
+      }
+      return new ImageEngine(this.#model, this.#shape, compiled, sessions, owned);
+    } catch (error) {
+      for (const session of owned) session.dispose();
+      throw error;
+    }
+  }
+
   get shape(): ImageShape {
     return this.#shape;
   }
@@ -104,6 +129,14 @@ export class ImageEngine implements Disposable {
 
   async draw(request: DrawRequest): Promise<Picture> {
     const { onStage, signal } = request;
+    const picture = await this.decode(await this.denoise(request), signal);
+    onStage?.({ kind: "decoded" });
+    return picture;
+  }
+
+  /** A prompt's final latents, packed [tokens, channels]. */
+  async denoise(request: DrawRequest): Promise<Float32Array> {
+    const { onStage, signal } = request;
     const warnings = await this.encode(request.prompt, signal);
     onStage?.({ kind: "encoded", warnings });
     const sigmas = flowSigmas(
@@ -118,9 +151,7 @@ export class ImageEngine implements Disposable {
       latents = (await this.step(step, latents, signal)).next;
       onStage?.({ kind: "stepped", step: step + 1, steps: request.steps });
     }
-    const picture = await this.decode(latents, signal);
-    onStage?.({ kind: "decoded" });
-    return picture;
+    return latents;
   }
 
   /** Runs both text encoders and hands their results to prepare; returns warnings about the prompt. */
@@ -194,7 +225,7 @@ export class ImageEngine implements Disposable {
   }
 
   dispose(): void {
-    for (const session of Object.values(this.#sessions)) session.dispose();
+    for (const session of this.#owned) session.dispose();
   }
 
   [Symbol.dispose](): void {

@@ -19,6 +19,7 @@ import { ImageEngine, type Stage } from "./engine.js";
 import { defaultSteps, imageShape } from "./shape.js";
 import type { ImageSize } from "./latents.js";
 import { memoryUse, type MemoryUse } from "./memory.js";
+import { expectMaxError, loweredPlans } from "./calibration.js";
 import { encodePng, savePng, type Picture } from "./png.js";
 
 export interface TextToImageOptions {
@@ -34,6 +35,13 @@ export interface TextToImageOptions {
   readonly budgetMs?: number;
   /** The most bytes that weights, packs and values may take together; all the machine has unless given. */
   readonly memoryBytes?: number;
+  /**
+   * Lets regions of an f32 model be computed in bf16 or on 8-bit integers where that is faster, as long as the relative
+   * error of the final latents (the worst token's) stays within this; unless given nothing loses precision.
+   */
+  readonly maxError?: number;
+  /** The prompts that `maxError` is measured on; unless given, some of simple scenes. */
+  readonly calibration?: readonly string[];
   /** Looks for kernels although a plan is stored. */
   readonly again?: boolean;
   /** A lock file: its choices are replayed, and what cannot be is told by `onEvent`. See `Draw.saveLock`. */
@@ -106,7 +114,8 @@ export async function textToImage(folder: string, given: TextToImageOptions = {}
   const model = await openImageModel(folder);
   let machine: Machine | undefined;
   try {
-    imageShape(model, options); // what cannot be drawn is refused before libraries are opened
+    const { dtype } = imageShape(model, options); // what cannot be drawn is refused before libraries are opened
+    expectMaxError(options, dtype);
     machine = await openMachine({ device: options.device, threads: options.threads, specs: options.providers });
     for (const text of machine.notes) options.onEvent?.({ kind: "note", text });
     forgetPeak();
@@ -194,10 +203,16 @@ class Artist {
       ComponentName,
       CompiledComponent
     >;
-    const engine = await ImageEngine.load(this.#machine, this.#model, shape, byName, {
-      signal,
-      onBuild: (component, done, total) => onEvent?.({ kind: "build", component, done, total }),
-    });
+    const load = (plans: Readonly<Record<ComponentName, CompiledComponent>>): Promise<ImageEngine> =>
+      ImageEngine.load(this.#machine, this.#model, shape, plans, {
+        signal,
+        onBuild: (component, done, total) => onEvent?.({ kind: "build", component, done, total }),
+      });
+    const { maxError, calibration } = this.#options;
+    const plans = maxError === undefined ? byName : await loweredPlans(
+      this.#machine, byName, load, { maxError, calibration, steps: this.#defaultSteps, effort, again, budgetMs, signal, onEvent },
+    ); // prettier-ignore
+    const engine = await load(plans);
     known?.dispose();
     this.#engines.set(key, engine);
     return (this.#last = engine);
@@ -224,6 +239,10 @@ class Artist {
 
   async saveLock(file: string): Promise<void> {
     const { shape, compiled } = this.#last!;
+    if (COMPONENTS.some((name) => compiled[name].plan.lowered))
+      throw new TroupeError("usage", "plans of lower precision cannot be locked", {
+        advice: "Lock the plans of the model as it is, without a largest error.",
+      });
     const { size } = shape;
     const dtype = shape.dtype === "bf16" ? "bf16" : "f32";
     const steps = this.shape({}).steps === shape.steps ? this.#defaultSteps : shape.steps;

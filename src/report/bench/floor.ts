@@ -7,9 +7,10 @@ import { opOf } from "../../graph/ops.js";
 import { Regions } from "../../graph/region.js";
 import type { ComponentName } from "../../pipeline/image/components.js";
 import { plainNodes } from "../../plan/propose.js";
+import { floorOf } from "../../plan/roofline.js";
 import { STAGES, type Ceiling, type Floor, type StageName, type StageTimes } from "./figures.js";
 
-const MS_PER_SECOND = 1e3;
+const US_PER_MS = 1e3;
 
 /** Which components run in a stage, and how often. */
 const PARTS = (steps: number): Readonly<Record<StageName, readonly (readonly [ComponentName, number])[]>> => ({
@@ -52,7 +53,7 @@ export function floorsOf(
       const [work, moved] = [flopsOf(graphs[name]), bytesOf(graphs[name])];
       flops += times * work;
       bytes += times * moved;
-      ms += times * MS_PER_SECOND * Math.max(work / ceiling.flopsPerSecond, moved / ceiling.bytesPerSecond);
+      ms += (times * floorOf({ flops: work, bytes: moved }, ceiling).us) / US_PER_MS;
     }
     return { dtype: ceiling.dtype, stage, flops, bytes, ms, timeOverFloor: chosen[stage].median / ms };
   });

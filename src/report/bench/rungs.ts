@@ -52,7 +52,7 @@ export async function rungPlans(machine: Machine, chosen: Compiled): Promise<rea
       const why = rivals[name].without.get(plans[0]!);
       if (found === undefined) return { label, isRival, notes, notRun: `${name}: ${why ?? "there is no such plan"}` };
       if (found !== plans[0]) notes.push(`${name} by ${found}: ${why}`);
-      compiled[name] = { ...chosen[name], plan: rivals[name].plans.get(found)! };
+      compiled[name] = { ...chosen[name], graph: rivals[name].graph, plan: rivals[name].plans.get(found)! };
     }
     const work = COMPONENTS.map((name) => planWork(compiled[name].plan)).join("\n");
     const same = seen.get(work);

@@ -1,0 +1,70 @@
+// Which regions to lower: the knapsack of time bought against error, by time bought per square of error. Errors of
+// different regions are independent, so their squares add up; that is a forecast, and whoever asks measures the outcome.
+import type { PrecisionClass } from "../rewrite/lower-precision.js";
+
+/** A site lowered to a class, alone. */
+export interface Offer {
+  readonly component: string;
+  readonly site: string;
+  readonly precision: PrecisionClass;
+  /** Microseconds of the model's time, over all runs of the component. */
+  readonly boughtUs: number;
+  /** Of the whole model. */
+  readonly error: number;
+}
+
+/** The offers taken within `maxError`, one a site at most. */
+export function takeWithin(offers: readonly Offer[], maxError: number): readonly Offer[] {
+  const worth = ({ boughtUs, error }: Offer): number => boughtUs / Math.max(error, Number.MIN_VALUE) ** 2;
+  const taken = new Map<string, Offer>();
+  let left = maxError ** 2;
+  for (const offer of offers.toSorted((a, b) => worth(b) - worth(a))) {
+    const key = `${offer.component} ${offer.site}`;
+    if (offer.boughtUs <= 0 || taken.has(key) || offer.error ** 2 > left) continue;
+    taken.set(key, offer);
+    left -= offer.error ** 2;
+  }
+  return [...taken.values()];
+}
+
+/** A set of offers and the error that was measured of it. */
+export interface Tried {
+  readonly offers: readonly Offer[];
+  readonly error: number;
+}
+
+const ROUNDS = 6;
+/** A set whose error is within this share of what is allowed is good enough. */
+const NEAR = 0.93;
+
+/**
+ * The set that buys most among those measured to stay within `maxError`: the forecast's bound is moved by what each
+ * measurement shows. Undefined where not even one offer can be taken.
+ */
+export async function bestWithin(
+  offers: readonly Offer[],
+  maxError: number,
+  measure: (taken: readonly Offer[]) => Promise<number>,
+): Promise<Tried | undefined> {
+  const bought = (taken: readonly Offer[]): number => taken.reduce((sum, { boughtUs }) => sum + boughtUs, 0);
+  const known = new Map<string, number>();
+  let best: Tried | undefined;
+  let [fits, exceeds] = [0, Infinity]; // bounds of the forecast known to hold and to fail
+  let bound = maxError;
+  for (let round = 0; round < ROUNDS; round++) {
+    const taken = takeWithin(offers, bound);
+    if (taken.length === 0) break;
+    const key = taken.map(({ component, site, precision }) => `${component} ${site} ${precision}`).toSorted().join(); // prettier-ignore
+    if (known.has(key)) break;
+    const error = await measure(taken);
+    known.set(key, error);
+    const holds = error <= maxError;
+    if (holds && (!best || bought(taken) > bought(best.offers))) best = { offers: taken, error };
+    if (holds && (error >= NEAR * maxError || taken.length === offers.length)) break;
+    if (holds) fits = Math.max(fits, bound);
+    else exceeds = Math.min(exceeds, bound);
+    const aimed = (bound * maxError * (holds ? 0.98 : 0.93)) / error;
+    bound = aimed > fits && aimed < exceeds ? aimed : (fits + Math.min(exceeds, 2 * Math.max(fits, bound))) / 2;
+  }
+  return best;
+}

@@ -1,0 +1,41 @@
+// What plans are chosen from besides measurements: times made up by rules, and hand-written pins.
+import { feasiblePins, type Pinned } from "../plan/pins.js";
+import type { Proposals } from "../plan/propose.js";
+import type { SelectOptions } from "../plan/select.js";
+import type { Pin } from "../tuner/pin.js";
+import type { RecordStore } from "../tuner/records.js";
+import type { CompileEvent, Component } from "./component.js";
+import type { Machine } from "./machine.js";
+import { ruleRecords } from "./rules.js";
+
+export interface Source {
+  readonly component: Component;
+  readonly proposals: Proposals;
+  /** Hand-written choices that match something here. */
+  readonly pins: readonly Pin[];
+}
+
+/** The pins of a component, told of where they cannot be honoured. */
+export async function pinsOf(
+  { component, pins, proposals }: Source,
+  sources: SelectOptions,
+  { onEvent }: { readonly onEvent?: ((event: CompileEvent) => void) | undefined },
+): Promise<Pinned> {
+  const found = await feasiblePins(pins, proposals, sources);
+  for (const text of found.unmet) onEvent?.({ kind: "note", text: `${component.name}: ${text}` });
+  return found;
+}
+
+/** Times made up for what is not measured. */
+export function rulesFor(
+  machine: Machine,
+  { proposals, pins }: Source,
+  records: RecordStore,
+): SelectOptions["recordOf"] {
+  let rules: ReturnType<typeof ruleRecords> | undefined;
+  return (signature) => {
+    rules ??= ruleRecords(proposals, machine, pins);
+    const record = rules.get(signature);
+    return record && records.settled(record, machine.versions);
+  };
+}
