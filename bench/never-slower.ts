@@ -1,45 +1,68 @@
-// Whether the chosen plan is ever slower than a rival: random graphs are compiled from nothing, then the plan meets plain,
-// every single provider and every whole component again, in pairs, beside the check of its values.
-// usage: node dist/bench/never-slower.js [GRAPHS] [THREADS] [EFFORT]
+// Whether the chosen plan is ever slower than a rival: random graphs, or the components of a model, are compiled by
+// measuring; then the plan meets plain, every single provider and every whole component again, in pairs, and its values
+// are compared with theirs. With an empty TROUPE_CACHE everything is measured from nothing.
+// usage: node dist/bench/never-slower.js [GRAPHS | MODEL] [THREADS] [quick|full]
+import { existsSync } from "node:fs";
 import { compileComponents } from "../src/compile/compile.js";
+import type { Component } from "../src/compile/component.js";
 import { rivalPlans } from "../src/compile/contenders.js";
 import { duel } from "../src/compile/duel.js";
 import { fillInputs } from "../src/compile/inputs.js";
 import { openMachine } from "../src/compile/machine.js";
+import { requiredTensors } from "../src/model/weights.js";
+import { imageComponents, openImageModel } from "../src/pipeline/image/components.js";
 import type { Plan } from "../src/plan/plan.js";
 import { Session } from "../src/session/session.js";
 import { formulaStore } from "../src/weights/formula.js";
-import { requiredTensors } from "../src/model/weights.js";
 import { randomGraph } from "../test/probes/random-graphs.js";
 
-const graphs = Number(process.argv[2] ?? 10);
-const threads = Number(process.argv[3] ?? 2);
-const effort = process.argv[4] === "full" ? "full" : "quick";
+const [what = "10", threads = "2", effort = "quick"] = process.argv.slice(2);
 const MOST_ERROR = 1e-4;
+const DUEL_MS = 1500;
+/** Time for tuning a random graph. */
+const BUDGET_MS = 20_000;
 
-using machine = await openMachine({ threads });
+const shape = { size: { width: 256, height: 256 }, textTokens: 64, steps: 4, dtype: "f32" } as const;
+
+function randomComponent(seed: number): Component {
+  const graph = randomGraph(seed);
+  return { name: graph.name, graph, weights: formulaStore(Object.fromEntries(requiredTensors(graph))), runs: 1 };
+}
+
+/** Lists of components that are compiled together. */
+async function batches(): Promise<readonly (readonly Component[])[]> {
+  if (existsSync(what)) return [Object.values(imageComponents(await openImageModel(what), shape))];
+  return Array.from({ length: Number(what) }, (_, n) => [randomComponent(n + 1)]);
+}
+
+using machine = await openMachine({ threads: Number(threads) });
 const { providers, device } = machine;
 let failures = 0;
-console.log("graph,rival,rival_us,chosen_is_times_as_fast,low,high,difference,verdict");
-for (let seed = 1; seed <= graphs; seed++) {
-  const graph = randomGraph(seed);
-  const weights = formulaStore(Object.fromEntries(requiredTensors(graph)));
-  const component = { name: graph.name, graph, weights, runs: 1 };
-  const [compiled] = await compileComponents(machine, [component], { effort, again: true, budgetMs: 30_000 });
-  const load = async (plan: Plan): Promise<Session> => {
-    const session = await Session.load({ graph: compiled!.graph, plan, providers, device, weights });
-    fillInputs(compiled!.graph, session);
-    return session;
-  };
-  using chosen = await load(compiled!.plan);
-  chosen.time();
-  for (const [label, plan] of (await rivalPlans(machine, compiled!)).plans) {
-    using rival = await load(plan);
-    const { us, champion, difference } = duel(compiled!.graph, chosen, rival, { budgetMs: 1500 });
-    const verdict = champion.high < 1 ? "SLOWER" : difference > MOST_ERROR ? "DIFFERENT" : "ok";
-    if (verdict !== "ok") failures++;
-    const [median, low, high] = [champion.median, champion.low, champion.high].map((x) => x.toFixed(3));
-    console.log(`${graph.name},${label},${us.toFixed(0)},${median},${low},${high},${difference.toExponential(1)},${verdict}`); // prettier-ignore
+console.log("component,rival,rival_us,chosen_is_times_as_fast,low,high,difference,verdict");
+for (const components of await batches()) {
+  const started = performance.now();
+  const budgetMs = components.length === 1 ? BUDGET_MS : undefined;
+  const options = { effort: effort === "full" ? "full" : "quick", again: true, budgetMs } as const;
+  const compiled = await compileComponents(machine, components, options);
+  console.log(`# compiled in ${((performance.now() - started) / 1e3).toFixed(1)} s`);
+  for (const made of compiled) {
+    const load = async (plan: Plan): Promise<Session> => {
+      const session = await Session.load({ graph: made.graph, plan, providers, device, weights: made.component.weights }); // prettier-ignore
+      fillInputs(made.graph, session);
+      return session;
+    };
+    using chosen = await load(made.plan);
+    chosen.time();
+    for (const [label, plan] of (await rivalPlans(machine, made)).plans) {
+      using rival = await load(plan);
+      const { us, champion, difference } = duel(made.graph, chosen, rival, { budgetMs: DUEL_MS });
+      const verdict = champion.high < 1 ? "SLOWER" : difference > MOST_ERROR ? "DIFFERENT" : "ok";
+      if (verdict !== "ok") failures++;
+      const numbers = [champion.median, champion.low, champion.high].map((x) => x.toFixed(3)).join();
+      console.log(
+        `${made.component.name},${label},${us.toFixed(0)},${numbers},${difference.toExponential(1)},${verdict}`,
+      );
+    }
   }
 }
 console.log(failures === 0 ? "never slower" : `${failures} failures`);

@@ -36,7 +36,7 @@ export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs
   const difference = largestDifference(graph, champion, rival);
   const end = performance.now() + budgetMs;
   while (mine.length < MOST_ROUNDS && !signal?.aborted && !isDecided(mine, theirs)) {
-    if (mine.length >= FEWEST_ROUNDS && performance.now() > end) break;
+    if (performance.now() > end && (mine.length >= FEWEST_ROUNDS || pairedSpeedup(mine, theirs).low > 1)) break;
     // Who goes first changes, so that neither side always finds the other's data in the cache.
     const first = mine.length % 2 === 0;
     if (first) mine.push(champion.time());
@@ -46,7 +46,7 @@ export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs
   return { us: median(theirs), champion: pairedSpeedup(mine, theirs), difference };
 }
 
-/** Rounds of a duel that is close, whatever the time. */
+/** Rounds of a duel that the rival may win, whatever the time. */
 const FEWEST_ROUNDS = 3;
 /** Pairs → how far ahead the champion must be in all of them for the duel to end. */
 const DECISIVE = [

@@ -27,7 +27,7 @@ import { pinsOf, rulesFor, type Source } from "./sources.js";
 
 export interface TuningOptions {
   readonly effort: Effort;
-  /** Most time for tuning all components together, in milliseconds; by default 55 s for "quick", 280 s for "full". */
+  /** Most time for tuning all components together, in milliseconds; by default 52 s for "quick", 280 s for "full". */
   readonly budgetMs?: number | undefined;
   /** The most that weights, packs and values may take together; all the machine has unless given. */
   readonly memoryBytes?: number | undefined;
@@ -45,10 +45,10 @@ export interface Tunable extends Source {
 /** By component. */
 export type Made = Map<string, CompiledComponent>;
 
-const BUDGET_MS = { none: 0, quick: 55_000, full: 280_000 } as const satisfies Record<Effort, number>;
+const BUDGET_MS = { none: 0, quick: 52_000, full: 280_000 } as const satisfies Record<Effort, number>;
 /** What is over when so much of the budget is spent: regions, conversions between layouts; the rest is the proof's. */
-const REGIONS_END = 0.6;
-const CONVERSIONS_END = 0.64;
+const REGIONS_END = 0.58;
+const CONVERSIONS_END = 0.62;
 /** Runs of one side that a close duel is worth. */
 const PROOF_RUNS = { none: 0, quick: 12, full: 40 } as const satisfies Record<Effort, number>;
 const LEAST_PROOF_MS = 500;
