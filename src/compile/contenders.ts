@@ -4,7 +4,7 @@ import { messageOf } from "../core/error.js";
 import { assemble } from "../plan/assemble.js";
 import { conversionsOf } from "../plan/conversion.js";
 import type { Plan } from "../plan/plan.js";
-import { propose, type Proposals } from "../plan/propose.js";
+import { propose, type Proposal, type Proposals } from "../plan/propose.js";
 import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
 import type { Graph } from "../graph/node.js";
@@ -37,8 +37,13 @@ export function contenderSelections(
   options: SelectOptions,
 ): readonly (readonly [string, () => Promise<Selection | undefined>])[] {
   const natives = nativesOf(providers);
+  const isMeasured = ({ region }: Proposal): boolean =>
+    options.recordOf(region.signature)?.measurements.some(({ us }) => us && us.runs > 0) ?? false;
+  // A whole component with a made-up time must not hide the mix that was measured; it is a rival all the same.
+  const admit: SelectOptions["admit"] = (proposal) =>
+    !proposal.whole || proposal.work.length === 1 || isMeasured(proposal);
   return [
-    ["chosen", () => select(proposals, options)],
+    ["chosen", () => select(proposals, { ...options, admit })],
     ["plain", () => selectPlain(proposals, options)],
     ...natives.map(({ name }) => [`single(${name})`, () => selectSingle(proposals, name, options)] as const),
     ...natives.map(({ name }) => [`component(${name})`, () => selectComponent(proposals, name, options)] as const),
