@@ -6,9 +6,9 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openMachine } from "../src/compile/machine.js";
-import type { DType } from "../src/core/dtype.js";
+
 import { Regions, type Region } from "../src/graph/region.js";
-import { COMPONENTS, imageComponents, openImageModel } from "../src/pipeline/image/components.js";
+import { COMPONENTS, imageComponents, openImageModel, type ImageShape } from "../src/pipeline/image/components.js";
 import { propose } from "../src/plan/propose.js";
 import type { Effort } from "../src/provider/provider.js";
 import { findCompiler } from "../src/device/cpu/compile.js";
@@ -39,7 +39,7 @@ function line(region: Region, { candidate, us, verdict, error }: Measurement, pe
 
 using machine = await openMachine({ threads: Number(threads) });
 const model = await openImageModel(folder);
-const shape = { size: { width: 256, height: 256 }, textTokens: 64, steps: 4, dtype: dtype as DType };
+const shape = { size: { width: 256, height: 256 }, textTokens: 64, steps: 4, dtype: dtype as ImageShape["dtype"] };
 const wanted = new RegExp(title);
 const regions = new Map<string, Region>();
 for (const name of COMPONENTS) {

@@ -40,6 +40,7 @@ export default defineConfig({
           { text: "How a plan is chosen", link: "/how-a-plan-is-chosen" },
           { text: "Reading explain", link: "/explain" },
           { text: "Records and pins", link: "/records" },
+          { text: "A bundle", link: "/bundle" },
           { text: "Locks", link: "/lock" },
         ],
       },

@@ -1,9 +1,9 @@
 // The command line: one file a command, here they are put together. Errors become one message with a code and advice,
 // and a semantic exit status; a stack trace only under TROUPE_DEBUG.
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { debugLevel } from "../core/debug.js";
 import { EXIT, messageOf, TroupeError } from "../core/error.js";
+import { version } from "../core/version.js";
 import { escaped } from "../core/printable.js";
 import { benchCommand } from "./bench.js";
 import { compileCommand } from "./compile.js";
@@ -47,12 +47,9 @@ export async function main(args: readonly string[]): Promise<number> {
 }
 
 function programOf(context: CommandContext): Command {
-  const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
-    version: string;
-  };
   const program = new Command("troupe")
     .description("Compiles generative models for this machine from every kernel provider on it, and runs them.")
-    .version(version);
+    .version(version());
   for (const make of COMMANDS) program.addCommand(make(context));
   // Usage errors are reported like all others.
   for (const command of [program, ...program.commands])

@@ -19,8 +19,8 @@ export interface CompiledComponent {
   /** The graph after the passes: what the plan's node numbers mean. */
   readonly graph: Graph;
   readonly plan: Plan;
-  /** Read from the store, made by rules without measuring, tuned just now, or by the lock that was given. */
-  readonly origin: "stored" | "rules" | "tuned" | "locked";
+  /** Out of a bundle, read from the store, made by rules without measuring, tuned just now, or by the lock that was given. */
+  readonly origin: "stored" | "rules" | "tuned" | "locked" | "bundle";
   /** What was measured of each region, where anything was. */
   readonly records: readonly RegionRecord[];
   /** Its rivals, end to end; the plain plan first. */

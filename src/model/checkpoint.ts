@@ -18,12 +18,15 @@ export interface FluxCheckpoint extends FluxFolder {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Opens configs and headers; no tensor is read yet. Errors: TroupeError("model" | "weights" | "io") naming the file. */
-export async function openFlux(folder: string, options: { readonly variant?: string } = {}): Promise<FluxCheckpoint> {
+/** Opens configs and headers, or takes stores from `open`; no tensor is read yet. Errors: TroupeError("model" | "weights" | "io") naming the file. */
+export async function openFlux(
+  folder: string,
+  options: { readonly variant?: string; readonly open?: (component: string) => WeightStore } = {},
+): Promise<FluxCheckpoint> {
   const configs = await readFluxFolder(folder);
   const opened: WeightStore[] = [];
   const open = async (component: string): Promise<WeightStore> => {
-    const store = await openWeights(join(folder, component), options);
+    const store = options.open?.(component) ?? (await openWeights(join(folder, component), options));
     opened.push(store);
     return store;
   };

@@ -49,7 +49,7 @@ const convertStep = z
   .strictObject({ kind: z.literal("convert"), value: whole, from: layout, to: layout, ...common })
   .readonly();
 
-const target = z
+export const targetSchema = z
   .strictObject({
     device: z.enum(["cpu", "cuda", "null"]),
     hardware: z.string(),
@@ -69,7 +69,7 @@ const schema = z
   .strictObject({
     format: z.literal(PLAN_FORMAT),
     graph: z.strictObject({ name: z.string(), hash: z.string() }).readonly(),
-    target,
+    target: targetSchema,
     versions: z.record(z.string(), z.string()).readonly(),
     steps: z.array(z.discriminatedUnion("kind", [regionStep, convertStep])).readonly(),
     placements: z
@@ -204,9 +204,7 @@ function checked(data: unknown): ReturnType<typeof schema.safeParse> | string {
 function misfits(plan: Plan, { graphHash, target: here, versions }: PlanContext): readonly string[] {
   const reasons: string[] = [];
   if (plan.graph.hash !== graphHash) reasons.push(`it was made for another graph (${plan.graph.name})`);
-  for (const key of ["device", "hardware", "isa", "threads"] as const)
-    if (canonical(plan.target[key]) !== canonical(here[key]))
-      reasons.push(`it was made for ${key} ${shown(plan.target[key])}, here it is ${shown(here[key])}`);
+  reasons.push(...targetMisfits(plan, here));
   for (const [provider, version] of Object.entries(plan.versions)) {
     const present = versions[provider];
     if (present === undefined) reasons.push(`it uses ${provider}, which is missing here`);
@@ -214,5 +212,11 @@ function misfits(plan: Plan, { graphHash, target: here, versions }: PlanContext)
   }
   return reasons;
 }
+
+/** In what this machine differs from the one a plan was made for. */
+export const targetMisfits = ({ target }: Pick<Plan, "target">, here: Target): readonly string[] =>
+  (["device", "hardware", "isa", "threads"] as const)
+    .filter((key) => canonical(target[key]) !== canonical(here[key]))
+    .map((key) => `it was made for ${key} ${shown(target[key])}, here it is ${shown(here[key])}`);
 
 const shown = (value: Target[keyof Target]): string => (typeof value === "object" ? canonical(value) : String(value));

@@ -3,6 +3,7 @@ import type { Device } from "../device/device.js";
 import type { Graph } from "../graph/node.js";
 import type { Plan } from "../plan/plan.js";
 import type { Provider } from "../provider/provider.js";
+import type { KeptWeights } from "./kept-weights.js";
 import type { WeightStore } from "../weights/store.js";
 
 export interface LoadOptions {
@@ -12,6 +13,8 @@ export interface LoadOptions {
   readonly providers: ReadonlyMap<string, Provider>;
   readonly device: Device;
   readonly weights: WeightStore;
+  /** Weights and packs as a session once kept them, instead of the checkpoint's. */
+  readonly kept?: KeptWeights | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (built: number, total: number) => void;
 }

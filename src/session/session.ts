@@ -27,6 +27,7 @@ export class Session implements Disposable {
   readonly #program: Program;
   readonly #buffers: ReadonlyMap<ValueId, Buffer>;
   readonly #regions: Regions;
+  readonly #weights: LoadedWeights;
   readonly #owned: readonly { dispose(): void }[];
   #running: Promise<void> | undefined;
   #isDisposed = false;
@@ -38,6 +39,7 @@ export class Session implements Disposable {
     regions: Regions,
     program: Program,
     buffers: ReadonlyMap<ValueId, Buffer>,
+    weights: LoadedWeights,
     owned: readonly { dispose(): void }[],
     bytes: Session["bytes"],
   ) {
@@ -46,6 +48,7 @@ export class Session implements Disposable {
     this.#regions = regions;
     this.#program = program;
     this.#buffers = buffers;
+    this.#weights = weights;
     this.#owned = owned;
     this.bytes = bytes;
   }
@@ -73,7 +76,10 @@ export class Session implements Disposable {
       const program = device.program(steps, journal?.place);
       owned.push(program);
       const values = plan.arenaBytes + plan.workspaceBytes + [...buffers.values()].reduce((sum, b) => sum + b.bytes, 0);
-      return new Session(options, regions, program, buffers, owned.reverse(), { weights: weights.bytes, values });
+      return new Session(options, regions, program, buffers, weights, owned.reverse(), {
+        weights: weights.bytes,
+        values,
+      });
     } catch (error) {
       for (const thing of owned.reverse()) thing.dispose();
       throw error;
@@ -109,6 +115,12 @@ export class Session implements Disposable {
   profile(): readonly StepTiming[] {
     this.#expectIdle("profile");
     return this.#program.profile();
+  }
+
+  /** Weights and packs as they are kept, by names that `LoadOptions.kept` knows them by. */
+  kept(): ReadonlyMap<string, Buffer> {
+    this.#expectIdle("kept");
+    return this.#weights.kept();
   }
 
   get how(): string {
@@ -210,7 +222,7 @@ function expectFit(plan: Plan, regions: Regions): void {
 }
 
 async function loadWeightsFor(
-  { graph, weights, device, signal }: LoadOptions,
+  { graph, weights, device, kept, signal }: LoadOptions,
   regions: Regions,
   revived: readonly Revived[],
 ): Promise<LoadedWeights> {
@@ -228,7 +240,7 @@ async function loadWeightsFor(
     );
     for (const root of rawWeights(step, regions)) raw.add(root);
   }
-  return loadWeights(graph, weights, device, raw, packs, signal);
+  return loadWeights(graph, weights, device, raw, packs, { kept, signal });
 }
 
 /** Buffers of inputs, states and the storage of results: what outlives the arena. Weights are elsewhere. */

@@ -6,6 +6,7 @@ import { sizeOf } from "../core/shape.js";
 import type { Address, Buffer, Device } from "../device/device.js";
 import type { Graph, ValueId } from "../graph/node.js";
 import type { WeightStore } from "../weights/store.js";
+import type { KeptWeights } from "./kept-weights.js";
 import { WeightReader } from "./weight-reader.js";
 
 /** A packed form that some steps read. */
@@ -22,8 +23,12 @@ export interface LoadedWeights {
   address(value: ValueId): Address;
   packed(value: ValueId, key: string): Address;
   readonly bytes: number;
+  /** All buffers, under names that no other graph of a model has. */
+  kept(): ReadonlyMap<string, Buffer>;
   dispose(): void;
 }
+
+const keptName = (graph: Graph, key: string): string => `${graph.name} ${key}`;
 
 /** Reads every weight and constant of `graph` that is asked for, raw or packed. */
 export async function loadWeights(
@@ -32,7 +37,7 @@ export async function loadWeights(
   device: Device,
   raw: ReadonlySet<ValueId>,
   packs: readonly PackRequest[],
-  signal?: AbortSignal,
+  { kept, signal }: { readonly kept?: KeptWeights | undefined; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<LoadedWeights> {
   const buffers = new Map<string, Buffer>();
   const reader = new WeightReader(store, signal);
@@ -42,6 +47,16 @@ export async function loadWeights(
       if ((source.kind !== "weight" && source.kind !== "constant") || (!raw.has(id) && wanted.size === 0)) continue;
       if (signal?.aborted) throw new TroupeError("cancelled", "loading was cancelled", { cause: signal.reason });
       const value = graph.values[id]!;
+      if (kept) {
+        const sizes = new Map([...wanted].map(([key, { bytes }]) => [`${id}:${key}`, bytes]));
+        if (raw.has(id)) sizes.set(`${id}`, sizeOf(value.shape) * dtypeBytes(value.dtype));
+        for (const [key, bytes] of sizes) {
+          const buffer = device.allocate(bytes);
+          buffers.set(key, buffer);
+          await kept.load(keptName(graph, key), buffer);
+        }
+        continue;
+      }
       const buffer = device.allocate(sizeOf(value.shape) * dtypeBytes(value.dtype));
       if (raw.has(id)) buffers.set(`${id}`, buffer);
       await reader.load(value, source, buffer);
@@ -65,6 +80,7 @@ export async function loadWeights(
     address: (value) => find(`${value}`),
     packed: (value, key) => find(`${value}:${key}`),
     bytes: [...buffers.values()].reduce((sum, buffer) => sum + buffer.bytes, 0),
+    kept: () => new Map([...buffers].map(([key, buffer]) => [keptName(graph, key), buffer])),
     dispose: () => buffers.forEach((buffer) => buffer.dispose()),
   };
 }

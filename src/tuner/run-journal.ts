@@ -54,7 +54,11 @@ export class RunJournal implements Disposable {
     } catch (error) {
       debug(1, () => `runs are not watched: ${messageOf(error)}`);
     }
-    rmSync(path, { force: true });
+    try {
+      rmSync(path, { force: true });
+    } catch {
+      // Where nothing can be written nothing is left.
+    }
     return undefined;
   }
 

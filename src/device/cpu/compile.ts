@@ -28,8 +28,38 @@ const PROBE =
 
 const found = new Map<string, Promise<Compiler | Cannot>>();
 
+/** Code compiled elsewhere, and the compiler that made it. */
+export interface Prebuilt {
+  readonly folder: string;
+  readonly compiler: Compiler;
+}
+
+let prebuilt: Prebuilt | undefined;
+
+/**
+ * From now on all code comes out of `source`, as its compiler made it, and nothing is compiled; the function returned
+ * ends that. Throws TroupeError("usage") while another one is in use.
+ */
+export function takeCodeFrom(source: Prebuilt): () => void {
+  if (prebuilt && prebuilt.folder !== source.folder)
+    throw new TroupeError("usage", `code is taken from ${prebuilt.folder} already`, {
+      advice: "Dispose of one bundle before the next is opened, or use a process for each.",
+    });
+  prebuilt = source;
+  return () => {
+    if (prebuilt === source) prebuilt = undefined;
+  };
+}
+
+const handedOut = new Set<string>();
+
+/** Forgets which libraries were handed out; `usedCode` then tells those since. */
+export const watchCode = (): void => handedOut.clear();
+export const usedCode = (): readonly string[] => [...handedOut].sort();
+
 /** The C compiler of TROUPE_CC or `cc`, tried once; "cannot" when there is none that works. */
 export function findCompiler(): Promise<Compiler | Cannot> {
+  if (prebuilt) return Promise.resolve(prebuilt.compiler);
   const command = compilerCommand();
   if (!command) return Promise.resolve({ cannot: "TROUPE_CC turns C compilation off" });
   let known = found.get(command);
@@ -71,13 +101,26 @@ let slots = Math.max(1, availableParallelism());
 
 /**
  * The shared library of a C source. Throws TroupeError("compile") with the compiler's words, ("io") when the cache
- * cannot be written, ("cancelled").
+ * cannot be written, ("plan") where prebuilt code lacks it, ("cancelled").
  */
-export function compileC(compiler: Compiler, source: string, signal?: AbortSignal): Promise<string> {
+export async function compileC(compiler: Compiler, source: string, signal?: AbortSignal): Promise<string> {
+  const path = await libraryOf(compiler, source, signal);
+  handedOut.add(path);
+  return path;
+}
+
+function libraryOf(compiler: Compiler, source: string, signal?: AbortSignal): Promise<string> {
   const key = createHash("sha256")
     .update(JSON.stringify([compiler.command, compiler.version, compiler.flags, cpuTarget().hardware, source]))
     .digest("hex")
     .slice(0, 24);
+  if (prebuilt) {
+    const path = join(prebuilt.folder, `${key}.so`);
+    if (isWhole(path)) return Promise.resolve(path);
+    throw new TroupeError("plan", `${prebuilt.folder} has no code for a kernel that the plan asks for`, {
+      advice: "Make the bundle again with this version of troupe.",
+    });
+  }
   const path = join(cacheFolder(), "cc", key.slice(0, 2), `${key}.so`);
   if (isWhole(path)) return Promise.resolve(path);
   let job = running.get(path);

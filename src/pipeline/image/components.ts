@@ -9,6 +9,7 @@ import { fluxPrepareGraph, fluxStepGraph } from "../../model/flux.js";
 import { t5Graph } from "../../model/t5.js";
 import { vaeDecodeGraph, vaeFactor } from "../../model/vae.js";
 import { checkWeights } from "../../model/weights.js";
+import type { WeightStore } from "../../weights/store.js";
 import { latentGrid, type ImageSize, type LatentGrid } from "./latents.js";
 import { loadTokenizer, type PromptTokenizer } from "./tokenize.js";
 
@@ -26,8 +27,8 @@ export interface ImageModel {
 }
 
 /** Throws TroupeError("io" | "model" | "weights") naming the file. */
-export async function openImageModel(folder: string): Promise<ImageModel> {
-  const config = await openFlux(folder);
+export async function openImageModel(folder: string, open?: (component: string) => WeightStore): Promise<ImageModel> {
+  const config = await openFlux(folder, { ...(open && { open }) });
   try {
     const clipTokenizer = await loadTokenizer(join(folder, "tokenizer"), "clip");
     const t5Tokenizer = await loadTokenizer(join(folder, "tokenizer_2"), "t5");
@@ -58,7 +59,7 @@ export interface ImageShape {
   readonly textTokens: number;
   /** Noise levels there is room for; a run may use fewer. */
   readonly steps: number;
-  readonly dtype: DType;
+  readonly dtype: Extract<DType, "f32" | "bf16">;
 }
 
 export const gridOf = (model: ImageModel, size: ImageSize): LatentGrid => latentGrid(size, vaeFactor(model.config.vae));

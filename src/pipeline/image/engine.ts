@@ -1,4 +1,5 @@
 // One shape's sessions and the denoise loop over them: prompt → encoders → prepare → steps → picture.
+import type { KeptWeights } from "../../session/kept-weights.js";
 import { Session } from "../../session/session.js";
 import type { CompiledComponent } from "../../compile/component.js";
 import type { Machine } from "../../compile/machine.js";
@@ -66,6 +67,8 @@ export class ImageEngine implements Disposable {
     shape: ImageShape,
     compiled: Readonly<Record<ComponentName, CompiledComponent>>,
     options: {
+      /** Weights as these very plans once kept them. */
+      readonly kept?: KeptWeights | undefined;
       readonly signal?: AbortSignal | undefined;
       readonly onBuild?: (component: string, done: number, total: number) => void;
     } = {},
@@ -80,6 +83,7 @@ export class ImageEngine implements Disposable {
           providers: machine.providers,
           device: machine.device,
           weights: component.weights,
+          kept: options.kept,
           signal: options.signal,
           onProgress: (done, total) => options.onBuild?.(name, done, total),
         });

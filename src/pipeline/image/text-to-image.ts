@@ -16,6 +16,8 @@ import {
   type ImageShape,
 } from "./components.js";
 import { ImageEngine, type Stage } from "./engine.js";
+import { isBundle, openBundle, type Bundle } from "./open-bundle.js";
+import { saveBundle } from "./save-bundle.js";
 import { defaultSteps, imageShape } from "./shape.js";
 import type { ImageSize } from "./latents.js";
 import { memoryUse, type MemoryUse } from "./memory.js";
@@ -90,6 +92,8 @@ export interface Draw extends AsyncDisposable {
   tune(options?: TuneOptions): Promise<void>;
   /** Writes the choices of all components, for the shape drawn last, to a file that `lock` replays. */
   saveLock(file: string): Promise<void>;
+  /** Writes a folder that runs where there is no compiler and nothing can be written: see `docs/bundle.md`. */
+  saveBundle(folder: string): Promise<void>;
   /** What each component was compiled to, for the shape drawn last. */
   readonly compiled: Readonly<Record<ComponentName, CompiledComponent>>;
   /** The engine of the shape drawn last: stage by stage access. */
@@ -110,21 +114,24 @@ const GUIDANCE = 3.5;
 export async function textToImage(folder: string, given: TextToImageOptions = {}): Promise<Draw> {
   throwIfCancelled(given.signal);
   const lock = given.lock === undefined ? undefined : await readLock(given.lock);
-  const options = lock ? asLocked(lock, given) : given;
-  const model = await openImageModel(folder);
+  const bundle = isBundle(folder) ? await openBundle(folder) : undefined;
+  const options = bundle ? asBundled(bundle, given) : lock ? asLocked(lock, given) : given;
+  let model: ImageModel | undefined;
   let machine: Machine | undefined;
   try {
+    model = await openImageModel(folder, bundle?.store);
     const { dtype } = imageShape(model, options); // what cannot be drawn is refused before libraries are opened
     expectMaxError(options, dtype);
     machine = await openMachine({ device: options.device, threads: options.threads, specs: options.providers });
     for (const text of machine.notes) options.onEvent?.({ kind: "note", text });
     forgetPeak();
-    const artist = new Artist(model, machine, options, resident(), lock);
+    const artist = new Artist(model, machine, options, resident(), lock, bundle);
     await artist.ready(artist.shape({}), options, options.again);
     return artist.asFunction();
   } catch (error) {
     machine?.[Symbol.dispose]();
-    await model.close();
+    await model?.close();
+    await bundle?.close();
     throw error;
   }
 }
@@ -144,11 +151,18 @@ function asLocked({ about, plans: [plan] }: Lock, options: TextToImageOptions): 
   };
 }
 
+/** A bundle is drawn with as it was made; nothing is looked for. */
+function asBundled({ shape, threads, specs }: Bundle, options: TextToImageOptions): TextToImageOptions {
+  const { size, steps, dtype } = shape;
+  return { size, steps, threads, ...options, dtype: options.dtype === undefined || options.dtype === "auto" ? dtype : options.dtype, providers: specs, again: false }; // prettier-ignore
+}
+
 class Artist {
   readonly #model: ImageModel;
   readonly #machine: Machine;
   readonly #options: TextToImageOptions;
   readonly #lock: Lock | undefined;
+  readonly #bundle: Bundle | undefined;
   /** With libraries loaded and nothing else. */
   readonly #before: Resident;
   readonly #engines = new Map<string, ImageEngine>();
@@ -163,12 +177,14 @@ class Artist {
     options: TextToImageOptions,
     before: Resident,
     lock: Lock | undefined,
+    bundle: Bundle | undefined,
   ) {
     this.#model = model;
     this.#machine = machine;
     this.#options = options;
     this.#before = before;
     this.#lock = lock;
+    this.#bundle = bundle;
   }
 
   shape({ size = this.#options.size, steps = this.#defaultSteps }: Pick<DrawOptions, "size" | "steps">): ImageShape {
@@ -190,26 +206,31 @@ class Artist {
     if (known && !again) return (this.#last = known);
     const { onEvent, lock: file, strict = false } = this.#options;
     const components = imageComponents(this.#model, shape);
-    const compiled = await compileComponents(this.#machine, Object.values(components), {
-      effort,
-      again,
-      ...(budgetMs !== undefined && { budgetMs }),
-      ...(this.#lock && !again && { lock: { lock: this.#lock, file: file!, strict } }),
-      memoryBytes: this.#options.memoryBytes,
-      signal,
-      onEvent,
-    });
+    if (this.#bundle && again)
+      throw new TroupeError("usage", "a bundle is run as it was made", { advice: "Compile the model's own folder." });
+    const compiled = this.#bundle
+      ? await this.#bundle.compiled(this.#machine, Object.values(components), shape)
+      : await compileComponents(this.#machine, Object.values(components), {
+          effort,
+          again,
+          ...(budgetMs !== undefined && { budgetMs }),
+          ...(this.#lock && !again && { lock: { lock: this.#lock, file: file!, strict } }),
+          memoryBytes: this.#options.memoryBytes,
+          signal,
+          onEvent,
+        });
     const byName = Object.fromEntries(COMPONENTS.map((name, i) => [name, compiled[i]!])) as Record<
       ComponentName,
       CompiledComponent
     >;
     const load = (plans: Readonly<Record<ComponentName, CompiledComponent>>): Promise<ImageEngine> =>
       ImageEngine.load(this.#machine, this.#model, shape, plans, {
+        kept: this.#bundle?.weights,
         signal,
         onBuild: (component, done, total) => onEvent?.({ kind: "build", component, done, total }),
       });
     const { maxError, calibration } = this.#options;
-    const plans = maxError === undefined ? byName : await loweredPlans(
+    const plans = maxError === undefined || this.#bundle ? byName : await loweredPlans(
       this.#machine, byName, load, { maxError, calibration, steps: this.#defaultSteps, effort, again, budgetMs, signal, onEvent },
     ); // prettier-ignore
     const engine = await load(plans);
@@ -258,6 +279,7 @@ class Artist {
         this.#engines.clear();
         this.#machine[Symbol.dispose]();
         await this.#model.close();
+        await this.#bundle?.close();
       });
       this.#disposed = true; // what is asked for from now on is refused, what was asked for before is done
       await last;
@@ -268,6 +290,13 @@ class Artist {
           this.#inTurn(() => this.ready(this.#last!.shape, { effort: "quick", ...options }, true)),
       },
       saveLock: { value: (file: string) => this.#inTurn(() => this.saveLock(file)) },
+      saveBundle: {
+        value: (folder: string) =>
+          this.#inTurn(async () => {
+            const { shape, compiled } = this.#last!;
+            await saveBundle(folder, { model: this.#model, machine: this.#machine, shape, compiled });
+          }),
+      },
       engine: { get: () => this.#last! },
       compiled: { get: () => this.#last!.compiled },
       memory: { get: () => memoryUse(this.#machine, Object.values(this.#last!.compiled), this.#before) },
