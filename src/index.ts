@@ -3,7 +3,7 @@
  * @module troupe
  */
 export { textToImage } from "./pipeline/image/text-to-image.js";
-export type { Draw, DrawOptions, Image, TextToImageOptions } from "./pipeline/image/text-to-image.js";
+export type { BatchOptions, Draw, DrawOptions, Image, TextToImageOptions } from "./pipeline/image/text-to-image.js";
 export type { MemoryUse } from "./pipeline/image/memory.js";
 export type { MemoryNeeds } from "./session/needs.js";
 export type { Stage } from "./pipeline/image/engine.js";

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { promisify } from "node:util";
-import { textToImage, TroupeError } from "../src/index.js";
+import { PROVIDERS, textToImage, TroupeError } from "../src/index.js";
 import { decodePng, psnr } from "../src/pipeline/image/png.js";
 import { readGolden, verifyEngine } from "../src/pipeline/image/verify.js";
 
@@ -33,6 +33,21 @@ test("the library call draws what the prompt says, without any listener", async 
   const [red, ground] = [at(128, 128), at(20, 20)];
   assert.ok(red[0]! > 180 && red[1]! < 90 && red[2]! < 90, `the center is ${red.join()}`);
   assert.ok(ground.every((c) => c > 220), `the ground is ${ground.join()}`); // prettier-ignore
+});
+
+test("pictures of one run are what runs of their own give, to rounding", async () => {
+  const providers = PROVIDERS.filter(({ name }) => name !== "tile"); // whose kernels take long to compile
+  await using draw = await textToImage(MODEL, { effort: "none", size: { width: 32, height: 32 }, providers });
+  const prompts = [PROMPT, "a small blue star on the left, on a black background"];
+  const together = await draw.batch(prompts, { seed: 7 });
+  assert.equal(together.length, 2);
+  for (const [i, prompt] of prompts.entries()) {
+    const alone = await draw(prompt, { seed: 7 + i });
+    assert.ok(psnr(together[i]!, alone) > 50, `picture ${i}: ${psnr(together[i]!, alone)} dB`);
+  }
+  assert.notDeepEqual(together[0]!.pixels, together[1]!.pixels);
+  await assert.rejects(draw.batch([]), /the prompt is empty/);
+  await assert.rejects(draw.batch(prompts.map(() => "x"), { seed: 0.5 }), /not a seed/); // prettier-ignore
 });
 
 test("a cancelled drawing rejects with its code, and the next one is drawn", async () => {

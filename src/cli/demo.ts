@@ -47,12 +47,12 @@ export const demoCommand = ({ signal }: CommandContext): Command =>
       const file = (name: string): string => relative(process.cwd(), join(out, name));
       if (fresh) {
         ui.note(`first picture by a plan made from rules, nothing measured yet: ${sharesOf(draw)}`);
-        await drawTo(ui, draw, PROMPTS[0], file("first.png"), { seed: 1, signal });
+        await drawTo(ui, draw, [PROMPTS[0]], [file("first.png")], { seed: 1, signal });
         ui.note("looking for the fastest kernels on this machine; this happens once");
         await draw.tune({ effort: "quick", budgetMs: BUDGET_MS, signal });
       }
       for (const [index, prompt] of PROMPTS.entries())
-        await drawTo(ui, draw, prompt, file(`${index + 1}.png`), { seed: index + 1, signal });
+        await drawTo(ui, draw, [prompt], [file(`${index + 1}.png`)], { seed: index + 1, signal });
       showWinners(ui, Object.values(draw.compiled));
       ui.result(`\nnpx troupe explain ${relative(process.cwd(), MODEL)} tells why.`);
     });

@@ -6,7 +6,7 @@ import { Command } from "commander";
 import { messageOf, TroupeError } from "../core/error.js";
 import { readNumbers } from "../weights/store.js";
 import { SafetensorsFile } from "../weights/safetensors.js";
-import { textToImage, type Draw, type DrawOptions } from "../pipeline/image/text-to-image.js";
+import { textToImage, type BatchOptions, type Draw } from "../pipeline/image/text-to-image.js";
 import type { CommandContext } from "./context.js";
 import { finite, libraryOptions, modelFlags, steps, whole, type ModelFlags } from "./options.js";
 import { showMemory } from "./memory.js";
@@ -19,6 +19,7 @@ interface RunFlags extends ModelFlags {
   readonly seed: number;
   readonly guidance?: number;
   readonly latents?: string;
+  readonly batch: number;
   readonly lock?: string;
   readonly strict?: boolean;
 }
@@ -33,6 +34,7 @@ export const runCommand = ({ signal }: CommandContext): Command =>
       .option("--steps <count>", "denoise steps", steps)
       .option("--seed <number>", "of the noise; each further prompt takes the next", whole(0), 0)
       .option("--guidance <strength>", "for guided models", finite)
+      .option("--batch <count>", "pictures of one run; each is what a run of its own gives", whole(1), 1)
       .option("--latents <file>", "safetensors file with packed noise [batch, tokens, channels]")
       .option("--lock <file>", "replay the choices that `compile --lock` wrote; what cannot be is named")
       .option("--strict", "with --lock: an error where anything is not exactly as it was locked"),
@@ -48,34 +50,51 @@ export const runCommand = ({ signal }: CommandContext): Command =>
     await using draw = await textToImage(folder, {
       ...libraryOptions(flags, ui, signal),
       ...(flags.steps !== undefined && { steps: flags.steps }),
+      batch: Math.min(flags.batch, flags.prompt.length),
       ...(flags.lock !== undefined && { lock: flags.lock, strict: flags.strict ?? false }),
     });
-    for (const [index, prompt] of flags.prompt.entries()) {
-      const file = flags.prompt.length === 1 ? flags.output : numbered(flags.output, index + 1);
-      await drawTo(ui, draw, prompt, file, {
-        seed: flags.seed + index,
+    const { prompt: prompts, seed } = flags;
+    const batch = Math.min(flags.batch, prompts.length);
+    const fileOf = (index: number): string => prompts.length === 1 ? flags.output : numbered(flags.output, index + 1); // prettier-ignore
+    for (let first = 0; first < prompts.length; first += batch) {
+      // The last run is filled up with its last prompt: plans are for whole batches.
+      const places = Array.from({ length: batch }, (_, i) => Math.min(first + i, prompts.length - 1));
+      const some = places.map((place) => prompts[place]!);
+      const files = [...new Set(places)].map(fileOf);
+      await drawTo(ui, draw, some, files, {
+        seed: seed + first,
         ...(flags.guidance !== undefined && { guidance: flags.guidance }),
-        ...(noise && { latents: noise[index]! }),
+        ...(noise && { latents: places.map((place) => noise[place]!) }),
         signal,
       });
     }
     showMemory(ui, draw.memory);
   });
 
-/** Draws one picture with progress, saves it and says so; milliseconds it took. */
-export async function drawTo(ui: Ui, draw: Draw, prompt: string, file: string, options: DrawOptions): Promise<number> {
+/** Draws pictures in one run with progress, saves as many as there are files and says so; milliseconds it took. */
+export async function drawTo(
+  ui: Ui,
+  draw: Draw,
+  prompts: readonly string[],
+  files: readonly string[],
+  options: BatchOptions,
+): Promise<number> {
   const start = performance.now();
-  const image = await draw(prompt, {
+  const images = await draw.batch(prompts, {
     ...options,
     onStage: (stage) => {
       if (stage.kind === "encoded") for (const text of stage.warnings) ui.warn(text);
-      if (stage.kind === "stepped") ui.progress("drawing", stage.step, stage.steps + 1, prompt);
+      if (stage.kind === "stepped") ui.progress("drawing", stage.step, stage.steps + 1, prompts[0]);
     },
   });
-  await image.save(file);
+  for (const [i, file] of files.entries()) await images[i]!.save(file);
   const ms = performance.now() - start;
-  ui.data("image", { file, prompt, ms, width: image.width, height: image.height });
-  ui.result(`${file}  ${(ms / 1e3).toFixed(2)} s  ${prompt}`);
+  for (const [i, file] of files.entries()) {
+    const { width, height } = images[i]!;
+    const prompt = prompts[i]!;
+    ui.data("image", { file, prompt, ms, width, height });
+    ui.result(`${file}  ${(ms / 1e3).toFixed(2)} s  ${prompt}`);
+  }
   return ms;
 }
 

@@ -26,6 +26,7 @@ const bundleSchema = z
       .strictObject({
         size: z.strictObject({ width: whole, height: whole }).readonly(),
         textTokens: whole,
+        batch: whole.optional(),
         steps: whole,
         dtype: z.enum(["f32", "bf16"]),
       })

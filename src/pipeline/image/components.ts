@@ -56,6 +56,8 @@ function expectRows(folder: string, { vocabulary }: PromptTokenizer, rows: numbe
 /** What plans are made for: everything that is written into shapes. */
 export interface ImageShape {
   readonly size: ImageSize;
+  /** Pictures of one run; 1 unless given. */
+  readonly batch?: number | undefined;
   readonly textTokens: number;
   /** Noise levels there is room for; a run may use fewer. */
   readonly steps: number;
@@ -68,11 +70,11 @@ export const gridOf = (model: ImageModel, size: ImageSize): LatentGrid => latent
 export function imageComponents(model: ImageModel, shape: ImageShape): Readonly<Record<ComponentName, Component>> {
   const { config } = model;
   const { stores } = config;
-  const { dtype, textTokens, steps } = shape;
+  const { dtype, textTokens, steps, batch = 1 } = shape;
   const { rows, columns, tokens } = gridOf(model, shape.size);
-  const options = { dtype, batch: 1, textTokens, imageTokens: tokens, steps };
-  const clip = clipGraph(config.clip, { dtype, batch: 1, length: config.clip.max_position_embeddings });
-  const t5 = t5Graph(config.t5, { dtype, batch: 1, length: textTokens });
+  const options = { dtype, batch, textTokens, imageTokens: tokens, steps };
+  const clip = clipGraph(config.clip, { dtype, batch, length: config.clip.max_position_embeddings });
+  const t5 = t5Graph(config.t5, { dtype, batch, length: textTokens });
   const components = {
     clip: { name: "clip", graph: clip, weights: stores.clip, runs: 1 },
     t5: { name: "t5", graph: t5, weights: stores.t5, runs: 1 },
@@ -80,7 +82,7 @@ export function imageComponents(model: ImageModel, shape: ImageShape): Readonly<
     step: { name: "step", graph: fluxStepGraph(config.flux, options), weights: stores.flux, runs: steps },
     decode: {
       name: "decode",
-      graph: vaeDecodeGraph(config.vae, { dtype, batch: 1, rows, columns }),
+      graph: vaeDecodeGraph(config.vae, { dtype, batch, rows, columns }),
       weights: stores.vae,
       runs: 1,
     },

@@ -9,19 +9,27 @@ import { waves } from "../../model/sinusoid.js";
 import { COMPONENTS, gridOf, type ComponentName, type ImageModel, type ImageShape } from "./components.js";
 import { packedNoise, positionIds } from "./latents.js";
 import { toPicture, type Picture } from "./png.js";
+import type { TokenizedPrompt } from "./tokenize.js";
 import { flowSigmas } from "./sigmas.js";
 
-export interface DrawRequest {
+/** What is one picture's own. */
+export interface PictureRequest {
   readonly prompt: string;
-  readonly steps: number;
   readonly seed: number;
-  /** Strength of the prompt for models that take it; 3.5 is what they were distilled at. */
-  readonly guidance: number;
   /** Packed noise [tokens, channels] made elsewhere, instead of the seed's own. */
   readonly latents?: Float32Array | undefined;
+}
+
+/** What pictures of one run share. */
+export interface RunRequest {
+  readonly steps: number;
+  /** Strength of the prompt for models that take it; 3.5 is what they were distilled at. */
+  readonly guidance: number;
   readonly signal?: AbortSignal | undefined;
   readonly onStage?: ((stage: Stage) => void) | undefined;
 }
+
+export interface DrawRequest extends PictureRequest, RunRequest {}
 
 /** A finished stage; what it made is for `verify` and for the curious. */
 export type Stage =
@@ -34,6 +42,13 @@ const bytesOf = (data: Float32Array | Int32Array): Uint8Array =>
   new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 const floatsOf = (bytes: Uint8Array): Float32Array =>
   new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+
+/** Rows of a batch, one after another. */
+function joined<T extends Float32Array | Int32Array>(Kind: new (length: number) => T, parts: readonly T[]): T {
+  const all = new Kind(parts.reduce((sum, { length }) => sum + length, 0));
+  parts.reduce((at, part) => (all.set(part, at), at + part.length), 0);
+  return all;
+}
 
 export class ImageEngine implements Disposable {
   readonly #model: ImageModel;
@@ -132,17 +147,26 @@ export class ImageEngine implements Disposable {
   }
 
   async draw(request: DrawRequest): Promise<Picture> {
+    return (await this.drawAll([request], request))[0]!;
+  }
+
+  /** As many pictures as the shape's batch, in one run. */
+  async drawAll(pictures: readonly PictureRequest[], request: RunRequest): Promise<readonly Picture[]> {
     const { onStage, signal } = request;
-    const picture = await this.decode(await this.denoise(request), signal);
+    const drawn = await this.decodeAll(await this.#denoise(pictures, request), signal);
     onStage?.({ kind: "decoded" });
-    return picture;
+    return drawn;
   }
 
   /** A prompt's final latents, packed [tokens, channels]. */
-  async denoise(request: DrawRequest): Promise<Float32Array> {
+  denoise(request: DrawRequest): Promise<Float32Array> {
+    return this.#denoise([request], request);
+  }
+
+  async #denoise(pictures: readonly PictureRequest[], request: RunRequest): Promise<Float32Array> {
     const { onStage, signal } = request;
-    const warnings = await this.encode(request.prompt, signal);
-    onStage?.({ kind: "encoded", warnings });
+    const prompts = pictures.map(({ prompt }) => prompt);
+    onStage?.({ kind: "encoded", warnings: await this.#encodeAll(prompts, signal) });
     const sigmas = flowSigmas(
       this.#model.config.scheduler,
       request.steps,
@@ -150,7 +174,7 @@ export class ImageEngine implements Disposable {
     );
     await this.prepare(sigmas, request.guidance, signal);
     onStage?.({ kind: "prepared" });
-    let latents = this.#noise(request);
+    let latents = joined(Float32Array, pictures.map((picture) => this.#noise(picture))); // prettier-ignore
     for (let step = 0; step < request.steps; step++) {
       latents = (await this.step(step, latents, signal)).next;
       onStage?.({ kind: "stepped", step: step + 1, steps: request.steps });
@@ -159,14 +183,20 @@ export class ImageEngine implements Disposable {
   }
 
   /** Runs both text encoders and hands their results to prepare; returns warnings about the prompt. */
-  async encode(prompt: string, signal?: AbortSignal): Promise<readonly string[]> {
-    const { clipTokenizer, t5Tokenizer, config } = this.#model;
-    const clip = clipTokenizer.encode(prompt, config.clip.max_position_embeddings);
-    const t5 = t5Tokenizer.encode(prompt, this.#shape.textTokens);
-    await this.encodeIds(clip.ids, t5.ids, signal);
-    return [...clip.warnings, ...t5.warnings];
+  encode(prompt: string, signal?: AbortSignal): Promise<readonly string[]> {
+    return this.#encodeAll([prompt], signal);
   }
 
+  async #encodeAll(prompts: readonly string[], signal?: AbortSignal): Promise<readonly string[]> {
+    const { clipTokenizer, t5Tokenizer, config } = this.#model;
+    const clip = prompts.map((prompt) => clipTokenizer.encode(prompt, config.clip.max_position_embeddings));
+    const t5 = prompts.map((prompt) => t5Tokenizer.encode(prompt, this.#shape.textTokens));
+    const ids = (all: readonly TokenizedPrompt[]): Int32Array => joined(Int32Array, all.map((one) => one.ids)); // prettier-ignore
+    await this.encodeIds(ids(clip), ids(t5), signal);
+    return [...new Set([...clip, ...t5].flatMap(({ warnings }) => warnings))];
+  }
+
+  /** Ids of all prompts of a run, one after another. */
   async encodeIds(clipIds: Int32Array, t5Ids: Int32Array, signal?: AbortSignal): Promise<void> {
     const { clip, t5, prepare } = this.#sessions;
     clip.write("ids", bytesOf(clipIds));
@@ -206,13 +236,20 @@ export class ImageEngine implements Disposable {
   }
 
   async decode(latents: Float32Array, signal?: AbortSignal): Promise<Picture> {
+    return (await this.decodeAll(latents, signal))[0]!;
+  }
+
+  async decodeAll(latents: Float32Array, signal?: AbortSignal): Promise<readonly Picture[]> {
     const { decode } = this.#sessions;
     decode.write("latents", bytesOf(latents));
     await decode.run({ signal });
-    return toPicture(floatsOf(decode.read("image")), this.#shape.size);
+    const planes = floatsOf(decode.read("image"));
+    const { size, batch = 1 } = this.#shape;
+    const length = planes.length / batch;
+    return Array.from({ length: batch }, (_, i) => toPicture(planes.subarray(i * length, (i + 1) * length), size));
   }
 
-  #noise({ latents, seed }: DrawRequest): Float32Array {
+  #noise({ latents, seed }: PictureRequest): Float32Array {
     const grid = gridOf(this.#model, this.#shape.size);
     const channels = this.#model.config.vae.latent_channels;
     if (!latents) return packedNoise(seed, grid, channels);

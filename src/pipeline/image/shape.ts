@@ -6,11 +6,14 @@ import type { ImageSize } from "./latents.js";
 
 const MOST_PIXELS = 8192;
 const MOST_STEPS = 1000;
+const MOST_BATCH = 64;
 
 export interface ShapeRequest {
   /** The model's own size unless given. */
   readonly size?: ImageSize | undefined;
   readonly steps?: number | undefined;
+  /** Pictures of one run. */
+  readonly batch?: number | undefined;
   /** "auto" is f32: right everywhere, and the faster one on most CPUs. */
   readonly dtype?: "auto" | "f32" | "bf16" | undefined;
 }
@@ -22,13 +25,15 @@ export const defaultSteps = (model: ImageModel): number => (model.config.flux.gu
 export function imageShape(model: ImageModel, request: ShapeRequest): ImageShape {
   const { config, t5Tokenizer } = model;
   const side = config.vae.sample_size;
-  const { size = { width: side, height: side }, steps = defaultSteps(model), dtype = "auto" } = request;
+  const { size = { width: side, height: side }, steps = defaultSteps(model), dtype = "auto", batch = 1 } = request;
   checkSize(size, 2 * vaeFactor(config.vae));
   checkSteps(steps);
+  checkBatch(batch);
   const longest = config.flux.guidance_embeds ? 512 : 256;
   return {
     size,
     textTokens: Math.min(longest, t5Tokenizer.maxLength),
+    ...(batch > 1 && { batch }),
     steps: stepBucket(steps),
     dtype: dtype === "auto" ? "f32" : dtype,
   };
@@ -50,5 +55,12 @@ function checkSteps(steps: number): void {
   if (!Number.isInteger(steps) || steps < 1 || steps > MOST_STEPS)
     throw new TroupeError("usage", `${steps} is no number of steps`, {
       advice: `Use a whole number from 1 to ${MOST_STEPS}.`,
+    });
+}
+
+function checkBatch(batch: number): void {
+  if (!Number.isInteger(batch) || batch < 1 || batch > MOST_BATCH)
+    throw new TroupeError("usage", `${batch} pictures cannot be drawn in one run`, {
+      advice: `Use a whole number from 1 to ${MOST_BATCH}.`,
     });
 }

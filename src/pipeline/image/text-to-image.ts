@@ -56,6 +56,8 @@ export interface TextToImageOptions {
   readonly size?: ImageSize;
   /** Denoise steps to make plans for and to draw with; a draw that takes more is compiled for anew. */
   readonly steps?: number;
+  /** Pictures of one run to make plans for first, for `draw.batch`; 1 unless given. */
+  readonly batch?: number;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: CompileEvent) => void;
 }
@@ -73,6 +75,12 @@ export interface DrawOptions {
   readonly onStage?: (stage: Stage) => void;
 }
 
+/** For several pictures of one run. */
+export interface BatchOptions extends Omit<DrawOptions, "latents"> {
+  /** Packed noise [tokens, channels] of each picture instead of the seeds'. */
+  readonly latents?: readonly Float32Array[];
+}
+
 export interface TuneOptions {
   readonly effort?: Effort | undefined;
   readonly budgetMs?: number | undefined;
@@ -88,6 +96,11 @@ export interface Image extends Picture {
 
 export interface Draw extends AsyncDisposable {
   (prompt: string, options?: DrawOptions): Promise<Image>;
+  /**
+   * Draws all prompts in one run, compiled for that many. Picture i takes seed + i and is what a draw of its own with
+   * that seed gives, to rounding.
+   */
+  batch(prompts: readonly string[], options?: BatchOptions): Promise<readonly Image[]>;
   /** Looks for faster kernels now and goes on with what it found. */
   tune(options?: TuneOptions): Promise<void>;
   /** Writes the choices of all components, for the shape drawn last, to a file that `lock` replays. */
@@ -126,7 +139,7 @@ export async function textToImage(folder: string, given: TextToImageOptions = {}
     for (const text of machine.notes) options.onEvent?.({ kind: "note", text });
     forgetPeak();
     const artist = new Artist(model, machine, options, resident(), lock, bundle);
-    await artist.ready(artist.shape({}), options, options.again);
+    await artist.ready(artist.shape({ batch: options.batch }), options, options.again);
     return artist.asFunction();
   } catch (error) {
     machine?.[Symbol.dispose]();
@@ -187,8 +200,12 @@ class Artist {
     this.#bundle = bundle;
   }
 
-  shape({ size = this.#options.size, steps = this.#defaultSteps }: Pick<DrawOptions, "size" | "steps">): ImageShape {
-    return imageShape(this.#model, { size, steps, dtype: this.#options.dtype });
+  shape({
+    size = this.#options.size,
+    steps = this.#defaultSteps,
+    batch,
+  }: Pick<DrawOptions, "size" | "steps"> & { readonly batch?: number | undefined }): ImageShape {
+    return imageShape(this.#model, { size, steps, batch, dtype: this.#options.dtype });
   }
 
   get #defaultSteps(): number {
@@ -239,22 +256,33 @@ class Artist {
     return (this.#last = engine);
   }
 
-  draw(prompt: string, options: DrawOptions): Promise<Image> {
+  async draw(prompt: string, options: DrawOptions): Promise<Image> {
+    return (await this.drawAll([prompt], options))[0]!;
+  }
+
+  /** All prompts in one run; each further one takes the next seed. */
+  drawAll(prompts: readonly string[], options: DrawOptions | BatchOptions): Promise<readonly Image[]> {
     return this.#inTurn(async () => {
       throwIfCancelled(options.signal);
-      if (typeof prompt !== "string" || prompt.trim() === "")
+      if (prompts.length === 0 || prompts.some((prompt) => typeof prompt !== "string" || prompt.trim() === ""))
         throw new TroupeError("usage", "the prompt is empty", { advice: "Say what to draw." });
-      const engine = await this.ready(this.shape(options), {
+      const engine = await this.ready(this.shape({ ...options, batch: prompts.length }), {
         ...this.#options,
         signal: options.signal ?? this.#options.signal,
       });
-      const { steps = this.#defaultSteps, seed = 0, guidance = GUIDANCE } = options;
+      const { steps = this.#defaultSteps, seed = 0, guidance = GUIDANCE, latents, signal, onStage } = options;
       if (!Number.isFinite(guidance))
         throw new TroupeError("usage", `${guidance} is no guidance`, { advice: "Use a number, like 3.5." });
-      const picture = await engine.draw({
-        prompt, steps, seed, guidance, latents: options.latents, signal: options.signal, onStage: options.onStage,
-      }); // prettier-ignore
-      return { ...picture, save: (path) => savePng(path, picture), toPng: () => encodePng(picture) };
+      const given = latents === undefined || latents instanceof Float32Array ? [latents] : latents;
+      const pictures = await engine.drawAll(
+        prompts.map((prompt, i) => ({ prompt, seed: seed + i, latents: given[i] })),
+        { steps, guidance, signal, onStage },
+      );
+      return pictures.map((picture) => ({
+        ...picture,
+        save: (path: string) => savePng(path, picture),
+        toPng: () => encodePng(picture),
+      }));
     });
   }
 
@@ -285,6 +313,7 @@ class Artist {
       await last;
     };
     return Object.defineProperties((prompt: string, options: DrawOptions = {}) => this.draw(prompt, options), {
+      batch: { value: (prompts: readonly string[], options: BatchOptions = {}) => this.drawAll(prompts, options) },
       tune: {
         value: (options: TuneOptions = {}) =>
           this.#inTurn(() => this.ready(this.#last!.shape, { effort: "quick", ...options }, true)),
