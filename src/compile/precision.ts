@@ -198,11 +198,11 @@ async function measured(
   const known = new Map<string, RegionRecord>(records.map((record) => [record.signature, record]));
   if (complete) return sourcesOf(machine, (signature) => known.get(signature));
   onEvent?.({ kind: "note", text: "the budget ended before all regions of lower precision were measured" });
-  // What was not reached is not lowered; in full precision rules stand in.
+  // What was not reached is not lowered; in full precision rules stand in for single ops, which a plan must have.
   const rules = new Map(drafts.flatMap(({ proposals }) => [...ruleRecords(proposals, machine)])); // prettier-ignore
   for (const { graph, proposals } of drafts)
-    for (const { region, work } of proposals.all)
-      if (work.some((node) => classOf(graph, graph.nodes[node]!))) rules.delete(region.signature);
+    for (const { region, work, from } of proposals.all)
+      if (from !== "single" || work.some((node) => classOf(graph, graph.nodes[node]!))) rules.delete(region.signature);
   return sourcesOf(machine, (signature) => known.get(signature) ?? rules.get(signature));
 }
 
