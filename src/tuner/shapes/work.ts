@@ -8,23 +8,23 @@ type Sizes = Pick<Product, "rows" | "columns" | "terms">;
 /** Length of the lists of counts. */
 export const PARTS = 7;
 
-/** Counts in thousands, so that the fit is well scaled; those of a family without tiling leave out what it keeps to itself. */
+/** One, then counts; those of a family without tiling leave out what it keeps to itself. */
 export function partsOf({ rows, columns, terms }: Sizes, tiling: Tiling | undefined, units: number): readonly number[] {
   const weights = columns * terms;
   const others = rows * (columns + terms);
-  if (!tiling) return scaled([rows, weights, others, 0, 0, (rows * weights) / units]);
+  if (!tiling) return [1, rows / K, weights / K, others / K, 0, 0, (rows * weights) / units / K];
   const { program, block } = tiling;
-  const down = Math.ceil(rows / program.rows);
-  const across = Math.ceil(columns / program.columns);
-  const waves = Math.ceil((down * across) / units);
+  const programs = Math.ceil(rows / program.rows) * Math.ceil(columns / program.columns);
+  const waves = Math.ceil(programs / units);
   // A pass takes a block's rows and columns through all terms; its registers are filled and emptied at every stretch.
-  const passesIn = (r: number, c: number): number => Math.ceil(r / block.rows) * Math.ceil(c / block.columns);
-  const paddedIn = (r: number, c: number): number => r * Math.ceil(c / block.columns) * block.columns;
-  const of = (count: (r: number, c: number) => number): number =>
-    Math.min(waves * count(Math.min(rows, program.rows), Math.min(columns, program.columns)), count(rows, columns));
-  const passes = of(passesIn);
+  const down = Math.min(rows, program.rows);
+  const across = Math.ceil(Math.min(columns, program.columns) / block.columns);
+  const allAcross = Math.ceil(columns / block.columns);
+  const passes = Math.min(waves * Math.ceil(down / block.rows) * across, Math.ceil(rows / block.rows) * allAcross);
+  const padded = Math.min(waves * down * across, rows * allAcross) * block.columns;
   const stretches = Math.ceil(terms / program.terms);
-  return scaled([waves, weights, others, passes * stretches, passes * terms, of(paddedIn) * terms]);
+  return [1, waves / K, weights / K, others / K, (passes * stretches) / K, (passes * terms) / K, (padded * terms) / K];
 }
 
-const scaled = (counts: readonly number[]): readonly number[] => [1, ...counts.map((count) => count / 1e3)];
+/** Counts are in thousands, so that the fit is well scaled. */
+const K = 1e3;

@@ -1,0 +1,98 @@
+// What was measured of the two hundred products against what the machine's profile foretells: shares of the best, a
+// table of all picks, and a picture of GFLOP/s over rows for each weight.
+import type { Candidate } from "../src/provider/provider.js";
+import { quantile } from "../src/core/statistics.js";
+import type { ProductForecast } from "../src/tuner/shapes/forecast.js";
+import type { Product } from "../src/tuner/shapes/product.js";
+
+export interface Result extends Pick<Candidate, "provider" | "id" | "method" | "tiling"> {
+  readonly p20: number;
+  readonly runs: number;
+}
+
+export interface Line {
+  readonly threads: number;
+  /** Share of the time in which other programs kept a thread waiting. */
+  readonly disturbed: number;
+  readonly shape: Product;
+  readonly results: readonly Result[];
+}
+
+export interface Picked {
+  readonly line: Line;
+  readonly pick: Result;
+  readonly foretoldUs: number;
+  readonly best: Result;
+  /** Of the best; 1 is the best itself. */
+  readonly share: number;
+}
+
+/** What the forecast picks of each line's candidates; lines it knows nothing of are left out. */
+export function picksOf(lines: readonly Line[], forecast: ProductForecast): readonly Picked[] {
+  return lines.flatMap((line) => {
+    const ran = line.results.filter(({ p20 }) => p20 > 0);
+    const known = ran.flatMap((one) => {
+      const us = forecast.us(line.shape, one);
+      return us === undefined ? [] : [{ one, us }];
+    });
+    const [first] = known.sort((a, b) => a.us - b.us);
+    const [best] = ran.toSorted((a, b) => a.p20 - b.p20);
+    if (!first || !best) return [];
+    return [{ line, pick: first.one, foretoldUs: first.us, best, share: best.p20 / first.one.p20 }];
+  });
+}
+
+export function summaryOf(picks: readonly Picked[]): string {
+  const shares = picks.map(({ share }) => share);
+  const mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
+  const disturbed = quantile(picks.map(({ line }) => line.disturbed), 0.5); // prettier-ignore
+  return `${shares.length} products: mean ${(100 * mean).toFixed(1)} % of the best, fifth percentile ${(100 * quantile(shares, 0.05)).toFixed(1)} %; threads waited for other programs in ${(100 * disturbed).toFixed(0)} % of the time (median)`;
+}
+
+/** Microseconds of a processor for one choice among the candidates of a product. */
+export function choiceUs(lines: readonly Line[], forecast: ProductForecast): number {
+  picksOf(lines, forecast); // compiled, and every weight met once
+  const start = process.cpuUsage();
+  for (let i = 0; i < ROUNDS; i++)
+    for (const { shape, results } of lines) for (const one of results) forecast.us(shape, one);
+  return process.cpuUsage(start).user / (ROUNDS * lines.length);
+}
+
+const ROUNDS = 200;
+
+const nameOf = ({ provider, id }: Result): string => `${provider} ${id}`;
+
+export const csvOf = (picks: readonly Picked[]): string =>
+  [
+    "threads,rows,columns,terms,disturbed,pick,foretold_us,pick_us,best,best_us,share",
+    ...picks.map(({ line: { threads, disturbed, shape }, pick, foretoldUs, best, share }) =>
+      [threads, shape.rows, shape.columns, shape.terms, disturbed.toFixed(2), `"${nameOf(pick)}"`, foretoldUs.toFixed(1), pick.p20.toFixed(1), `"${nameOf(best)}"`, best.p20.toFixed(1), share.toFixed(3)].join(),
+    ),
+  ].join("\n") + "\n"; // prettier-ignore
+
+const PANEL = { width: 230, height: 150, columns: 5, margin: 28 } as const;
+
+/** One panel a weight: foretold as a line, the pick as a dot, the best as a ring. */
+export function svgOf(picks: readonly Picked[]): string {
+  const weights = new Map<string, Picked[]>();
+  for (const one of picks) {
+    const { columns, terms } = one.line.shape;
+    const title = `${columns} × ${terms}`;
+    weights.set(title, [...(weights.get(title) ?? []), one]);
+  }
+  const gflops = ({ line: { shape } }: Picked, us: number): number => (2e-3 * shape.rows * shape.columns * shape.terms) / us; // prettier-ignore
+  const most = Math.max(...picks.map((one) => Math.max(gflops(one, one.best.p20), gflops(one, one.foretoldUs))));
+  const panels = [...weights].map(([title, of], i) => {
+    const [left, top] = [(i % PANEL.columns) * PANEL.width, Math.floor(i / PANEL.columns) * PANEL.height];
+    const x = ({ line }: Picked): string => (left + PANEL.margin + ((PANEL.width - 2 * PANEL.margin) * Math.log(line.shape.rows)) / Math.log(4096)).toFixed(1); // prettier-ignore
+    const y = (value: number): string => (top + PANEL.height - PANEL.margin - ((PANEL.height - 2 * PANEL.margin) * value) / most).toFixed(1); // prettier-ignore
+    const sorted = of.toSorted((a, b) => a.line.shape.rows - b.line.shape.rows);
+    const line = sorted.map((one) => `${x(one)},${y(gflops(one, one.foretoldUs))}`).join(" ");
+    const dots = sorted.map((one) => `<circle cx="${x(one)}" cy="${y(gflops(one, one.best.p20))}" r="4" fill="none" stroke="#888"/><circle cx="${x(one)}" cy="${y(gflops(one, one.pick.p20))}" r="2" fill="#c33"/>`); // prettier-ignore
+    return `<text x="${left + PANEL.margin}" y="${top + 18}">${title}</text><polyline points="${line}" fill="none" stroke="#36c"/>${dots.join("")}`;
+  });
+  const rows = Math.ceil(weights.size / PANEL.columns);
+  const [width, height] = [PANEL.columns * PANEL.width, rows * PANEL.height + 20];
+  const legend = `<text x="${PANEL.margin}" y="${height - 6}">GFLOP/s, 0 to ${most.toFixed(0)}, over rows, 1 to 4096. Line: foretold; dot: what the forecast picks; ring: the best.</text>`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="#fff"/>${panels.join("")}${legend}</svg>\n`;
+}
