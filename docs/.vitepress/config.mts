@@ -42,6 +42,7 @@ export default defineConfig({
           { text: "Records and pins", link: "/records" },
           { text: "A bundle", link: "/bundle" },
           { text: "Locks", link: "/lock" },
+          { text: "What users ask for", link: "/asks" },
         ],
       },
       {

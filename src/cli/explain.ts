@@ -47,6 +47,8 @@ interface Told {
   readonly about: readonly string[];
   readonly notes: readonly string[];
   readonly plans: readonly Plan[];
+  /** Of the plans' graphs, where their model is known, in the same order. */
+  readonly regions: readonly Regions[];
   readonly explanations: readonly Explanation[];
   readonly without: readonly Without[];
 }
@@ -77,7 +79,10 @@ export const explainCommand = ({ signal }: CommandContext): Command =>
       const told = isModel ? await tellModel(what, flags, signal) : await tellFile(what, flags);
       const differences = [
         ...told.without.map(({ difference }) => difference),
-        ...told.plans.flatMap((plan) => against.filter((old) => isComparable(old, plan)).map((old) => differenceOf(old, plan))), // prettier-ignore
+        ...told.plans.flatMap(
+          (plan, i) =>
+          against.filter((old) => isComparable(old, plan)).map((old) => differenceOf(old, plan, old.graph.hash === plan.graph.hash ? told.regions[i] : undefined)), // prettier-ignore
+        ),
       ];
       if (flags.against !== undefined && differences.length === told.without.length)
         throw new TroupeError("usage", `${flags.against} has no plan of the same component`, {
@@ -101,9 +106,9 @@ function show(ui: Ui, told: Told, explanations: readonly Explanation[], differen
     ui.data("component", explanation);
     ui.result(explainText(explanation));
   }
-  for (const { provider, ratio, difference } of told.without) {
-    ui.data("without", { provider, ratio, component: difference.component });
-    ui.result(`without ${provider} ${difference.component} would take ${ratio === undefined ? "an unmeasured time" : `${ratio.toFixed(3)} × as long`}`); // prettier-ignore
+  for (const { provider, ratio, unmeasured, difference } of told.without) {
+    ui.data("without", { provider, ratio, unmeasured, component: difference.component });
+    ui.result(`without ${provider} ${difference.component} would take ${ratio === undefined ? `a time that is not known: ${unmeasured} steps were never measured` : `${ratio.toFixed(3)} × as long`}`); // prettier-ignore
   }
   for (const difference of differences) {
     ui.data("difference", difference);
@@ -170,6 +175,7 @@ async function tellModel(folder: string, flags: ExplainFlags, signal: AbortSigna
         ...new RecordStore(machine.device.target).remarks,
       ],
       plans: known.map(({ plan }) => plan),
+      regions: known.map(({ graph }) => new Regions(graph)),
       explanations: known.map(({ plan, graph }) => explainWith(plan, graph, machine, rates)),
       without,
     };
@@ -213,7 +219,14 @@ async function tellFile(file: string, flags: ExplainFlags): Promise<Told> {
   const { plans, about } = await readLock(file);
   const [{ target }] = plans as [Plan];
   const told = [`${target.hardware}, ${target.isa.name}, ${target.threads} threads`];
-  const nothing = { about: told, notes: plans.flatMap(({ notes }) => notes), plans, explanations: [], without: [] };
+  const nothing = {
+    about: told,
+    notes: plans.flatMap(({ notes }) => notes),
+    plans,
+    regions: [],
+    explanations: [],
+    without: [],
+  };
   if (flags.model === undefined) return nothing;
   const model = await openImageModel(flags.model);
   try {

@@ -16,8 +16,10 @@ export interface Without {
   readonly provider: string;
   /** From the cover with everybody to the one without it. */
   readonly difference: PlanDifference;
-  /** The times of both, those made up by rules included: for their ratio. */
+  /** How many times as long it would take; absent where a step of either was never measured. */
   readonly ratio?: number;
+  /** Steps of either that were never measured. */
+  readonly unmeasured: number;
 }
 
 /** Throws TroupeError("usage") for a provider that is not here, ("plan") where nobody else computes an op. */
@@ -48,7 +50,13 @@ export async function planWithout(machine: Machine, { graph }: CompiledComponent
   const [all, rest] = plans as [ReturnType<typeof planOf>, ReturnType<typeof planOf>];
   const ratio =
     all.expectedUs !== undefined && rest.expectedUs !== undefined ? rest.expectedUs / all.expectedUs : undefined;
-  return { provider, difference: differenceOf(all, rest), ...(ratio !== undefined && { ratio }) };
+  const unmeasured = [...all.steps, ...rest.steps].filter(({ us }) => us === undefined).length;
+  return {
+    provider,
+    unmeasured,
+    difference: differenceOf(all, rest, proposals.regions),
+    ...(ratio !== undefined && { ratio }),
+  };
 }
 
 const unless = <T extends { readonly choice: { readonly provider: string } }>(

@@ -16,7 +16,7 @@ export function differenceText({ component, before, after, circumstances, change
 }
 
 export const sideText = ({ label, steps, expectedUs }: Side): string =>
-  `"${label}", ${steps} steps, ${expectedUs === undefined ? "not measured" : showUs(expectedUs)}`;
+  `"${label}", ${steps} ${steps === 1 ? "step" : "steps"}, ${expectedUs === undefined ? "not measured" : showUs(expectedUs)}`;
 
 const sameText = ({ beforeUs, afterUs }: PlanDifference["same"]): string =>
   beforeUs > 0 && afterUs > 0 ? `, ${showUs(beforeUs)} → ${showUs(afterUs)}` : "";
@@ -31,5 +31,5 @@ function changeText({ uses, before, after, us }: ChangedPart): readonly string[]
 }
 
 const MOST_TITLE = 60;
-const partText = ({ title, provider, id, us }: PartChoice): string =>
-  `${title.length > MOST_TITLE ? `${title.slice(0, MOST_TITLE)}…` : title}: ${provider} ${id}${us === undefined ? "" : ` ${showUs(us)}`}`;
+const partText = ({ title, times, provider, id, us }: PartChoice): string =>
+  `${times > 1 ? `${times} × ` : ""}${title.length > MOST_TITLE ? `${title.slice(0, MOST_TITLE)}…` : title}: ${provider} ${id}${us === undefined ? "" : ` ${showUs(us)}`}`;

@@ -28,9 +28,9 @@ test("a plan does not differ from itself", async () => {
 test("parts are where both plans cut; what differs has both sides with their times, what does not is counted", async () => {
   const before = await planBy({}, { fuser: "1", plain: "1" });
   const after = await planBy({ admit: (_, { id }) => id !== "large" }, { fuser: "2", plain: "1" });
-  const difference = differenceOf(before, { ...after, target: { ...target, threads: 1 } });
+  const difference = differenceOf(before, { ...after, target: { ...target, threads: 1 } }, proposals.regions);
   assert.ok(difference.changes.length > 0);
-  const counted = difference.changes.reduce((sum, { uses, before: steps }) => sum + uses * steps.length, difference.same.steps); // prettier-ignore
+  const counted = difference.changes.reduce((sum, { uses, before: steps }) => sum + uses * steps.reduce((all, { times }) => all + times, 0), difference.same.steps); // prettier-ignore
   assert.equal(counted, before.steps.length, "every step is in one part");
   const gained = difference.changes.reduce(
     (sum, { us }) => sum + us!.after - us!.before,

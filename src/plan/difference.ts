@@ -1,6 +1,8 @@
 // What is different between two plans: what they were made for, and, part by part, who computes it and for how long.
-// A part is the smallest set of nodes that both plans cut out whole: where one fuses and the other does not, they meet.
+// A part is the smallest set of values that both plans make by whole steps: where one fuses and the other does not, they
+// meet.
 import { canonical } from "../core/hash.js";
+import type { Regions } from "../graph/region.js";
 import type { Plan, PlanStep } from "./plan.js";
 
 export interface Side {
@@ -12,9 +14,11 @@ export interface Side {
 /** What one plan makes of a part. */
 export interface PartChoice {
   readonly title: string;
+  /** How many steps of the part are this. */
+  readonly times: number;
   readonly provider: string;
   readonly id: string;
-  /** Measured median; absent when nothing was measured. */
+  /** Measured median of one; absent when nothing was measured. */
   readonly us?: number;
 }
 
@@ -42,22 +46,20 @@ export interface PlanDifference {
 /** Whether two plans are of the same component, if not of the same graph. */
 export const isComparable = (a: Plan, b: Plan): boolean => a.graph.name === b.graph.name;
 
-export function differenceOf(before: Plan, after: Plan): PlanDifference {
+/** @param regions of the graph of both plans: tells that alternatives make the same values; without it nodes must do */
+export function differenceOf(before: Plan, after: Plan, regions?: Regions): PlanDifference {
   const changes = new Map<string, ChangedPart>();
   let same = { steps: 0, beforeUs: 0, afterUs: 0 };
-  for (const [mine, theirs] of partsOf(before.steps, after.steps)) {
-    const [a, b] = [mine.map(choiceIn), theirs.map(choiceIn)];
+  for (const [mine, theirs] of partsOf(before.steps, after.steps, keysBy(regions))) {
+    const [a, b] = [choicesIn(mine), choicesIn(theirs)];
+    const [beforeUs, afterUs] = [sum(mine), sum(theirs)];
     if (workOf(mine) === workOf(theirs)) {
-      same = {
-        steps: same.steps + a.length,
-        beforeUs: same.beforeUs + (sum(a) ?? 0),
-        afterUs: same.afterUs + (sum(b) ?? 0),
-      };
+      const { steps, beforeUs: first, afterUs: second } = same;
+      same = { steps: steps + mine.length, beforeUs: first + (beforeUs ?? 0), afterUs: second + (afterUs ?? 0) };
       continue;
     }
     const key = canonical([a.map(nameOf), b.map(nameOf)]);
     const known = changes.get(key);
-    const [beforeUs, afterUs] = [sum(a), sum(b)];
     const isTimed = beforeUs !== undefined && afterUs !== undefined && (!known || known.us);
     changes.set(key, {
       uses: (known?.uses ?? 0) + 1,
@@ -83,26 +85,43 @@ const sideOf = ({ label, expectedUs, steps }: Plan): Side => ({
   ...(expectedUs !== undefined && { expectedUs }),
 });
 
-const choiceIn = (step: PlanStep): PartChoice => ({
-  title: step.kind === "convert" ? "convert" : (step.title ?? `${step.nodes.length} ops`),
-  provider: step.choice.provider,
-  id: step.choice.id,
-  ...(step.us !== undefined && { us: step.us }),
-});
+function choicesIn(steps: readonly PlanStep[]): readonly PartChoice[] {
+  const choices = new Map<string, PartChoice>();
+  for (const step of steps) {
+    const title = step.kind === "convert" ? "convert" : (step.title ?? `${step.nodes.length} ops`);
+    const { provider, id } = step.choice;
+    const key = canonical([title, provider, id]);
+    const times = (choices.get(key)?.times ?? 0) + 1;
+    choices.set(key, { title, times, provider, id, ...(step.us !== undefined && { us: step.us }) });
+  }
+  return [...choices.values()];
+}
 
-const nameOf = ({ title, provider, id }: PartChoice): readonly string[] => [title, provider, id];
+const nameOf = ({ title, times, provider, id }: PartChoice) => [title, times, provider, id] as const;
 
-const sum = (choices: readonly PartChoice[]): number | undefined =>
-  choices.every(({ us }) => us !== undefined) ? choices.reduce((all, { us }) => all + us!, 0) : undefined;
+const sum = (steps: readonly PlanStep[]): number | undefined =>
+  steps.every(({ us }) => us !== undefined) ? steps.reduce((all, { us }) => all + us!, 0) : undefined;
 
 /** Equal for equal choices of equal extent, whatever the times. */
 const workOf = (steps: readonly PlanStep[]): string =>
   canonical(steps.map((step) => [step.kind === "region" ? step.nodes : [step.value, step.from, step.to], step.choice]));
 
-/** Steps of both plans, in groups that share nodes; a conversion belongs with conversions of its value. */
+type KeysOf = (step: PlanStep) => readonly string[];
+
+/** What a step makes, by name; steps of either plan that share a name belong to one part. */
+const keysBy =
+  (regions: Regions | undefined): KeysOf =>
+  (step) => {
+    if (step.kind === "convert") return [`value ${step.value}`];
+    if (!regions) return step.nodes.map((id) => `node ${id}`);
+    return step.nodes.flatMap((id) => regions.providedBy(regions.graph.nodes[id]!).map((value) => `value ${value}`));
+  };
+
+/** Steps of both plans in groups. */
 function partsOf(
   before: readonly PlanStep[],
   after: readonly PlanStep[],
+  keysOf: KeysOf,
 ): readonly (readonly [readonly PlanStep[], readonly PlanStep[]])[] {
   const parent = new Map<string, string>();
   const find = (key: string): string => {
@@ -110,8 +129,6 @@ function partsOf(
     for (let up = parent.get(at); up !== undefined && up !== at; up = parent.get(at)) at = up;
     return at;
   };
-  const keysOf = (step: PlanStep): readonly string[] =>
-    step.kind === "region" ? step.nodes.map((id) => `node ${id}`) : [`value ${step.value}`];
   for (const step of [...before, ...after]) {
     const [first, ...rest] = keysOf(step);
     if (!parent.has(first!)) parent.set(first!, first!);

@@ -35,7 +35,7 @@ const difference: PlanDifference = {
   before: { label: "old", steps: 2, expectedUs: 40 },
   after: { label: "chosen", steps: 2, expectedUs: 30 },
   circumstances: ["onednn 2.6 → 2.7"],
-  changes: [{ uses: 2, before: [{ title: "linear", provider: "onednn", id: "a" }], after: [{ title: "linear", provider: "tile", id: "b" }], us: { before: 40, after: 30 } }],
+  changes: [{ uses: 2, before: [{ title: "linear", times: 1, provider: "onednn", id: "a" }], after: [{ title: "linear", times: 1, provider: "tile", id: "b" }], us: { before: 40, after: 30 } }],
   same: { steps: 0, beforeUs: 0, afterUs: 0 },
 }; // prettier-ignore
 

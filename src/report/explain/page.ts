@@ -23,7 +23,7 @@ td.left,th.left{text-align:left}tr.chosen th,tr.chosen td{font-weight:600}tr.rej
 details.region{border-bottom:1px solid var(--line);margin:0}details.region>summary{color:var(--ink);padding:.45em 0;display:flex;gap:.8em;flex-wrap:wrap;list-style:none}
 details.region>summary>b{font-weight:500;flex:1 1 20rem;overflow-wrap:anywhere}details.region>summary>span{color:var(--soft);font-variant-numeric:tabular-nums}
 .bar{height:6px;border-radius:3px;background:var(--mark);flex:0 1 8rem;align-self:center;overflow:hidden}.bar i{display:block;height:100%}
-ul.facts{font-size:.9rem;margin:.4em 0 1em;padding-left:1.2em}td.id{overflow-wrap:anywhere;min-width:12rem}`;
+ul.facts{font-size:.9rem;margin:.4em 0 1em;padding-left:1.2em}td.id{overflow-wrap:anywhere;min-width:12rem}td.id small{white-space:normal;margin-bottom:.4em}`;
 
 export function explainPage({ title, about, notes, explanations, differences }: ExplainReport): string {
   const providers = [...new Set(explanations.flatMap(({ usByProvider }) => Object.keys(usByProvider)))].toSorted();
@@ -141,4 +141,4 @@ const changeRow = ({ uses, before, after, us }: ChangedPart): string =>
   `<tr><th scope="row">${uses}</th><td class="left id">${parts(before)}</td><td class="left id">${parts(after)}</td><td>${us ? `${showUs(us.before)} → ${showUs(us.after)}` : ""}</td></tr>`;
 
 const parts = (choices: readonly PartChoice[]): string =>
-  choices.map(({ title, provider, id }) => `${escapeHtml(shortened(title))}<small>${escapeHtml(`${provider} ${id}`)}</small>`).join("<br>"); // prettier-ignore
+  choices.map(({ title, times, provider, id }) => `${times > 1 ? `${times} × ` : ""}${escapeHtml(shortened(title))}<small>${escapeHtml(`${provider} ${id}`)}</small>`).join(""); // prettier-ignore
