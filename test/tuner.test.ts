@@ -157,6 +157,26 @@ describe("another version of one provider", () => {
     assert.deepEqual(ran(), [], "and what was known of the first version still is");
   });
 
+  it("is told at the first step of the debug ladder, as rejections are", async () => {
+    const place = mkdtempSync(join(folder, "told-"));
+    const [region] = regionsOf();
+    const [write, level] = [process.stderr.write, process.env.TROUPE_DEBUG];
+    let said = "";
+    process.env.TROUPE_DEBUG = "1";
+    process.stderr.write = (text: string | Uint8Array): boolean => ((said += String(text)), true);
+    try {
+      for (const version of ["1", "2"]) {
+        const specs = [versioned("changing", version), versioned("same", "1"), fixture("wrong")];
+        await tune([region!], target, { specs, records: new RecordStore(target, place) });
+      }
+    } finally {
+      process.stderr.write = write;
+      process.env.TROUPE_DEBUG = level ?? "";
+    }
+    assert.match(said, /^rejected: wrong float64 for linear .*: wrong: output 0 is off by /m);
+    assert.match(said, /^records: linear .*: changing was 1, is 2; measured again beside what stays$/m);
+  });
+
   it("is measured with all others where nothing of the record can be an anchor", async () => {
     const place = mkdtempSync(join(folder, "alone-"));
     const [region] = regionsOf();

@@ -64,8 +64,15 @@ const STORED_AS = "best";
 export async function compileComponents(
   machine: Machine,
   components: readonly Component[],
-  options: CompileOptions,
+  given: CompileOptions,
 ): Promise<readonly CompiledComponent[]> {
+  const options: CompileOptions = {
+    ...given,
+    onEvent: (event) => {
+      if (event.kind === "note") debug(1, event.text); // nothing is decided silently, whoever listens
+      given.onEvent?.(event);
+    },
+  };
   const limitBytes = Math.min(options.memoryBytes ?? Number.POSITIVE_INFINITY, machineBytes());
   expectRoom(components, limitBytes);
   const records = new RecordStore(machine.device.target);

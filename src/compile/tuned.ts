@@ -108,7 +108,14 @@ export async function byTuning(
     const share = runUs[done]! / runUs.slice(done).reduce((sum, us) => sum + us, 0) || 0;
     const proofMs = Math.max(LEAST_PROOF_MS, Math.min(wantedMs, share * until(1)));
     const champion = await championOf(machine, item, contenders, { proofMs, signal });
-    const told = champion.fallen.map(({ label, reason }) => `the ${label} plan cannot be loaded: ${reason}`);
+    const all = [...proposals.bySignature.keys()];
+    const unmeasured = all.filter((signature) => !measured.has(signature)).length;
+    const told = [
+      ...champion.fallen.map(({ label, reason }) => `the ${label} plan cannot be loaded: ${reason}`),
+      ...(unmeasured > 0
+        ? [`${unmeasured} of ${all.length} regions were not measured, for lack of time or memory; rules stand in`]
+        : []),
+    ];
     for (const text of told) onEvent?.({ kind: "note", text: `${component.name}: ${text}` });
     const { standings } = champion;
     const budget = options.effort === "full" ? share * until(1) : 0;

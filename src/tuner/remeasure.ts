@@ -52,13 +52,21 @@ export async function remeasure(region: Region, worker: Worker, options: Remeasu
     debug(1, () => `records: ${usable.title}: ${changesOf(usable, versions)}; measured again beside what stays`);
     const result = await contest(region, worker, { ...trial, only: partial.only, skip: partial.skip });
     const rows = result && withPartial(usable, partial, result);
-    if (rows) return { ...usable, ...rows, versions: { ...usable.versions, ...versions } };
+    if (rows) return told({ ...usable, ...rows, versions: { ...usable.versions, ...versions } });
     if (!result) return undefined;
     debug(1, () => `records: ${usable.title}: the machine is not as it was, all candidates are measured again`);
   }
   const result = await contest(region, worker, trial);
   const { signature } = region;
-  return result && { signature, title: titleOf(region), threads, ...result, effort, versions };
+  return result && told({ signature, title: titleOf(region), threads, ...result, effort, versions });
+}
+
+/** The same record; what was rejected is named at the first step of the debug ladder. */
+function told(record: RegionRecord): RegionRecord {
+  for (const { candidate, verdict } of record.measurements)
+    if (verdict.kind !== "accepted")
+      debug(1, () => `rejected: ${candidate.provider} ${candidate.id} for ${record.title}: ${verdict.kind}: ${verdict.reason}`); // prettier-ignore
+  return record;
 }
 
 /** "onednn was 2.6, is 2.7". */
