@@ -1,6 +1,8 @@
 // A linear layer seen as rows × columns × terms: the sizes that a profile of the machine predicts its time from.
 import { sizeOf } from "../../core/shape.js";
 import type { DType } from "../../core/dtype.js";
+import { hasTrait } from "../../graph/op.js";
+import { opOf } from "../../graph/ops.js";
 import { Regions, type Region } from "../../graph/region.js";
 import { materialize } from "../../graph/storage.js";
 import { Words } from "../../graph/words.js";
@@ -13,10 +15,10 @@ export interface Product {
   readonly terms: number;
 }
 
-/** The product of a region that begins with a linear layer over a weight; undefined for all others. */
+/** The product of a region that is a linear layer over a weight, and pointwise ops; undefined for all others. */
 export function productOf(region: Region): Product | undefined {
-  const [head] = workOf(region);
-  if (head?.op !== "linear") return undefined;
+  const [head, ...links] = workOf(region);
+  if (head?.op !== "linear" || !links.every((node) => hasTrait(opOf(node), "pointwise"))) return undefined;
   const { values } = region.graph;
   const weight = region.inputs.find(({ value }) => value === head.inputs[1]);
   if (weight?.kind !== "weight" && weight?.kind !== "constant") return undefined;
