@@ -5,6 +5,7 @@ import { basename } from "node:path";
 import { quantile } from "../src/core/statistics.js";
 import { LatentsJudge } from "../src/pipeline/image/calibration.js";
 import { textToImage, type Draw, type TextToImageOptions } from "../src/pipeline/image/text-to-image.js";
+import { CacheSweep } from "../src/report/bench/cold.js";
 import { drawPairs, stageTimes } from "../src/report/bench/pairs.js";
 import { caption, random, scene } from "../src/report/following/scene.js";
 
@@ -21,6 +22,7 @@ function prompts(count: number, seed: number): readonly string[] {
   return Array.from({ length: count }, () => caption(scene(draw), draw));
 }
 
+const sweep = new CacheSweep();
 const given = process.argv.slice(2).map(Number);
 const bounds = given.length > 0 ? given : [0.02, 0.05];
 const onEvent = (event: { kind: string; text?: string }): void => {
@@ -65,7 +67,7 @@ async function report(lowered: Draw, maxError: number): Promise<void> {
 
 async function compare(label: string, lowered: Draw, rival: Draw): Promise<void> {
   const request = { prompt: prompts(1, SEEDS.others)[0]!, steps, seed: 1, guidance: 3.5 };
-  const { mine, theirs, speedup } = await drawPairs(lowered.engine, rival.engine, request, ROUNDS);
+  const { mine, theirs, speedup } = await drawPairs(lowered.engine, rival.engine, request, { rounds: ROUNDS, sweep });
   const [own, other] = [stageTimes(mine), stageTimes(theirs)];
   const stages = (["encode", "prepare", "step", "decode"] as const).map(
     (stage) => `${stage} ${own[stage].median.toFixed(1)} against ${other[stage].median.toFixed(1)} ms`,

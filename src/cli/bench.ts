@@ -1,27 +1,24 @@
-// troupe bench: the ladder from the plain baseline to the chosen plans, prompt to pixels, as CSV, JSON and a page.
+// troupe bench: the ladder from the plain baseline to the chosen plans, prompt to pixels, at several thread counts, as
+// CSV, JSON, pictures and a page.
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
-import { Command } from "commander";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { messageOf, TroupeError } from "../core/error.js";
-import { Regions } from "../graph/region.js";
-import { COMPONENTS } from "../pipeline/image/components.js";
-import { textToImage, type Draw } from "../pipeline/image/text-to-image.js";
-import { explain } from "../plan/explain.js";
-import { measureCeiling } from "../report/bench/ceiling.js";
+import { measureApart } from "../report/bench/apart.js";
 import { benchCsv } from "../report/bench/csv.js";
-import type { BenchReport, Ceiling, Crossing, Floor, Rung } from "../report/bench/figures.js";
-import { floorsOf } from "../report/bench/floor.js";
-import { measureCrossing, measureLadder } from "../report/bench/ladder.js";
+import type { BenchReport, Rung } from "../report/bench/figures.js";
+import { countOf, ladderFile } from "../report/bench/ladder-picture.js";
+import { PRECISIONS, type Measured, type MeasureEvent, type MeasureRequest } from "../report/bench/measure.js";
 import { benchPage } from "../report/bench/page.js";
-import type { RungPlans } from "../report/bench/rungs.js";
-import { traceOf } from "../report/bench/trace.js";
-import { RecordStore } from "../tuner/records.js";
+import { pngOf } from "../report/bench/png.js";
 import type { CommandContext } from "./context.js";
 import { showMemory } from "./memory.js";
-import { flagsIn, libraryOptions, modelFlags, steps, whole, type ModelFlags } from "./options.js";
+import { modelFlags, showCompiling, steps, whole, type ModelFlags } from "./options.js";
 import { table, Ui } from "./ui.js";
 
-interface BenchFlags extends ModelFlags {
+interface BenchFlags extends Omit<ModelFlags, "threads"> {
+  readonly threads: readonly number[];
   readonly rounds: number;
   readonly out: string;
   readonly prompt: string;
@@ -30,20 +27,32 @@ interface BenchFlags extends ModelFlags {
 }
 
 const PROMPT = "a large red circle in the center and a small blue star in the top right, on a white background";
-const GUIDANCE = 3.5;
+
+/** "1,2": thread counts, each once, in this order. */
+function counts(text: string): readonly number[] {
+  const all = text.split(",").map(whole(1));
+  if (new Set(all).size < all.length) throw new InvalidArgumentError("name each number of threads once.");
+  return all;
+}
+
+const threadsOption = (): Option =>
+  new Option("--threads <counts>", "CPU threads, like 1,2; each count is measured in a process of its own")
+    .argParser(counts)
+    .default([...new Set([1, availableParallelism()])], "1 and all");
 
 export const benchCommand = ({ signal }: CommandContext): Command =>
   modelFlags(
     new Command("bench")
       .description(
-        "time the chosen plans against plain, fused and single-provider ones; --dtype auto times f32 and bf16",
+        "time the chosen plans against plain, fused and single-provider ones; --dtype auto times every precision",
       )
       .argument("<model>", "folder of a FLUX.1 model in the Hugging Face layout")
       .option("--rounds <count>", "pairs of pictures a rung", whole(1), 15)
-      .option("--out <folder>", "where bench.csv, bench.json and bench.html go", "out/bench")
+      .option("--out <folder>", "where the report, its pictures and tables go", "out/bench")
       .option("--prompt <text>", "what to draw", PROMPT)
       .option("--steps <count>", "denoise steps", steps)
-      .option("--profile", "also write trace-DTYPE.json of one picture, for Perfetto"),
+      .option("--profile", "also write trace-DTYPE-N-threads.json of one picture, for Perfetto"),
+    threadsOption(),
   ).action(async (folder: string, flags: BenchFlags) => {
     const ui = new Ui(flags);
     if (flags.device === "cuda")
@@ -51,103 +60,90 @@ export const benchCommand = ({ signal }: CommandContext): Command =>
     await mkdir(flags.out, { recursive: true }).catch((cause: unknown) => {
       throw new TroupeError("io", `cannot make the folder ${flags.out}: ${messageOf(cause)}`, { cause });
     });
-    const found = {
-      rungs: [] as Rung[],
-      crossings: [] as Crossing[],
-      ceilings: [] as Ceiling[],
-      floors: [] as Floor[],
-    };
-    const explanations: BenchReport["explanations"][number][] = [];
-    let facts: Omit<BenchReport, keyof typeof found | "explanations"> | undefined;
-    let best: RungPlans | undefined;
-    for (const dtype of flags.dtype === "auto" ? (["f32", "bf16"] as const) : [flags.dtype]) {
-      await using draw = await textToImage(folder, {
-        ...libraryOptions(flagsIn(flags, dtype), ui, signal),
-        ...(flags.steps !== undefined && { steps: flags.steps }),
-      });
-      const taken = flags.steps ?? draw.compiled.step.component.runs;
-      const request = { prompt: flags.prompt, steps: taken, seed: 1, guidance: GUIDANCE, signal };
-      const options = {
-        request,
-        rounds: flags.rounds,
-        onRung: (label: string, done: number, total: number) => ui.progress(`${dtype} ladder`, done, total, label),
+    const measured: Measured[] = [];
+    for (const threads of flags.threads) {
+      const show = (event: MeasureEvent): void => {
+        if (event.kind === "rung")
+          ui.progress(`${event.dtype} ladder, ${countOf(threads)}`, event.done, event.total, event.label);
+        else if (event.kind === "memory") showMemory(ui, event.use);
+        else showCompiling(ui, event);
       };
-      const ladder = await measureLadder(draw, options);
-      const chosen = ladder.rungs.at(-1)!;
-      const graphs = Object.fromEntries(COMPONENTS.map((name) => [name, draw.compiled[name].graph]));
-      const ceiling = await measureCeiling(draw.machine, dtype);
-      found.rungs.push(...ladder.rungs);
-      found.ceilings.push(ceiling);
-      found.floors.push(...floorsOf(graphs as Parameters<typeof floorsOf>[0], taken, ceiling, chosen.ms!));
-      if (dtype === "bf16" && best) found.crossings.push(await measureCrossing(draw, best, options));
-      best ??= ladder.best;
-      explanations.push({ dtype, components: explained(draw) });
-      if (flags.profile)
-        await save(join(flags.out, `trace-${dtype}.json`), JSON.stringify(traceOf(draw.engine, taken)));
-      facts ??= factsOf(folder, draw, taken, flags.prompt);
-      showMemory(ui, draw.memory);
+      measured.push(await measureApart({ ...requestOf(flags), folder, threads }, signal, show));
     }
-    const report: BenchReport = { ...facts!, ...found, explanations };
-    await save(join(flags.out, "bench.json"), `${JSON.stringify(report, null, 1)}\n`);
-    await save(join(flags.out, "bench.csv"), benchCsv(report));
-    await save(join(flags.out, "bench.html"), benchPage(report));
-    for (const rung of report.rungs) ui.data("rung", rung);
-    for (const crossing of report.crossings) ui.data("crossing", crossing);
-    for (const floor of report.floors) ui.data("floor", floor);
-    ui.result(ladderTable(report));
+    const report: BenchReport = { ...measured[0]!.facts, runs: measured.map(({ run }) => run) };
+    await saveAll(flags.out, report, measured);
+    tell(ui, report);
     ui.result(`\n${join(flags.out, "bench.html")}`);
   });
 
-function factsOf(folder: string, { machine, engine }: Draw, taken: number, prompt: string) {
-  const { target } = machine.device;
+/** What another process is asked for: plain data. */
+function requestOf(flags: BenchFlags): Omit<MeasureRequest, "folder" | "threads"> {
+  const { dtype, rounds, prompt, profile = false, size, steps: taken, effort, budget, memory, maxError } = flags;
   return {
-    model: basename(resolve(folder)),
-    date: new Date().toISOString().slice(0, 10),
-    hardware: target.hardware,
-    isa: target.isa.name,
-    threads: target.threads,
-    ...engine.shape.size,
-    steps: taken,
+    dtypes: dtype === "auto" ? PRECISIONS : [dtype],
+    rounds,
     prompt,
-    versions: machine.versions,
+    profile,
+    ...(maxError !== undefined && { maxError }),
+    options: {
+      ...(size && { size }),
+      ...(taken !== undefined && { steps: taken }),
+      ...(effort && { effort }),
+      ...(budget !== undefined && { budgetMs: budget }),
+      ...(memory !== undefined && { memoryBytes: memory }),
+      ...(flags.calibration && { calibration: flags.calibration }),
+    },
   };
 }
 
-function explained({ machine, compiled }: Draw): BenchReport["explanations"][number]["components"] {
-  const { target } = machine.device;
-  const records = new RecordStore(target);
-  return COMPONENTS.map((name) => {
-    const { plan, graph } = compiled[name];
-    return explain(plan, new Regions(graph), (signature) => records.get(signature, target.threads));
-  });
+async function saveAll(out: string, report: BenchReport, measured: readonly Measured[]): Promise<void> {
+  await save(join(out, "bench.json"), `${JSON.stringify(report, null, 1)}\n`);
+  await save(join(out, "bench.csv"), benchCsv(report));
+  await save(join(out, "bench.html"), benchPage(report));
+  for (const run of report.runs)
+    for (const { dtype } of run.chosen) {
+      const name = join(out, `ladder-${dtype}-${run.threads}-threads`);
+      await save(`${name}.svg`, ladderFile(report, run, dtype, "both"));
+      await save(`${name}.png`, await pngOf(ladderFile(report, run, dtype, "light")));
+    }
+  for (const { run, traces } of measured)
+    for (const { dtype, trace } of traces)
+      await save(join(out, `trace-${dtype}-${run.threads}-threads.json`), JSON.stringify(trace));
 }
 
-function ladderTable({ rungs, crossings, floors }: BenchReport): string {
-  const rows = rungs.map(({ label, dtype, ms, picturesPerSecond, chosenIsFaster, overBestRival, notRun }) =>
-    ms
-      ? [
-          dtype, label, `${ms.picture.median.toFixed(1)} ms`, picturesPerSecond!.toFixed(2), chosenIsFaster!.median.toFixed(3),
-          `${chosenIsFaster!.low.toFixed(3)} … ${chosenIsFaster!.high.toFixed(3)}`, overBestRival?.toFixed(3) ?? "",
-        ]
-      : [dtype, label, "", "", "", `not run: ${notRun}`, ""],
-  ); // prettier-ignore
-  const head = ["dtype", "rung", "picture", "per second", "chosen is × as fast", "95 % interval", "over best rival"];
-  const over = floors.map(({ dtype, stage, timeOverFloor }) => `${dtype} ${stage} ${timeOverFloor.toFixed(2)}`);
+function tell(ui: Ui, { runs }: BenchReport): void {
+  for (const { threads, rungs, bars, floors } of runs) {
+    for (const rung of rungs) ui.data("rung", { threads, ...rung });
+    for (const bar of bars) ui.data("bar", { threads, ...bar });
+    for (const floor of floors) ui.data("floor", { threads, ...floor });
+  }
+  const head = ["threads", "dtype", "rung", "picture", "per second", "chosen is × as fast", "95 % interval", "over best rival"]; // prettier-ignore
+  ui.result(table([head, ...runs.flatMap(({ threads, rungs }) => rungs.map((rung) => row(threads, rung)))]));
+  for (const { threads, bars, floors } of runs) {
+    for (const { dtype, rival, speedup } of bars)
+      ui.result(
+        `${countOf(threads)}: ${dtype} chosen is ${speedup.median.toFixed(3)} × (${speedup.low.toFixed(3)} … ${speedup.high.toFixed(3)}) as fast as f32 ${rival}`,
+      );
+    const over = floors.map(({ dtype, stage, timeOverFloor }) => `${dtype} ${stage} ${timeOverFloor.toFixed(2)}`);
+    ui.result(`${countOf(threads)}, time over floor: ${over.join(", ")}`);
+  }
+}
+
+function row(threads: number, rung: Rung): readonly string[] {
+  const { label, dtype, ms, picturesPerSecond, chosenIsFaster, overBestRival, notRun } = rung;
+  const begin = [String(threads), dtype, label];
+  if (!ms) return [...begin, "", "", "", `not run: ${notRun}`, ""];
   return [
-    table([head, ...rows]),
-    ...crossings.map(
-      ({ dtype, rival, speedup: { median, low, high } }) =>
-        `${dtype} chosen is ${median.toFixed(3)} × (${low.toFixed(3)} … ${high.toFixed(3)}) as fast as f32 ${rival}`,
-    ),
-    `time over floor: ${over.join(", ")}`,
-  ].join("\n");
+    ...begin, `${ms.picture.median.toFixed(1)} ms`, picturesPerSecond!.toFixed(2), chosenIsFaster!.median.toFixed(3),
+    `${chosenIsFaster!.low.toFixed(3)} … ${chosenIsFaster!.high.toFixed(3)}`, overBestRival?.toFixed(3) ?? "",
+  ]; // prettier-ignore
 }
 
 /** Writes by atomic rename. */
-async function save(path: string, text: string): Promise<void> {
+async function save(path: string, data: string | Uint8Array): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
-    await writeFile(temporary, text);
+    await writeFile(temporary, data);
     await rename(temporary, path);
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => undefined); // the first failure is the one to tell

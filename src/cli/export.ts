@@ -95,6 +95,7 @@ async function exportComponent(
     } finally {
       await handle.close();
     }
+    await rm(file, { force: true }); // an older model must not stand beside these weights
     await rename(temporary, join(folder, dataFile));
     const initializers = exported.graph.initializers.map((one) => ({ ...one, data: places.get(one.name) ?? one.data }));
     const pending = `${file}.${process.pid}.tmp`;

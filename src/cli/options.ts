@@ -1,6 +1,7 @@
 // Options that several commands share, checked where they enter.
 import { readFileSync } from "node:fs";
-import { InvalidArgumentError, type Command } from "commander";
+import { InvalidArgumentError, Option, type Command } from "commander";
+import type { CompileEvent } from "../compile/component.js";
 import { messageOf } from "../core/error.js";
 import type { TextToImageOptions } from "../pipeline/image/text-to-image.js";
 import { showForecast } from "./memory.js";
@@ -94,11 +95,14 @@ export const flagsIn = <F extends ModelFlags>(flags: F, dtype: "f32" | "bf16"): 
   maxError: flags.dtype === "auto" && dtype === "bf16" ? undefined : flags.maxError,
 });
 
-export const modelFlags = (command: Command): Command =>
+const threads = new Option("--threads <count>", "CPU threads").argParser(whole(1));
+
+/** `threadsOption` is for commands that take several counts. */
+export const modelFlags = (command: Command, threadsOption = threads): Command =>
   command
     .option("--device <device>", "auto (the CPU), cpu or cuda", oneOf("auto", "cpu", "cuda"), "auto")
     .option("--dtype <dtype>", "auto, f32 or bf16", oneOf("auto", "f32", "bf16"), "auto")
-    .option("--threads <count>", "CPU threads", whole(1))
+    .addOption(threadsOption)
     .option("--memory <size>", "most for weights, packs and values, like 20GiB", memory)
     .option("--size <WxH>", "pixels", pixels)
     .option(
@@ -128,14 +132,16 @@ export const libraryOptions = (flags: ModelFlags, ui: Ui, signal: AbortSignal): 
   ...(flags.maxError !== undefined && { maxError: flags.maxError }),
   ...(flags.calibration && { calibration: flags.calibration }),
   signal,
-  onEvent: (event) => {
-    const left = "secondsLeft" in event && event.secondsLeft !== undefined ? `${Math.ceil(event.secondsLeft)} s left  ` : ""; // prettier-ignore
-    if (event.kind === "tune") ui.progress("tuning", event.done, event.total, `${left}${event.title}`);
-    else if (event.kind === "build") ui.progress(`building ${event.component}`, event.done, event.total);
-    else if (event.kind === "prove")
-      ui.progress(`comparing plans of ${event.component}`, event.done, event.total, left);
-    else if (event.kind === "plan") ui.data("plan", { component: event.component, label: event.label });
-    else if (event.kind === "forecast") showForecast(ui, event.forecast);
-    else ui.note(event.text);
-  },
+  onEvent: (event) => showCompiling(ui, event),
 });
+
+/** How far compiling is. */
+export function showCompiling(ui: Ui, event: CompileEvent): void {
+  const left = "secondsLeft" in event && event.secondsLeft !== undefined ? `${Math.ceil(event.secondsLeft)} s left  ` : ""; // prettier-ignore
+  if (event.kind === "tune") ui.progress("tuning", event.done, event.total, `${left}${event.title}`);
+  else if (event.kind === "build") ui.progress(`building ${event.component}`, event.done, event.total);
+  else if (event.kind === "prove") ui.progress(`comparing plans of ${event.component}`, event.done, event.total, left);
+  else if (event.kind === "plan") ui.data("plan", { component: event.component, label: event.label });
+  else if (event.kind === "forecast") showForecast(ui, event.forecast);
+  else ui.note(event.text);
+}

@@ -68,8 +68,8 @@ export interface Program {
   run(options?: RunOptions): Promise<void>;
   /** Runs all steps once on this thread, for measuring; microseconds of wall time. */
   time(): number;
-  /** Runs all steps once and times each. */
-  profile(): readonly StepTiming[];
+  /** Runs all steps once and times each. On the CPU `between` is called before the first step and after each one. */
+  profile(between?: () => void): readonly StepTiming[];
   /** One sentence: how it runs (one native call, step by step through the foreign function interface…). */
   readonly how: string;
   dispose(): void;

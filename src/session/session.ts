@@ -21,6 +21,12 @@ import { isLoaded, packKey, rawWeights } from "./needs.js";
 import { reviveAll, type Revived } from "./revive.js";
 import { loadWeights, type LoadedWeights, type PackRequest } from "./weights.js";
 
+/** A step of a program, timed. */
+export interface SessionTiming extends StepTiming {
+  /** Index of the plan's step it belongs to; undefined for copies that bring states home. */
+  readonly planStep: number | undefined;
+}
+
 export class Session implements Disposable {
   readonly plan: Plan;
   readonly #graph: Graph;
@@ -29,6 +35,8 @@ export class Session implements Disposable {
   readonly #regions: Regions;
   readonly #weights: LoadedWeights;
   readonly #owned: readonly { dispose(): void }[];
+  /** Which step of the plan each step of the program belongs to. */
+  readonly #planSteps: readonly (number | undefined)[];
   #running: Promise<void> | undefined;
   #isDisposed = false;
   /** Bytes of weights and packs, and of everything else, as placed. */
@@ -41,6 +49,7 @@ export class Session implements Disposable {
     buffers: ReadonlyMap<ValueId, Buffer>,
     weights: LoadedWeights,
     owned: readonly { dispose(): void }[],
+    planSteps: readonly (number | undefined)[],
     bytes: Session["bytes"],
   ) {
     this.plan = options.plan;
@@ -50,6 +59,7 @@ export class Session implements Disposable {
     this.#buffers = buffers;
     this.#weights = weights;
     this.#owned = owned;
+    this.#planSteps = planSteps;
     this.bytes = bytes;
   }
 
@@ -76,10 +86,9 @@ export class Session implements Disposable {
       const program = device.program(steps, journal?.place);
       owned.push(program);
       const values = plan.arenaBytes + plan.workspaceBytes + [...buffers.values()].reduce((sum, b) => sum + b.bytes, 0);
-      return new Session(options, regions, program, buffers, weights, owned.reverse(), {
-        weights: weights.bytes,
-        values,
-      });
+      const planSteps = bound.flatMap((steps, index) => steps.map(() => index));
+      const bytes = { weights: weights.bytes, values };
+      return new Session(options, regions, program, buffers, weights, owned.reverse(), planSteps, bytes);
     } catch (error) {
       for (const thing of owned.reverse()) thing.dispose();
       throw error;
@@ -112,9 +121,10 @@ export class Session implements Disposable {
     return this.#program.time();
   }
 
-  profile(): readonly StepTiming[] {
+  /** Runs the plan once, each step timed; on the CPU `between` is called before the first one and after each. */
+  profile(between?: () => void): readonly SessionTiming[] {
     this.#expectIdle("profile");
-    return this.#program.profile();
+    return this.#program.profile(between).map((timing, i) => ({ ...timing, planStep: this.#planSteps[i] }));
   }
 
   /** Weights and packs as they are kept, by names that `LoadOptions.kept` knows them by. */

@@ -42,6 +42,10 @@ for (const withTable of [true, false]) {
     assert.equal(cell(), 42n);
     const profile = program.profile();
     assert.deepEqual(profile.map((p) => p.name), ["last", "add"]); // prettier-ignore
+    const seen: bigint[] = [];
+    out.write(0, new Uint8Array(8));
+    assert.deepEqual(program.profile(() => seen.push(cell())).map((p) => p.name), ["last", "add"]); // prettier-ignore
+    assert.deepEqual(seen, [0n, 15n, 42n]);
     assert.ok(program.time() >= 0);
     program.dispose();
   });

@@ -18,7 +18,7 @@ interface Runner {
   run(signal: AbortSignal | undefined): Promise<void>;
   /** Runs at once; microseconds. */
   time(): number;
-  profile(): readonly number[];
+  profile(between?: () => void): readonly number[];
   dispose(): void;
 }
 
@@ -29,6 +29,9 @@ function timed(work: () => void): number {
 }
 
 const JUDGE = { ignored: 0n, zero: 1n, null: 2n } as const;
+
+/** How a program runs that needs nobody but C. */
+export const ONE_CALL = "one native call";
 
 export class CpuProgram implements Program {
   readonly how: string;
@@ -56,7 +59,7 @@ export class CpuProgram implements Program {
       host > 0
         ? `${host} steps in JavaScript, ${native} native runs between them`
         : executor
-          ? "one native call"
+          ? ONE_CALL
           : "native steps called one by one";
   }
 
@@ -78,13 +81,16 @@ export class CpuProgram implements Program {
     );
   }
 
-  profile(): readonly StepTiming[] {
+  profile(between?: () => void): readonly StepTiming[] {
+    between?.();
     return this.#segments.flatMap((segment) => {
       if (segment.kind === "native") {
-        const us = segment.runner.profile();
+        const us = segment.runner.profile(between);
         return segment.steps.map((step, i) => ({ name: step.name, us: us[i]! }));
       }
-      return [{ name: segment.step.name, us: timed(() => segment.step.run()) }];
+      const us = timed(() => segment.step.run());
+      between?.();
+      return [{ name: segment.step.name, us }];
     });
   }
 
@@ -156,10 +162,21 @@ class TableRunner implements Runner {
     return new Float64Array(this.#us.view())[0]!;
   }
 
-  profile(): readonly number[] {
-    const us = new Float64Array(this.#steps.length);
+  profile(between?: () => void): readonly number[] {
+    if (!between) return this.#profileRows(0, this.#steps.length);
+    return this.#steps.flatMap((_, row) => {
+      const us = this.#profileRows(row, 1);
+      between();
+      return us;
+    });
+  }
+
+  #profileRows(first: number, count: number): readonly number[] {
+    const us = new Float64Array(count);
     const status = new BigUint64Array(1);
-    this.#judge(this.#executor.profile(this.#table.address, this.#steps.length, us, status), status[0]!);
+    const rows = this.#table.address + BigInt(first * ROW_WORDS * 8);
+    const result = this.#executor.profile(rows, count, us, status);
+    this.#judge(result > 0 ? result + first : result, status[0]!);
     return [...us];
   }
 
@@ -198,9 +215,11 @@ class CallRunner implements Runner {
     });
   }
 
-  profile(): readonly number[] {
+  profile(between?: () => void): readonly number[] {
     return this.#calls.map(({ step, call, words }) => {
-      return timed(() => judge(step, call(...words)));
+      const us = timed(() => judge(step, call(...words)));
+      between?.();
+      return us;
     });
   }
 

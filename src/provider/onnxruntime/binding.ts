@@ -1,5 +1,6 @@
 // ONNX Runtime sessions over our own memory: a model's bytes in, and each run a call of machine words.
-// One environment has one pool of threads for all sessions, which waits without spinning unless asked to.
+// One environment has one pool of threads for all sessions, which waits without spinning unless asked to, and one arena.
+// A session may have a pool of its own instead, which may spin while the session runs, and its own planned memory.
 import type { Shape } from "../../core/shape.js";
 import { TroupeError } from "../../core/error.js";
 import { type Cannot, type Found, isCannot } from "../../device/native/found.js";
@@ -23,6 +24,9 @@ export interface OrtTensor {
   readonly address: bigint;
   readonly bytes: number;
 }
+
+/** Whether a session shares threads and memory with the others, or how the waiting threads of its own pool wait. */
+export type SessionPool = "shared" | "sleeps" | "spins";
 
 export interface OrtSession extends Disposable {
   /** The words of one run, reading and writing the tensors' memory each time. */
@@ -106,16 +110,14 @@ export class OnnxRuntime implements Disposable {
    * A session for a model's bytes. `external` is the memory of initializers that the model declares external; it must
    * outlive the session. "Cannot" carries ONNX Runtime's own sentence.
    */
-  session(model: Uint8Array, external: readonly OrtTensor[] = []): Found<OrtSession> {
+  session(model: Uint8Array, external: readonly OrtTensor[] = [], pool: SessionPool = "shared"): Found<OrtSession> {
     const scope = new NativeScope();
     const { call } = this.ort;
     const options = this.#create(scope, "creating session options", (out) => call.CreateSessionOptions(out));
-    this.#check(call.DisablePerSessionThreads(options), "sharing threads");
+    if (pool === "shared") this.#share(options);
+    else this.#keepApart(options, pool);
     this.#check(call.SetSessionLogSeverityLevel(options, LOG_ERRORS), "setting the log level");
     this.#check(call.SetSessionGraphOptimizationLevel(options, OPTIMIZE_ALL), "setting the optimization level");
-    // Sessions run one after another in one arena; a pattern would give each a block of its own beside it.
-    this.#check(call.AddSessionConfigEntry(options, "session.use_env_allocators", "1"), "sharing the arena");
-    this.#check(call.DisableMemPattern(options), "leaving memory patterns away");
     if (external.length > 0) {
       const names = scope.strings(external.map(({ name }) => name));
       const values = scope.words(external.map((tensor) => this.#value(scope, tensor)));
@@ -141,6 +143,23 @@ export class OnnxRuntime implements Disposable {
       ], // prettier-ignore
       [Symbol.dispose]: () => scope.dispose(),
     };
+  }
+
+  /** Sessions run one after another in one arena; a pattern would give each a block of its own beside it. */
+  #share(options: bigint): void {
+    const { call } = this.ort;
+    this.#check(call.DisablePerSessionThreads(options), "sharing threads");
+    this.#check(call.AddSessionConfigEntry(options, "session.use_env_allocators", "1"), "sharing the arena");
+    this.#check(call.DisableMemPattern(options), "leaving memory patterns away");
+  }
+
+  /** Threads that spin do so as long as a run lasts; other pools get their cores back right after it. */
+  #keepApart(options: bigint, pool: Exclude<SessionPool, "shared">): void {
+    const { call } = this.ort;
+    this.#check(call.SetIntraOpNumThreads(options, this.options.threads), "setting threads");
+    const entries = { "session.intra_op.allow_spinning": pool === "spins" ? "1" : "0", "session.force_spinning_stop": "1" }; // prettier-ignore
+    for (const [key, value] of Object.entries(entries))
+      this.#check(call.AddSessionConfigEntry(options, key, value), "setting how threads wait");
   }
 
   /** Loads a model file with the data files beside it, and lets it go: "cannot" where ONNX Runtime refuses it. */

@@ -132,6 +132,7 @@ export const LOWERINGS: Readonly<Record<string, Lowering>> = {
   },
   first_match: firstMatch,
   sinusoid,
+  linear_i8: () => ({ cannot: "ONNX Runtime rounds activations by one step a tensor, not a step for each row" }),
   random_normal: () => ({ cannot: "ONNX Runtime's random numbers are not troupe's" }),
   page_append: () => ({ cannot: "ONNX has no state that is written in place" }),
   paged_attention: () => ({ cannot: "ONNX has no attention over pages chosen at run time" }),

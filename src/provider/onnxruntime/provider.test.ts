@@ -57,7 +57,7 @@ describe("ONNX Runtime provider", { skip }, () => {
     const refused = new Map<string, string>();
     assert.ok((await tryCases(provider, "f32", refused)) > 100);
     for (const [title, reason] of refused) {
-      assert.match(title, /^(page_append|paged_attention|random_normal|cast):/, `${title}: ${reason}`);
+      assert.match(title, /^(page_append|paged_attention|random_normal|linear_i8|cast):/, `${title}: ${reason}`);
     }
   });
 
@@ -79,6 +79,15 @@ describe("ONNX Runtime provider", { skip }, () => {
       assert.ok(ids.includes("session"));
     });
   }
+
+  it("offers a long model a pool of its own, and one that spins where there is more than one thread", () => {
+    const pools = (of: typeof block): readonly unknown[] => {
+      const answer = provider.candidates(region(of), "full");
+      return isCannot(answer) ? [] : [...new Set(answer.map(({ params }) => params.pool))];
+    };
+    assert.deepEqual(pools(block), target.threads > 1 ? [undefined, "sleeps", "spins"] : [undefined, "sleeps"]);
+    assert.deepEqual(pools((g, x, w) => g.linear(x([2, 8]), w([8, 8]))), [undefined]); // prettier-ignore
+  });
 
   it("several results of one region are all written", async () => {
     const graph = graphOf((g) => {

@@ -13,7 +13,7 @@ import { emptyOperand } from "../empty.js";
 import {
   isCannot, type Binding, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider, type ProviderFactory,
 } from "../provider.js"; // prettier-ignore
-import { OnnxRuntime, type OrtTensor } from "./binding.js";
+import { OnnxRuntime, type OrtTensor, type SessionPool } from "./binding.js";
 import { encodeExported, exportRegion, type Exported, type Port } from "./export.js";
 import { onnxRuntimeQuery } from "./library.js";
 import { mostLiveBytes } from "./live.js";
@@ -34,9 +34,7 @@ class OnnxRuntimeProvider implements Provider {
   candidates(region: Region, effort: Effort): readonly Candidate[] | Cannot {
     const empty = emptyOperand(region);
     if (empty) return empty;
-    const attends = region.nodes.some(({ op }) => op === "attention");
-    const variants: readonly Params[] = attends ? [{ attention: "fused" }, { attention: "products" }] : [{}];
-    const all = (effort === "none" ? variants.slice(0, 1) : variants).map((params) => this.#candidate(region, params));
+    const all = this.#variants(region, effort).map((params) => this.#candidate(region, params));
     const good = all.filter((answer): answer is Candidate => !isCannot(answer));
     return good.length > 0 ? good : all.find(isCannot)!;
   }
@@ -49,12 +47,22 @@ class OnnxRuntimeProvider implements Provider {
     this.ort[Symbol.dispose]();
   }
 
+  /** The best guess first. Threads and memory of its own are for whole models: many sessions with pools are ruinous. */
+  #variants(region: Region, effort: Effort): readonly Params[] {
+    const attends = region.nodes.some(({ op }) => op === "attention");
+    const variants: readonly Params[] = attends ? [{ attention: "fused" }, { attention: "products" }] : [{}];
+    if (effort === "none") return variants.slice(0, 1);
+    const isAlone = effort === "full" && isModel(region);
+    const own = !isAlone ? [] : this.ort.options.threads > 1 ? (["sleeps", "spins"] as const) : (["sleeps"] as const);
+    return [...variants, ...own.flatMap((pool) => variants.map((params) => ({ ...params, pool })))];
+  }
+
   #candidate(region: Region, params: Params): Candidate | Cannot {
     const exported = exportRegion(region, params);
     if (isCannot(exported)) return exported;
     return {
       provider: "onnxruntime",
-      id: params.attention === "products" ? "session, attention in products" : "session",
+      id: ["session", ...wordsOf(params)].join(", "),
       params,
       layouts: { inputs: region.inputs.map(() => undefined), outputs: region.outputs.map(() => undefined) },
       aliases: [],
@@ -66,12 +74,24 @@ class OnnxRuntimeProvider implements Provider {
       },
       accumulation: "f32",
       capturable: false,
-      build: async () => new SessionKernel(this.ort, region, exported),
+      build: async () => new SessionKernel(this.ort, region, exported, poolOf(params)),
     };
   }
 }
 
+const poolOf = ({ pool }: Params): SessionPool => (pool === "sleeps" || pool === "spins" ? pool : "shared");
+
+const wordsOf = (params: Params): readonly string[] => [
+  ...(params.attention === "products" ? ["attention in products"] : []),
+  ...{ shared: [], sleeps: ["own pool"], spins: ["own pool, spinning"] }[poolOf(params)],
+];
+
+/** Whether a region may be a model of its own: long, and nothing that others compute comes in. */
+const isModel = ({ nodes, inputs }: Region): boolean =>
+  nodes.length >= FEWEST_MODEL_NODES && inputs.every(({ kind }) => kind !== "activation");
+
 const ALIGNMENT_BYTES = 64;
+const FEWEST_MODEL_NODES = 16;
 
 const bytesOf = (port: Port): number => sizeOf(port.shape) * dtypeBytes(port.dtype);
 
@@ -99,6 +119,7 @@ class SessionKernel implements Kernel {
     private readonly ort: OnnxRuntime,
     region: Region,
     private readonly exported: Exported,
+    private readonly pool: SessionPool,
   ) {
     this.#model = encodeExported(exported);
     const { length } = region.nodes;
@@ -120,7 +141,7 @@ class SessionKernel implements Kernel {
         const address = copy === undefined ? addresses[port.index]! : binding.workspace + BigInt(copy);
         return { ...port, address, bytes: bytesOf(port) };
       };
-    const session = this.ort.session(this.#model, weights.map(at(binding.inputs)));
+    const session = this.ort.session(this.#model, weights.map(at(binding.inputs)), this.pool);
     if (isCannot(session)) throw new TroupeError("provider", session.cannot, { details: { step: this.#name } });
     this.#scope.own(session);
     const [from, to] = [inputs.map(at(binding.inputs)), outputs.map(at(binding.outputs))];

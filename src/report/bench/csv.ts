@@ -1,9 +1,10 @@
 // The benchmark as a table for other programs: one row a rung and stage.
-import { STAGES, type BenchReport } from "./figures.js";
+import { STAGES, type BenchReport, type Rung, type ThreadRun } from "./figures.js";
 
 const HEAD = [
   "model", "hardware", "threads", "dtype", "rung", "stage", "median_ms", "low_ms", "high_ms", "rounds",
-  "pictures_per_second", "chosen_is_faster", "over_best_rival", "floor_ms", "time_over_floor", "not_run",
+  "pictures_per_second", "chosen_is_faster", "over_best_rival", "colour_difference", "floor_ms", "time_over_floor",
+  "not_run",
 ] as const; // prettier-ignore
 
 type Cell = string | number | undefined;
@@ -14,21 +15,23 @@ const cell = (value: Cell): string => {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 };
 
-export function benchCsv({ model, hardware, threads, rungs, floors }: BenchReport): string {
-  const rows = rungs.flatMap((rung): Cell[][] => {
-    const { label, dtype, ms, rounds, picturesPerSecond, chosenIsFaster, overBestRival, notRun } = rung;
-    const begin = [model, hardware, threads, dtype, label];
-    if (!ms) return [[...begin, "", ...Array<Cell>(9).fill(undefined), notRun]];
-    return STAGES.map((stage): Cell[] => {
-      const { median, low, high } = ms[stage];
-      const floor = floors.find((one) => one.dtype === dtype && one.stage === stage);
-      const whole = stage === "picture";
-      return [
-        ...begin, stage, median, low, high, rounds, whole ? picturesPerSecond : undefined,
-        whole ? chosenIsFaster?.median : undefined, whole ? overBestRival : undefined,
-        floor?.ms, floor && median / floor.ms, undefined,
-      ]; // prettier-ignore
-    });
-  });
+export function benchCsv({ model, hardware, runs }: BenchReport): string {
+  const rows = runs.flatMap((run) => run.rungs.flatMap((rung) => rungRows([model, hardware, run.threads], rung, run)));
   return [HEAD, ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
+}
+
+function rungRows(run: readonly Cell[], rung: Rung, { floors }: ThreadRun): readonly (readonly Cell[])[] {
+  const { label, dtype, ms, rounds, picturesPerSecond, chosenIsFaster, overBestRival, colourDifference } = rung;
+  const begin = [...run, dtype, label];
+  if (!ms) return [[...begin, ...Array<Cell>(HEAD.length - begin.length - 1).fill(undefined), rung.notRun]];
+  return STAGES.map((stage): Cell[] => {
+    const { median, low, high } = ms[stage];
+    const floor = floors.find((one) => one.dtype === dtype && one.stage === stage);
+    const whole = stage === "picture";
+    return [
+      ...begin, stage, median, low, high, rounds, whole ? picturesPerSecond : undefined,
+      whole ? chosenIsFaster?.median : undefined, whole ? overBestRival : undefined, whole ? colourDifference : undefined,
+      floor?.ms, floor && median / floor.ms, undefined,
+    ]; // prettier-ignore
+  });
 }

@@ -1,6 +1,8 @@
-// What a benchmark of a model found, as plain data: it is written as JSON, and the CSV and the page are made from it.
+// What a benchmark of a model found, as plain data: it is written as JSON, and the CSV, the pictures and the page are
+// made from it.
 import type { Interval } from "../../core/statistics.js";
 import type { Explanation } from "../../plan/explain.js";
+import type { MemoryMap } from "./memory-map.js";
 
 export const STAGES = ["encode", "prepare", "step", "decode", "picture"] as const;
 /** "step" is one denoise step; "picture" is everything from prompt to pixels. */
@@ -14,7 +16,9 @@ export interface Rung {
   /** "plain", "fused", "single(onednn)", "component(onnxruntime)", "chosen". */
   readonly label: string;
   readonly dtype: string;
-  /** What it is made of where a component has no such plan. */
+  /** Whether it counts as a rival: troupe's own kernels do not. */
+  readonly isRival: boolean;
+  /** What it is made of where that is not plain from its label. */
   readonly notes: readonly string[];
   readonly ms?: StageTimes;
   readonly rounds?: number;
@@ -23,8 +27,17 @@ export interface Rung {
   /** How many times as fast it is as the best rival of its dtype, by way of the pairs with the chosen plan. */
   readonly overBestRival?: number;
   readonly picturesPerSecond?: number;
+  /** The largest difference of a colour from the chosen plan's picture, of 255. */
+  readonly colourDifference?: number;
   /** Why there are no times. */
   readonly notRun?: string;
+}
+
+/** The chosen plan of a precision against the best f32 rival, in pairs. */
+export interface Bar {
+  readonly dtype: string;
+  readonly rival: string;
+  readonly speedup: Interval;
 }
 
 /** Measured ceilings of the machine at this thread count. */
@@ -49,28 +62,60 @@ export interface Floor {
   readonly timeOverFloor: number;
 }
 
-/** The chosen plan of a lower precision against the best f32 rival, in pairs. */
-export interface Crossing {
+/** What emptying the caches before a picture does to the chosen plan, in turns. */
+export interface Coldness {
   readonly dtype: string;
-  readonly rival: string;
-  readonly speedup: Interval;
+  /** Bytes read before each picture. */
+  readonly sweptBytes: number;
+  readonly lastCacheBytes: number;
+  readonly cold: StageTimes;
+  readonly warm: StageTimes;
 }
 
-export interface BenchReport {
+/** A step of a chosen plan with the time it took inside a run. */
+export interface Part {
+  readonly ops: string;
+  readonly provider: string;
+  readonly id: string;
+  readonly us: number;
+}
+
+/** A component's chosen plan: why it is so, where its time goes, where its buffers lie. */
+export interface ChosenComponent {
+  readonly name: string;
+  /** Runs of it per picture. */
+  readonly runs: number;
+  readonly explanation: Explanation;
+  /** In the order of the plan. */
+  readonly parts: readonly Part[];
+  readonly memory: MemoryMap;
+}
+
+/** Everything measured at one thread count, in one process. */
+export interface ThreadRun {
+  readonly threads: number;
+  readonly rungs: readonly Rung[];
+  readonly bars: readonly Bar[];
+  readonly ceilings: readonly Ceiling[];
+  readonly floors: readonly Floor[];
+  readonly coldness: readonly Coldness[];
+  readonly chosen: readonly { readonly dtype: string; readonly components: readonly ChosenComponent[] }[];
+}
+
+/** What holds for all runs. */
+export interface BenchFacts {
   readonly model: string;
   readonly date: string;
   readonly hardware: string;
   readonly isa: string;
-  readonly threads: number;
+  readonly cores: number;
   readonly width: number;
   readonly height: number;
   readonly steps: number;
   readonly prompt: string;
   readonly versions: Readonly<Record<string, string>>;
-  readonly rungs: readonly Rung[];
-  readonly crossings: readonly Crossing[];
-  readonly ceilings: readonly Ceiling[];
-  readonly floors: readonly Floor[];
-  /** Explanations of the chosen plans, by dtype. */
-  readonly explanations: readonly { readonly dtype: string; readonly components: readonly Explanation[] }[];
+}
+
+export interface BenchReport extends BenchFacts {
+  readonly runs: readonly ThreadRun[];
 }

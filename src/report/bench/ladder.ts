@@ -1,17 +1,18 @@
 // The ladder measured: every rung beside the chosen plans, one at a time so that two engines are the most in memory;
-// then the lower precision's choice against the best f32 rival.
+// then a lower precision's choice against the best f32 rival.
 import { messageOf } from "../../core/error.js";
 import type { Interval } from "../../core/statistics.js";
-import { COMPONENTS } from "../../pipeline/image/components.js";
 import { ImageEngine, type DrawRequest } from "../../pipeline/image/engine.js";
 import type { Draw } from "../../pipeline/image/text-to-image.js";
-import type { Crossing, Rung } from "./figures.js";
+import type { CacheSweep } from "./cold.js";
+import type { Bar, Rung } from "./figures.js";
 import { drawPairs, drawTimed, stageTimes, type Sample } from "./pairs.js";
-import { rungPlans, type RungPlans } from "./rungs.js";
+import { mapped, rungPlans, type RungPlans } from "./rungs.js";
 
 export interface LadderOptions {
   readonly request: DrawRequest;
   readonly rounds: number;
+  readonly sweep: CacheSweep;
   readonly onRung?: (label: string, done: number, total: number) => void;
 }
 
@@ -23,42 +24,47 @@ export interface Ladder {
 
 const UNITY: Interval = { median: 1, low: 1, high: 1 };
 const MS_PER_SECOND = 1e3;
+/** A library's sessions are compared by fewer runs than rungs are. */
+const MOST_TRIALS = 5;
 
 const load = (draw: Draw, plans: RungPlans): Promise<ImageEngine> =>
   ImageEngine.load(draw.machine, draw.model, draw.engine.shape, plans.compiled!);
 
 /** All rungs of the precision that `draw` was compiled for, the chosen plans last. */
-export async function measureLadder(draw: Draw, { request, rounds, onRung }: LadderOptions): Promise<Ladder> {
+export async function measureLadder(draw: Draw, options: LadderOptions): Promise<Ladder> {
+  const { request, rounds, sweep, onRung } = options;
   const { dtype } = draw.engine.shape;
-  const plans = await rungPlans(draw.machine, draw.compiled);
+  onRung?.("plans to compare with", 0, 1);
+  const plans = await rungPlans(draw.machine, draw.compiled, { rounds: Math.min(rounds, MOST_TRIALS), sweep });
   const mine: Sample[] = [];
   const rungs: Rung[] = [];
   let best: { readonly plans: RungPlans; readonly speedup: Interval } | undefined;
   for (const [done, plan] of plans.entries()) {
     const { label, notes, notRun, isRival } = plan;
+    const named = { label, dtype, isRival, notes };
     onRung?.(label, done, plans.length);
     if (notRun !== undefined) {
-      rungs.push({ label, dtype, notes, notRun });
+      rungs.push({ ...named, notRun });
       continue;
     }
     try {
       using engine = await load(draw, plan);
-      const pairs = await drawPairs(draw.engine, engine, request, rounds);
+      const { theirs, speedup, colourDifference, ...pairs } = await drawPairs(draw.engine, engine, request, options);
       mine.push(...pairs.mine);
-      const ms = stageTimes(pairs.theirs);
+      const ms = stageTimes(theirs);
       const picturesPerSecond = MS_PER_SECOND / ms.picture.median;
-      rungs.push({ label, dtype, notes, ms, rounds, chosenIsFaster: pairs.speedup, picturesPerSecond });
-      if (isRival && (!best || pairs.speedup.median < best.speedup.median))
-        best = { plans: plan, speedup: pairs.speedup };
+      rungs.push({ ...named, ms, rounds, chosenIsFaster: speedup, picturesPerSecond, colourDifference });
+      if (isRival && (!best || speedup.median < best.speedup.median)) best = { plans: plan, speedup };
     } catch (error) {
       if (request.signal?.aborted) throw error;
-      rungs.push({ label, dtype, notes, notRun: messageOf(error) });
+      rungs.push({ ...named, notRun: messageOf(error) });
     }
   }
-  if (mine.length === 0) for (let i = 0; i <= rounds; i++) if (i > 0) mine.push(await drawTimed(draw.engine, request));
+  if (mine.length === 0) mine.push(...(await alone(draw.engine, options)));
   const ms = stageTimes(mine);
   const picturesPerSecond = MS_PER_SECOND / ms.picture.median;
-  rungs.push({ label: "chosen", dtype, notes: [], ms, rounds: mine.length, chosenIsFaster: UNITY, picturesPerSecond });
+  const named = { label: "chosen", dtype, isRival: false, notes: [] };
+  rungs.push({ ...named, ms, rounds: mine.length, chosenIsFaster: UNITY, picturesPerSecond, colourDifference: 0 });
   const bar = best?.speedup.median;
   return {
     rungs: rungs.map((rung) =>
@@ -68,21 +74,30 @@ export async function measureLadder(draw: Draw, { request, rounds, onRung }: Lad
   };
 }
 
+/** The chosen plans where nothing else can be run. */
+async function alone(engine: ImageEngine, { request, rounds, sweep }: LadderOptions): Promise<readonly Sample[]> {
+  const samples: Sample[] = [];
+  await drawTimed(engine, request);
+  for (let round = 0; round < rounds; round++) {
+    sweep.run();
+    samples.push(await drawTimed(engine, request));
+  }
+  return samples;
+}
+
 /** `draw`, of another precision, against the best f32 rival; that one reads its weights through `draw`'s model. */
-export async function measureCrossing(
+export async function measureBar(
   draw: Draw,
   { label, compiled: rival }: RungPlans,
-  { request, rounds }: LadderOptions,
-): Promise<Crossing> {
+  options: LadderOptions,
+): Promise<Bar> {
   const { machine, model, compiled } = draw;
   const shape = { ...draw.engine.shape, dtype: "f32" } as const;
-  const byName = Object.fromEntries(
-    COMPONENTS.map((name) => {
-      const { weights } = compiled[name].component;
-      return [name, { ...rival![name], component: { ...rival![name].component, weights } }];
-    }),
-  ) as unknown as NonNullable<RungPlans["compiled"]>;
-  using engine = await ImageEngine.load(machine, model, shape, byName);
-  const { speedup } = await drawPairs(draw.engine, engine, request, rounds);
+  const theirs = mapped((name) => {
+    const { weights } = compiled[name].component;
+    return { ...rival![name], component: { ...rival![name].component, weights } };
+  });
+  using engine = await ImageEngine.load(machine, model, shape, theirs);
+  const { speedup } = await drawPairs(draw.engine, engine, options.request, options);
   return { dtype: draw.engine.shape.dtype, rival: label, speedup };
 }

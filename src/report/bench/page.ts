@@ -1,147 +1,127 @@
 // The benchmark as one self-contained page: no script, no request; light or dark as the reader has it, narrow or wide.
-import type { Interval } from "../../core/statistics.js";
-import type { Explanation, ExplainedRegion } from "../../plan/explain.js";
 import { showBytes, showUs } from "../../plan/print.js";
-import { STAGES, type BenchReport, type Floor, type Rung } from "./figures.js";
-import { STYLE } from "./style.js";
-import { escapeHtml, ladderSvg, sharesSvg } from "./svg.js";
-
-const GIGA = 1e9;
-/** Regions and rejects shown of a component; the JSON file has all. */
-const MOST_REGIONS = 12;
-const MOST_REJECTS = 8;
+import type { BenchReport, ChosenComponent, ThreadRun } from "./figures.js";
+import { countOf, ladderBody, ladderFinding, ladderKey, originOf } from "./ladder-picture.js";
+import { memoryBody, memoryFinding } from "./memory-picture.js";
+import { pageStyle } from "./style.js";
+import { escapeXml, inlineSvg, type Body } from "./svg.js";
+import { ceilingList, coldTable, floorTable, ladderTable, marginTable, rejectTable, summaryTable } from "./tables.js";
+import { winnersBody, winnersFinding, winnersKey, winnersTimes } from "./winners-picture.js";
 
 export function benchPage(report: BenchReport): string {
-  const { model, hardware, isa, threads, width, height, steps, date, versions } = report;
-  const dtypes = [...new Set(report.rungs.map(({ dtype }) => dtype))];
-  const title = `${model}, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+  const title = headline(report);
+  const { width, height, steps, runs, prompt } = report;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>troupe bench: ${escapeHtml(title)}</title><style>${STYLE}</style></head>
+<meta name="color-scheme" content="light dark"><title>${escapeXml(title)}</title><style>${pageStyle(Object.keys(report.versions))}</style></head>
 <body><main>
-<h1>${escapeHtml(title)}</h1>
-<p class="about">${width}×${height} pixels, ${steps} steps, prompt to pixels, on ${escapeHtml(hardware)} (${escapeHtml(isa)}), ${escapeHtml(date)}.
-Providers: ${escapeHtml(
-    Object.entries(versions)
-      .map(([name, version]) => `${name} ${version}`)
-      .join(", "),
-  )}.</p>
-${headlines(report)}
-${dtypes.map((dtype) => ladder(dtype, report)).join("\n")}
-${dtypes
-  .map((dtype) =>
-    floors(
-      report.floors.filter((floor) => floor.dtype === dtype),
-      dtype,
-      report,
-    ),
+<h1>${escapeXml(title)}</h1>
+<p class="about">${width}×${height} pixels in ${steps} steps from the prompt “${escapeXml(prompt)}”, on ${escapeXml(originOf(report))}.</p>
+${summaryTable(report)}
+${ladders(report)}
+<section><h2>How far from what the machine can do</h2>
+<p>The floor of a component is its operations at the measured peak or its bytes at the measured bandwidth, whichever takes longer;
+convolutions count as computed directly, so Winograd may be below it. Each cell: time over floor, milliseconds, work.</p>
+${floorTable(report)}
+${ceilingList(report)}</section>
+<section><h2>Who computes what</h2>
+${mostThreadsFirst(runs)
+  .map((run, i) =>
+    run.chosen.map(({ dtype, components }, j) => winners(run, dtype, components, i + j === 0)).join("\n"),
   )
-  .join("\n")}
-${report.explanations.map(({ dtype, components }) => winners(dtype, components)).join("\n")}
-<p class="about">Every rung draws in turn with the chosen plan in one process, each on weights that the other has pushed out of the
-cache; a figure is the median of its rounds with the 95 % interval, a ratio the median of paired ratios.</p>
+  .join("\n")}</section>
+<section><h2>Where the memory goes</h2>
+${memory(mostThreadsFirst(runs)[0]!)}</section>
+${method(report)}
 </main></body></html>
 `;
 }
 
-/** Longer titles are lists of ops; their beginning tells enough. */
-const MOST_TITLE = 80;
-const shortened = (title: string): string => (title.length > MOST_TITLE ? `${title.slice(0, MOST_TITLE)}…` : title);
+const mostThreadsFirst = (runs: readonly ThreadRun[]): readonly ThreadRun[] =>
+  runs.toSorted((a, b) => b.threads - a.threads);
 
-/** The one sentence of each precision. */
-function headlines({ rungs, crossings }: BenchReport): string {
-  const sentences = [...new Set(rungs.map(({ dtype }) => dtype))].flatMap((dtype) => {
-    const mine = rungs.find((rung) => rung.dtype === dtype && rung.label === "chosen");
-    if (!mine?.ms) return [];
-    const over = mine.overBestRival === undefined ? "" : `, <b>${mine.overBestRival.toFixed(2)} ×</b> as fast as the best rival`; // prettier-ignore
-    return [
-      `<li>${dtype}: ${mine.ms.picture.median.toFixed(0)} ms a picture, ${mine.picturesPerSecond!.toFixed(2)} pictures a second${over}.</li>`,
-    ];
+/** What was found, in one sentence. */
+function headline({ model, runs }: BenchReport): string {
+  const [first, ...others] = mostThreadsFirst(runs).flatMap(({ threads, bars }) => {
+    const bar = bars.find(({ dtype }) => dtype === "f32") ?? bars[0];
+    return bar ? [{ ratio: `${bar.speedup.median.toFixed(2)} ×`, where: `on ${countOf(threads)}` }] : [];
   });
-  const crossed = crossings.map(
-    ({ dtype, rival, speedup }) =>
-      `<li>${dtype} chosen is <b>${speedup.median.toFixed(2)} ×</b> as fast as the best f32 rival, ${escapeHtml(rival)} (${between(speedup, 2)}).</li>`,
-  );
-  return `<ul class="headlines">${[...sentences, ...crossed].join("")}</ul>`;
+  if (!first) return `${model}: how fast the chosen plans draw`;
+  const rest = others.map(({ ratio, where }) => `, ${ratio} ${where}`);
+  return `${model}: chosen draws ${first.ratio} as fast as the best rival ${first.where}${rest.join("")}`;
 }
 
-function ladder(dtype: string, { rungs, steps }: BenchReport): string {
-  const mine = rungs.filter((rung) => rung.dtype === dtype);
-  const rows = mine.map((rung) => `<tr${rung.label === "chosen" ? ' class="chosen"' : ""}><th scope="row">${escapeHtml(rung.label)}</th>${cells(rung)}</tr>`); // prettier-ignore
-  const notes = mine.flatMap(({ label, notes: all }) => all.map((note) => `${label}: ${note}`));
-  return `<section><h2>The ladder in ${dtype}</h2>
-<p class="legend">${STAGES.filter((s) => s !== "picture")
-    .map((s) => `<span><i class="of-${s}"></i>${s === "step" ? `step × ${steps}` : s}</span>`)
-    .join("")} milliseconds a picture; shorter is faster</p>
-<div class="scroll">${ladderSvg(mine, steps)}</div>
-<div class="scroll"><table><thead><tr><th>rung</th>${STAGES.map((s) => `<th>${s}, ms</th>`).join("")}<th>pictures/s</th><th>chosen is × as fast</th><th>over the best rival</th></tr></thead>
-<tbody>${rows.join("\n")}</tbody></table></div>
-${notes.length > 0 ? `<details><summary>What rungs are made of where a component has no such plan</summary><ul>${notes.map((n) => `<li>${escapeHtml(n)}</li>`).join("")}</ul></details>` : ""}</section>`;
+/** A picture in both of its forms; the style shows one. */
+const drawn = (body: (form: "wide" | "narrow") => Body, label: string): string =>
+  inlineSvg(body("wide"), label, "wide") + inlineSvg(body("narrow"), label, "narrow");
+
+function ladders({ runs, steps }: BenchReport): string {
+  const dtypes = [...new Set(runs.flatMap(({ rungs }) => rungs.map(({ dtype }) => dtype)))];
+  const panels = dtypes.map((dtype) => {
+    const one = runs.map((run) => {
+      const rungs = run.rungs.filter((rung) => rung.dtype === dtype);
+      const finding = ladderFinding(run, dtype);
+      return `<figure><h3>${escapeXml(finding)}</h3>${drawn((form) => ladderBody(rungs, steps, form), finding)}</figure>`;
+    });
+    const all = runs.map((run) => {
+      const rungs = run.rungs.filter((rung) => rung.dtype === dtype);
+      return `<h3>${dtype}, ${countOf(run.threads)}</h3>${ladderTable(rungs)}${notes(rungs)}`;
+    });
+    return `<div class="pair">${one.join("\n")}</div><details><summary>all figures in ${dtype}</summary>${all.join("\n")}</details>`;
+  });
+  return `<section><h2>The ladder: from the plain plan to the chosen one</h2>${ladderKey(steps)}
+<p class="about">plain: one op a kernel, nothing tuned. fused: our own kernels alone. single(P): provider P wherever it can.
+component(P): whole components handed to P, at its best. chosen: what the measured cover picks from all of them.</p>
+${panels.join("\n")}</section>`;
 }
 
-function cells({ ms, picturesPerSecond, chosenIsFaster, overBestRival, label, notRun }: Rung): string {
-  if (!ms) return `<td class="none" colspan="${STAGES.length + 3}">not run: ${escapeHtml(notRun ?? "")}</td>`;
-  const stages = STAGES.map(
-    (stage) => `<td>${ms[stage].median.toFixed(1)}<small>${between(ms[stage], 1)}</small></td>`,
-  );
-  const faster =
-    label === "chosen" ? "1" : `${chosenIsFaster!.median.toFixed(2)}<small>${between(chosenIsFaster!, 2)}</small>`;
-  return `${stages.join("")}<td>${picturesPerSecond!.toFixed(2)}</td><td>${faster}</td><td>${overBestRival?.toFixed(2) ?? ""}</td>`;
+function notes(rungs: ThreadRun["rungs"]): string {
+  const all = rungs.flatMap(({ label, notes: said }) => said.map((note) => `${label}, ${note}`));
+  return all.length > 0 ? `<ul class="about">${all.map((note) => `<li>${escapeXml(note)}</li>`).join("")}</ul>` : "";
 }
 
-const between = ({ low, high }: Interval, digits: number): string => `${low.toFixed(digits)} … ${high.toFixed(digits)}`;
-
-function floors(all: readonly Floor[], dtype: string, { ceilings }: BenchReport): string {
-  const ceiling = ceilings.find((one) => one.dtype === dtype);
-  if (!ceiling) return "";
-  const { flopsPerSecond, bytesPerSecond, by } = ceiling;
-  const rows = all.map(
-    ({ stage, flops, bytes, ms, timeOverFloor }) =>
-      `<tr><th scope="row">${stage}</th><td>${(flops / GIGA).toFixed(2)}</td><td>${showBytes(bytes)}</td><td>${ms.toFixed(2)}</td><td>${timeOverFloor.toFixed(2)}</td></tr>`,
-  );
-  return `<section><h2>Time over floor in ${dtype}</h2>
-<p>Measured here: ${(flopsPerSecond / GIGA).toFixed(0)} GFLOP/s by a product of 1024³ (${escapeHtml(by.product)}), ${(bytesPerSecond / GIGA).toFixed(1)} GB/s read and written (${escapeHtml(by.copy)}).
-The floor is a component's operations at that rate, or its bytes at that bandwidth, whichever takes longer.</p>
-<div class="scroll"><table><thead><tr><th>stage</th><th>GFLOP</th><th>bytes</th><th>floor, ms</th><th>chosen over floor</th></tr></thead><tbody>${rows.join("\n")}</tbody></table></div></section>`;
+function winners(run: ThreadRun, dtype: string, components: readonly ChosenComponent[], isOpen: boolean): string {
+  const finding = `${dtype}, ${countOf(run.threads)}: ${winnersFinding(components)} of a picture’s time`;
+  const margins = components.map(({ name, explanation }) => {
+    const { label, expectedUs, regions } = explanation;
+    const expected = expectedUs === undefined ? "not all of it measured" : `${showUs(expectedUs)} expected`;
+    return `<h3>${escapeXml(name)} <small>plan “${escapeXml(label)}”, ${regions.length} distinct regions, ${expected}</small></h3>${marginTable(explanation)}`;
+  });
+  const explanations = components.map(({ explanation }) => explanation);
+  const content = `${winnersKey(components)}${drawn((form) => winnersBody(components, form), finding)}
+<p class="about">Time in a picture by component: ${winnersTimes(components)}.</p>
+<details><summary>margins: by how much each part was won</summary>${margins.join("\n")}</details>
+<details><summary>rejects: who was not taken, and why</summary>${rejectTable(explanations)}</details>`;
+  return isOpen
+    ? `<figure><h3>${escapeXml(finding)}</h3>${content}</figure>`
+    : `<details><summary>${escapeXml(finding)}</summary>${content}</details>`;
 }
 
-function winners(dtype: string, components: readonly Explanation[]): string {
-  const providers = [...new Set(components.flatMap(({ usByProvider }) => Object.keys(usByProvider)))].toSorted();
-  const of = (name: string): number => providers.indexOf(name);
-  const legend = providers.map((name) => `<span><i class="of-who${of(name)}"></i>${escapeHtml(name)}</span>`).join("");
-  return `<section><h2>Who computes what in ${dtype}</h2><p class="legend">${legend} share of the measured time</p>
-${components.map((one) => component(one, of)).join("\n")}</section>`;
+function memory({ threads, chosen }: ThreadRun): string {
+  const [first] = chosen;
+  const maps = first!.components.filter((one) => one.memory.steps > 1 && one.memory.buffers.length > 0);
+  if (maps.length === 0)
+    return `<p class="about">The plans for ${countOf(threads)} are single steps and keep nothing.</p>`;
+  return `<p class="about">Plans for ${first!.dtype} and ${countOf(threads)}. From left to right the steps of a plan, from bottom to top its arena; a box is a buffer from the first to the last step that touches it.
+Inputs, outputs and weights lie outside.</p>
+${maps
+  .map(({ name, memory: map }) => {
+    const finding = memoryFinding(name, map);
+    return `<figure><h3>${escapeXml(finding)}</h3>${drawn((form) => memoryBody(map, form), finding)}<figcaption>Besides: a workspace of ${showBytes(map.workspaceBytes)} that all steps share.</figcaption></figure>`;
+  })
+  .join("\n")}`;
 }
 
-function component(
-  { component: name, label, expectedUs, usByProvider, regions }: Explanation,
-  of: (name: string) => number,
-): string {
-  const rows = regions.slice(0, MOST_REGIONS).map(regionRow);
-  const rejects = regions.flatMap(({ title, candidates }) =>
-    candidates.filter(({ verdict }) => verdict !== "accepted").map(({ provider, id, verdict }) => `${provider} ${id} for ${title}: ${verdict}`),
-  ); // prettier-ignore
-  const shares = Object.values(usByProvider).some((us) => us > 0) ? sharesSvg(usByProvider, of) : "";
-  const more =
-    regions.length > MOST_REGIONS
-      ? `<p class="about">and ${regions.length - MOST_REGIONS} more in the JSON file</p>`
-      : "";
-  return `<h3>${escapeHtml(name)} <small>plan “${escapeHtml(label)}”, ${expectedUs === undefined ? "nothing measured" : showUs(expectedUs)}</small></h3>
-${shares}<details><summary>margins of ${regions.length} regions, ${rejects.length} rejected candidates</summary>
-<div class="scroll"><table><thead><tr><th>region</th><th>uses</th><th>each</th><th>winner</th><th>best other provider takes</th></tr></thead><tbody>${rows.join("\n")}</tbody></table></div>${more}
-${
-  rejects.length > 0
-    ? `<ul class="rejects">${rejects
-        .slice(0, MOST_REJECTS)
-        .map((text) => `<li>${escapeHtml(text)}</li>`)
-        .join("")}</ul>`
-    : ""
-}</details>`;
-}
-
-function regionRow({ title, uses, us, chosen, bestOtherProvider: other }: ExplainedRegion): string {
-  const margin = other
-    ? `${other.ratio.toFixed(2)} × (${escapeHtml(other.provider)})${other.beyond95 ? "" : ", within the noise"}`
-    : "nobody else";
-  return `<tr><th scope="row">${escapeHtml(shortened(title))}</th><td>${uses}</td><td>${us === undefined ? "" : showUs(us)}</td><td>${escapeHtml(`${chosen.provider} ${chosen.id}`)}</td><td>${margin}</td></tr>`;
+function method({ runs }: BenchReport): string {
+  const [swept] = runs.flatMap(({ coldness }) => coldness);
+  const cold = swept
+    ? `<p>Weights are cold: before each picture ${showBytes(swept.sweptBytes)} of other memory are read, ${(swept.sweptBytes / swept.lastCacheBytes).toFixed(0)} times the last cache, so that every stage finds
+its weights in main memory, as after other work; the steps after the first find them as the step before left them. Without that the chosen plans take:</p>
+${runs.map(coldTable).join("\n")}`
+    : "";
+  return `<section><h2>How it was measured</h2>
+<p>Each thread count in a process of its own, all pairs of it in that process: a rung and the chosen plans draw the same picture in turn, who goes first changes.
+Figures are medians with their 95 % interval, ratios medians of paired ratios. Waiting threads of OpenMP pools stay awake for a moment, then sleep.
+ONNX Runtime gets models of opset 21 with all graph optimizations, preallocated inputs and outputs, and per component the fastest of its fused attention or products, threads and planned memory of its own or shared ones, its waiting threads spinning or not.</p>
+${cold}</section>`;
 }

@@ -1,7 +1,9 @@
-// Two engines in one process, drawing the same picture in turn: each finds the other's weights in the cache, as a real
-// run finds those of its other stages. Who goes first changes from round to round.
+// Two engines in one process, drawing the same picture in turn, each on cold weights. Who goes first changes from round
+// to round.
 import { median, medianInterval, pairedSpeedup, type Interval } from "../../core/statistics.js";
 import type { DrawRequest, ImageEngine, Stage } from "../../pipeline/image/engine.js";
+import type { Picture } from "../../pipeline/image/png.js";
+import type { CacheSweep } from "./cold.js";
 import { STAGES, type StageName, type StageTimes } from "./figures.js";
 
 export type Sample = Readonly<Record<StageName, number>>;
@@ -11,15 +13,22 @@ export interface Pairs {
   readonly theirs: readonly Sample[];
   /** How many times as fast mine is, prompt to pixels. */
   readonly speedup: Interval;
+  /** The largest difference of a colour between their pictures, of 255. */
+  readonly colourDifference: number;
 }
 
 /** One picture; milliseconds by stage. */
-export async function drawTimed(engine: ImageEngine, request: DrawRequest): Promise<Sample> {
+export async function drawTimed(
+  engine: ImageEngine,
+  request: DrawRequest,
+  onPicture?: (picture: Picture) => void,
+): Promise<Sample> {
   const at: Record<Stage["kind"], number[]> = { encoded: [], prepared: [], stepped: [], decoded: [] };
   const start = performance.now();
-  await engine.draw({ ...request, onStage: ({ kind }) => at[kind].push(performance.now()) });
+  const picture = await engine.draw({ ...request, onStage: ({ kind }) => at[kind].push(performance.now()) });
   const [encoded, prepared, decoded] = [at.encoded[0]!, at.prepared[0]!, at.decoded[0]!];
   const steps = at.stepped.map((end, i) => end - (i === 0 ? prepared : at.stepped[i - 1]!));
+  onPicture?.(picture);
   return {
     encode: encoded - start,
     prepare: prepared - encoded,
@@ -34,19 +43,30 @@ export async function drawPairs(
   mine: ImageEngine,
   theirs: ImageEngine,
   request: DrawRequest,
-  rounds: number,
+  { rounds, sweep }: { readonly rounds: number; readonly sweep: CacheSweep },
 ): Promise<Pairs> {
   const samples = { mine: [] as Sample[], theirs: [] as Sample[] };
-  await drawTimed(mine, request);
-  await drawTimed(theirs, request);
+  const pictures: Picture[] = [];
+  for (const engine of [mine, theirs]) await drawTimed(engine, request, (picture) => pictures.push(picture));
+  const draw = async (whose: "mine" | "theirs", engine: ImageEngine): Promise<void> => {
+    sweep.run();
+    samples[whose].push(await drawTimed(engine, request));
+  };
   for (let round = 0; round < rounds; round++) {
-    if (round % 2 === 0) samples.mine.push(await drawTimed(mine, request));
-    samples.theirs.push(await drawTimed(theirs, request));
-    if (round % 2 === 1) samples.mine.push(await drawTimed(mine, request));
+    if (round % 2 === 0) await draw("mine", mine);
+    await draw("theirs", theirs);
+    if (round % 2 === 1) await draw("mine", mine);
   }
-  const pictures = (list: readonly Sample[]): number[] => list.map(({ picture }) => picture);
-  return { ...samples, speedup: pairedSpeedup(pictures(samples.mine), pictures(samples.theirs)) };
+  const times = (list: readonly Sample[]): number[] => list.map(({ picture }) => picture);
+  return {
+    ...samples,
+    speedup: pairedSpeedup(times(samples.mine), times(samples.theirs)),
+    colourDifference: largestDifference(pictures[0]!, pictures[1]!),
+  };
 }
+
+const largestDifference = ({ pixels: a }: Picture, { pixels: b }: Picture): number =>
+  a.reduce((most, colour, i) => Math.max(most, Math.abs(colour - b[i]!)), 0);
 
 export const stageTimes = (samples: readonly Sample[]): StageTimes =>
   Object.fromEntries(

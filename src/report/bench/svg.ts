@@ -1,65 +1,80 @@
-// The two pictures of the page: the ladder as bars with intervals, and shares of a whole as one stacked bar. Colours
-// come from the page's style, so both follow light and dark.
-import { STAGES, type Rung } from "./figures.js";
+// The few marks that pictures are made of. Everything that is drawn bears a class; style.ts gives it a colour.
 
-export const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+export const escapeXml = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
-const WIDTH = 720;
-const LABEL = 190;
-const VALUE = 120;
-const ROW = 30;
-const BAR = 18;
-const TICKS = 4;
-
-/** One bar a rung: milliseconds a picture with its 95 % interval, stages stacked inside. Shorter is faster. */
-export function ladderSvg(rungs: readonly Rung[], steps: number): string {
-  const run = rungs.filter((rung) => rung.ms);
-  const most = Math.max(...run.map(({ ms }) => ms!.picture.high));
-  const x = (ms: number): number => LABEL + ((WIDTH - LABEL - VALUE) * ms) / most;
-  const ticks = Array.from({ length: TICKS + 1 }, (_, i) => (most * i) / TICKS);
-  const height = ROW * run.length + 24;
-  const grid = ticks.map(
-    (ms) =>
-      `<line class="grid" x1="${x(ms).toFixed(1)}" x2="${x(ms).toFixed(1)}" y1="0" y2="${ROW * run.length}"/>` +
-      `<text class="tick" x="${x(ms).toFixed(1)}" y="${height - 6}" text-anchor="middle">${ms.toFixed(0)}</text>`,
-  );
-  return `<svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="milliseconds a picture by rung">
-${grid.join("\n")}
-${run.map((rung, i) => ladderRow(rung, i * ROW, x, steps)).join("\n")}
-</svg>`;
+export interface Body {
+  readonly width: number;
+  readonly height: number;
+  readonly marks: string;
 }
 
-function ladderRow({ label, ms }: Rung, top: number, x: (ms: number) => number, steps: number): string {
-  const { picture } = ms!;
-  const y = top + (ROW - BAR) / 2;
-  let at = 0;
-  const parts = STAGES.filter((stage) => stage !== "picture").map((stage) => {
-    const width = ms![stage].median * (stage === "step" ? steps : 1);
-    const rect = bar(stage, x(at), y, x(at + width) - x(at), `${stage} ${width.toFixed(1)} ms`);
-    at += width;
-    return rect;
-  });
-  const middle = top + ROW / 2;
-  return `<g${label === "chosen" ? ' class="chosen"' : ""}><text x="${LABEL - 8}" y="${middle + 4}" text-anchor="end">${escapeHtml(label)}</text>
-${parts.join("")}
-<path class="interval" d="M${x(picture.low).toFixed(1)} ${middle}H${x(picture.high).toFixed(1)}"/>
-<text class="value" x="${(x(picture.high) + 8).toFixed(1)}" y="${middle + 4}">${picture.median.toFixed(1)} ms</text></g>`;
+export interface TextOptions {
+  readonly size?: number;
+  /** "ink", "soft" or "white", and "bold". */
+  readonly kind?: string;
+  readonly anchor?: "start" | "middle" | "end";
 }
 
-const bar = (kind: string, x: number, y: number, width: number, title: string): string =>
-  `<rect class="of-${escapeHtml(kind)}" x="${x.toFixed(1)}" y="${y}" width="${Math.max(0, width).toFixed(1)}" height="${BAR}"><title>${escapeHtml(title)}</title></rect>`;
+const one = (x: number): string => String(Math.round(x * 10) / 10);
 
-/** One bar of named shares; `of` gives each its number of colour. */
-export function sharesSvg(shares: Readonly<Record<string, number>>, of: (name: string) => number): string {
-  const total = Object.values(shares).reduce((sum, share) => sum + share, 0);
-  let at = 0;
-  const parts = Object.entries(shares)
-    .toSorted(([, a], [, b]) => b - a)
-    .map(([name, share]) => {
-      const width = total > 0 ? (WIDTH * share) / total : 0;
-      const rect = bar(`who${of(name)}`, at, 0, width, `${name} ${((100 * share) / (total || 1)).toFixed(1)} %`);
-      at += width;
-      return rect;
-    });
-  return `<svg class="shares" viewBox="0 0 ${WIDTH} ${BAR}" preserveAspectRatio="none" role="img" aria-label="shares of time by provider">${parts.join("")}</svg>`;
+export function textMark(x: number, y: number, text: string, options: TextOptions = {}): string {
+  const { size = 13, kind = "ink", anchor = "start" } = options;
+  const anchored = anchor === "start" ? "" : ` text-anchor="${anchor}"`;
+  return `<text x="${one(x)}" y="${one(y)}" font-size="${size}" class="${kind}"${anchored}>${escapeXml(text)}</text>`;
+}
+
+export interface Box {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** `title` is shown where a pointer rests on it. */
+export const boxMark = ({ x, y, width, height }: Box, kind: string, title = "", radius = 0): string =>
+  `<rect x="${one(x)}" y="${one(y)}" width="${one(Math.max(0, width))}" height="${one(Math.max(0, height))}" class="${kind}"` +
+  `${radius > 0 ? ` rx="${radius}"` : ""}${title === "" ? "/>" : `><title>${escapeXml(title)}</title></rect>`}`;
+
+export const lineMark = (x1: number, y1: number, x2: number, y2: number, kind: string, width = 1): string =>
+  `<line x1="${one(x1)}" y1="${one(y1)}" x2="${one(x2)}" y2="${one(y2)}" class="${kind}" stroke-width="${width}"/>`;
+
+/** Inside a page, in words for those who do not see it. `shown` is the class that tells when: "wide", "narrow". */
+export const inlineSvg = ({ width, height, marks }: Body, label: string, shown: string): string =>
+  `<svg class="${shown}" viewBox="0 0 ${one(width)} ${one(height)}" role="img" aria-label="${escapeXml(label)}">${marks}</svg>`;
+
+/** A file of its own with its style inside, on a ground. */
+export const fileSvg = ({ width, height, marks }: Body, label: string, style: string): string =>
+  `<svg xmlns="http://www.w3.org/2000/svg" width="${one(width)}" height="${one(height)}" viewBox="0 0 ${one(width)} ${one(height)}" role="img" aria-label="${escapeXml(label)}">
+<style>${style}</style>
+${boxMark({ x: 0, y: 0, width, height }, "ground")}
+${marks}
+</svg>
+`;
+
+/** The marks of a body, moved. */
+export const moved = ({ marks }: Body, x: number, y: number): string =>
+  `<g transform="translate(${one(x)} ${one(y)})">${marks}</g>`;
+
+/** About what a letter takes of its font's size. */
+const LETTER = 0.56;
+
+export const textWidth = (text: string, size: number): number => text.length * size * LETTER;
+
+/** Lines of whole words that fit a width. */
+export function wrapped(text: string, width: number, size: number): readonly string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && textWidth(`${last} ${word}`, size) <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+/** Round numbers from 0 up to `most`, a few of them. */
+export function ticksTo(most: number): readonly number[] {
+  const raw = most / 4;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((times) => times * power).find((candidate) => candidate >= raw)!;
+  return Array.from({ length: Math.floor(most / step) + 1 }, (_, i) => i * step);
 }

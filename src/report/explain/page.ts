@@ -4,8 +4,8 @@ import { sideText } from "../../plan/difference-text.js";
 import { loweredText } from "../../plan/explain-text.js";
 import type { Comparison, ExplainedCandidate, ExplainedRegion, Explanation } from "../../plan/explain.js";
 import { showBytes, showUs } from "../../plan/print.js";
-import { STYLE } from "../bench/style.js";
-import { escapeHtml, sharesSvg } from "../bench/svg.js";
+import { pageStyle, providerClass } from "../bench/style.js";
+import { boxMark, escapeXml, inlineSvg } from "../bench/svg.js";
 
 export interface ExplainReport {
   /** "flux-shapes", or a file. */
@@ -27,51 +27,69 @@ ul.facts{font-size:.9rem;margin:.4em 0 1em;padding-left:1.2em}td.id{overflow-wra
 
 export function explainPage({ title, about, notes, explanations, differences }: ExplainReport): string {
   const providers = [...new Set(explanations.flatMap(({ usByProvider }) => Object.keys(usByProvider)))].toSorted();
-  const of = (name: string): number => providers.indexOf(name);
-  const legend = providers.map((name) => `<span><i class="of-who${of(name)}"></i>${escapeHtml(name)}</span>`).join("");
+  const legend = providers
+    .map((name) => `<span><i class="${providerClass(name)}"></i>${escapeXml(name)}</span>`)
+    .join("");
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>troupe explain: ${escapeHtml(title)}</title><style>${STYLE}${OWN_STYLE}</style></head>
+<meta name="color-scheme" content="light dark"><title>troupe explain: ${escapeXml(title)}</title><style>${pageStyle(providers)}${OWN_STYLE}</style></head>
 <body><main>
-<h1>${escapeHtml(title)}</h1>
-<p class="about">${about.map(escapeHtml).join("<br>")}</p>
+<h1>${escapeXml(title)}</h1>
+<p class="about">${about.map(escapeXml).join("<br>")}</p>
 ${list(notes)}
 ${differences.map(differenceSection).join("\n")}
-${explanations.length > 0 ? `<p class="legend">${legend} share of the measured time</p>` : ""}
-${explanations.map((one) => component(one, of)).join("\n")}
+${explanations.length > 0 ? `<p class="key">${legend}<span>share of the measured time</span></p>` : ""}
+${explanations.map(component).join("\n")}
 </main></body></html>
 `;
 }
 
 const list = (texts: readonly string[]): string =>
-  texts.length === 0 ? "" : `<ul class="facts">${texts.map((text) => `<li>${escapeHtml(text)}</li>`).join("")}</ul>`;
+  texts.length === 0 ? "" : `<ul class="facts">${texts.map((text) => `<li>${escapeXml(text)}</li>`).join("")}</ul>`;
+
+const SHARES = { width: 720, height: 12 } as const;
+
+/** One bar of every provider's share. */
+function sharesSvg(shares: Readonly<Record<string, number>>): string {
+  const total = Object.values(shares).reduce((sum, share) => sum + share, 0);
+  let x = 0;
+  const marks = Object.entries(shares)
+    .toSorted(([, a], [, b]) => b - a)
+    .map(([name, share]) => {
+      const width = (SHARES.width * share) / total;
+      const mark = boxMark({ ...SHARES, x, y: 0, width }, providerClass(name), `${name} ${((100 * share) / total).toFixed(1)} %`); // prettier-ignore
+      x += width;
+      return mark;
+    });
+  return inlineSvg({ ...SHARES, marks: marks.join("") }, "shares of time by provider", "shares");
+}
 
 const shortened = (text: string): string => (text.length > MOST_TITLE ? `${text.slice(0, MOST_TITLE)}…` : text);
 
-function component(explanation: Explanation, of: (name: string) => number): string {
+function component(explanation: Explanation): string {
   const { component: name, label, expectedUs, usByProvider, regions, notes, lowered } = explanation;
   const time = expectedUs === undefined ? "nothing measured" : showUs(expectedUs);
   const most = Math.max(...regions.map(({ us = 0, uses }) => us * uses));
-  return `<section><h2>${escapeHtml(name)} <small>plan “${escapeHtml(label)}”, ${time}</small></h2>
-${Object.values(usByProvider).some((us) => us > 0) ? sharesSvg(usByProvider, of) : ""}
+  return `<section><h2>${escapeXml(name)} <small>plan “${escapeXml(label)}”, ${time}</small></h2>
+${Object.values(usByProvider).some((us) => us > 0) ? sharesSvg(usByProvider) : ""}
 ${list(notes)}
-${lowered ? `<pre class="scroll">${escapeHtml(loweredText(lowered))}</pre>` : ""}
-${regions.map((region) => regionDetails(region, most, of)).join("\n")}</section>`;
+${lowered ? `<pre class="scroll">${escapeXml(loweredText(lowered))}</pre>` : ""}
+${regions.map((region) => regionDetails(region, most)).join("\n")}</section>`;
 }
 
-function regionDetails(region: ExplainedRegion, most: number, of: (name: string) => number): string {
+function regionDetails(region: ExplainedRegion, most: number): string {
   const { title, uses, us, chosen, candidates } = region;
   const share = us === undefined || most === 0 ? 0 : (100 * us * uses) / most;
   const time = us === undefined ? "" : `${showUs(us)} × ${uses}`;
   const rejected = candidates.filter(({ verdict }) => verdict !== "accepted").length;
   const rows = candidates.map(candidateRow);
-  return `<details class="region"><summary><b>${escapeHtml(shortened(title))}</b>
-<span class="bar"><i class="of-who${of(chosen.provider)}" style="width:${share.toFixed(1)}%"></i></span>
-<span>${escapeHtml(chosen.provider)}</span><span>${time}</span></summary>
+  return `<details class="region"><summary><b>${escapeXml(shortened(title))}</b>
+<span class="bar"><i class="${providerClass(chosen.provider)}" style="width:${share.toFixed(1)}%"></i></span>
+<span>${escapeXml(chosen.provider)}</span><span>${time}</span></summary>
 ${list(factsOf(region))}
 ${
   rows.length === 0
-    ? `<p class="about">${escapeHtml(`${chosen.provider} ${chosen.id}`)}: nothing was measured</p>`
+    ? `<p class="about">${escapeXml(`${chosen.provider} ${chosen.id}`)}: nothing was measured</p>`
     : `<div class="scroll"><table><thead><tr><th>provider</th><th class="left">candidate</th><th>p50</th><th>p20 … p80</th><th>error</th><th>workspace</th><th class="left">layout</th><th class="left">verdict</th></tr></thead>
 <tbody>${rows.join("\n")}</tbody></table></div>`
 }${rejected > 0 ? `<p class="about">${rejected} not accepted</p>` : ""}</details>`;
@@ -115,20 +133,20 @@ function candidateRow({
 }: ExplainedCandidate): string {
   const kind = chosen ? "chosen" : verdict === "accepted" ? "" : "rejected";
   const cells = [
-    `<td class="left id">${escapeHtml(id)}</td>`,
+    `<td class="left id">${escapeXml(id)}</td>`,
     `<td>${us ? showUs(us.p50) : ""}</td>`,
     `<td>${us ? `${showUs(us.p20)} … ${showUs(us.p80)}` : ""}</td>`,
     `<td>${error === undefined ? "" : error.toExponential(1)}</td>`,
     `<td>${showBytes(workspaceBytes)}</td>`,
-    `<td class="left id">${escapeHtml([...layouts, ...packs.map((pack) => `pack ${pack}`)].join(", ") || "default")}</td>`,
-    `<td class="left id">${escapeHtml(verdict)}</td>`,
+    `<td class="left id">${escapeXml([...layouts, ...packs.map((pack) => `pack ${pack}`)].join(", ") || "default")}</td>`,
+    `<td class="left id">${escapeXml(verdict)}</td>`,
   ];
-  return `<tr class="${kind}"><th scope="row">${escapeHtml(provider)}</th>${cells.join("")}</tr>`;
+  return `<tr class="${kind}"><th scope="row">${escapeXml(provider)}</th>${cells.join("")}</tr>`;
 }
 
 function differenceSection({ component: name, before, after, circumstances, changes, same }: PlanDifference): string {
   const facts = [...circumstances, `${same.steps} steps by the same kernels${same.beforeUs > 0 ? `, ${showUs(same.beforeUs)} → ${showUs(same.afterUs)}` : ""}`]; // prettier-ignore
-  return `<section><h2>${escapeHtml(name)} <small>${escapeHtml(`${sideText(before)} → ${sideText(after)}`)}</small></h2>
+  return `<section><h2>${escapeXml(name)} <small>${escapeXml(`${sideText(before)} → ${sideText(after)}`)}</small></h2>
 ${list(facts)}
 ${
   changes.length === 0
@@ -141,4 +159,4 @@ const changeRow = ({ uses, before, after, us }: ChangedPart): string =>
   `<tr><th scope="row">${uses}</th><td class="left id">${parts(before)}</td><td class="left id">${parts(after)}</td><td>${us ? `${showUs(us.before)} → ${showUs(us.after)}` : ""}</td></tr>`;
 
 const parts = (choices: readonly PartChoice[]): string =>
-  choices.map(({ title, times, provider, id }) => `${times > 1 ? `${times} × ` : ""}${escapeHtml(shortened(title))}<small>${escapeHtml(`${provider} ${id}`)}</small>`).join(""); // prettier-ignore
+  choices.map(({ title, times, provider, id }) => `${times > 1 ? `${times} × ` : ""}${escapeXml(shortened(title))}<small>${escapeXml(`${provider} ${id}`)}</small>`).join(""); // prettier-ignore
