@@ -84,14 +84,18 @@ export function winogradForm(task: Task, m: WinogradSize, width: number): Kernel
       ["I", "J"],
       alongBoth((v) => paired(apply(into, v)), pixels),
     );
-    const products = t.dot(image, body.raw("w", {}) as Tile<"f32", string>, "C") as unknown as Floats;
-    const parts = range.map((i) => range.map((j) => products.at("I", i).at("J", j) as unknown as Floats));
-    const sums = stacked(
-      ["A", "E"],
-      alongBoth((v) => apply(out, paired(v)), parts),
-    );
-    const biased = bias ? sums.add(body.floats("bias", at)) : sums;
-    finish(body, task, { tile: biased, axes: ["TY", "A", "TX", "E", "O"] }, at, ["B"]);
+    // A few channels of all tiles at a time: their products are transformed back before they leave the nearest cache.
+    t.forEach("O", (o) => {
+      const here = { ...at, O: o };
+      const products = t.dot(image, body.raw("w", { O: o }) as Tile<"f32", string>, "C") as unknown as Floats;
+      const parts = range.map((i) => range.map((j) => products.at("I", i).at("J", j) as unknown as Floats));
+      const sums = stacked(
+        ["A", "E"],
+        alongBoth((v) => apply(out, paired(v)), parts),
+      );
+      const biased = bias ? sums.add(body.floats("bias", here)) : sums;
+      finish(body, task, { tile: biased, axes: ["TY", "A", "TX", "E", "O"] }, here, ["B"]);
+    });
   });
 }
 

@@ -2,7 +2,7 @@
 // does not depend on the innermost axis is computed outside of the innermost loop.
 import type { Context, Extent } from "./context.js";
 import type { Coordinate } from "../layout.js";
-import { at, inside, isConst, least, minus, plus, show, times, variable } from "../scalar.js";
+import { at, constant, inside, isConst, least, minus, plus, show, times, variable } from "../scalar.js";
 import type { Expr, Reduction, Stmt } from "../thread.js";
 
 export interface Loop {
@@ -125,7 +125,9 @@ export class Nest {
 
   /** The whole as statements; the innermost loop is vectorised if `simd`. */
   close(simd: boolean): Stmt[] {
-    let body: Stmt[] = [...this.#levels.at(-1)!.pre, ...this.#levels.at(-1)!.post];
+    const inner = this.#levels.at(-1)!;
+    if (simd && this.depth > 0) inner.pre.splice(0, Infinity, ...inner.pre.map((stmt) => this.#withoutBranch(stmt)));
+    let body: Stmt[] = [...inner.pre, ...inner.post];
     for (let depth = this.#loops.length - 1; depth >= 0; depth--) {
       const { name, to } = this.#loops[depth]!;
       const innermost = simd && depth === this.#loops.length - 1;
@@ -144,7 +146,34 @@ export class Nest {
     }
     return body;
   }
+
+  /**
+   * A load whose guard the innermost loop does not change, without a branch in its lanes, which compilers leave scalar:
+   * where the guard is false it reads the tensor's first positions along the loop, and the value is 0 all the same.
+   */
+  #withoutBranch(stmt: Stmt): Stmt {
+    if (stmt.kind !== "let" || stmt.value.kind !== "load" || !stmt.value.guard) return stmt;
+    const { guard, index, type } = stmt.value;
+    if (this.depthOf(guard) >= this.depth) return stmt;
+    const [still, moving] = partsOf(index, (x) => this.depthOf(x) < this.depth);
+    const mixed = variablesOf(moving).some((name) => (this.#depths.get(name) ?? 0) < this.depth);
+    if (mixed) return stmt;
+    const isThere = this.bind(guard);
+    const start = this.bind({ kind: "select", type: "index", condition: isThere, x: still, y: at(0) });
+    const load: Expr = { ...stmt.value, index: plus(start, moving), guard: null };
+    return { ...stmt, value: { kind: "select", type, condition: isThere, x: load, y: constant(type, 0) } };
+  }
 }
+
+/** A sum as what `isStill` says of each term: the still and the moving part. */
+function partsOf(x: Expr, isStill: (x: Expr) => boolean): readonly [Expr, Expr] {
+  if (isStill(x)) return [x, at(0)];
+  if (x.kind !== "binary" || x.fn !== "add") return [at(0), x];
+  const [a, b] = [partsOf(x.x, isStill), partsOf(x.y, isStill)];
+  return [plus(a[0], b[0]), plus(a[1], b[1])];
+}
+
+const variablesOf = (x: Expr): readonly string[] => (x.kind === "var" ? [x.name] : inside(x).flatMap(variablesOf));
 
 const ceiling = (x: Expr, by: number): Expr => {
   const sum = plus(x, by - 1);

@@ -179,27 +179,31 @@ export function convVariants(sizes: ConvSizes, target: CpuTarget, effort: Effort
 
 /** Scratch memory for the transformed tiles of a program, before and after the product: half a core's own cache. */
 const TILES_BYTES = 512 << 10;
+/** The same where results are transformed back some panels at a time, and so stay in the nearest cache. */
+const PANEL_TILES_BYTES = 640 << 10;
 
 /** Whole tile lines, or parts of one, such that what lies between the transforms stays close. */
 export function winogradVariants(sizes: ConvSizes, m: WinogradSize, target: CpuTarget): readonly Variant[] {
   const { OY, OX, O, C, canTurn, isTurned } = sizes;
   const lanes = lanesOf(target);
   const [TY, TX] = [OY / m, OX / m];
-  const tileBytes = (m + 2) ** 2 * (C + O) * 4;
-  const of = (tile: Tile, times: number, turn: boolean): Variant => {
+  const wide = target.vectorBytes === 64;
+  const of = (tile: Tile, times: number, turn: boolean, panels = Infinity): Variant => {
     const vectors = Math.min(tile.vectors, Math.ceil(O / lanes));
-    const most = Math.max(8, Math.floor((TILES_BYTES * times) / tileBytes));
+    const results = Math.min(O, panels * vectors * lanes);
+    const tileBytes = (m + 2) ** 2 * (C + results) * 4;
+    const most = Math.max(8, Math.floor(((wide ? TILES_BYTES : PANEL_TILES_BYTES) * times) / tileBytes));
     const columns = evenBlock(TX, most);
     const lines = Math.max(1, Math.min(Math.ceil(TY / target.threads), Math.floor(most / columns)));
-    const schedule = { blocks: { TY: lines, TX: columns }, tile: { rows: tile.rows, vectors } };
+    const schedule = { blocks: { TY: lines, TX: columns, O: results }, tile: { rows: tile.rows, vectors } };
     return { schedule, width: vectors * lanes, pairs: false, channelsLast: turn, winograd: m };
   };
-  const wide = target.vectorBytes === 64;
   const [narrow, broad]: readonly Tile[] = wide
     ? [{ rows: 8, vectors: 2 }, { rows: 6, vectors: 4 }]
     : [{ rows: 6, vectors: 2 }, { rows: 4, vectors: 3 }]; // prettier-ignore
   const turns = canTurn && !isTurned ? [true, false] : [canTurn];
-  return turns.flatMap((turn) => [of(narrow!, 1, turn), of(broad!, 1, turn), of(narrow!, 2, turn), of(broad!, 2, turn)]); // prettier-ignore
+  if (wide) return turns.flatMap((turn) => [of(narrow!, 1, turn), of(broad!, 1, turn), of(narrow!, 2, turn), of(broad!, 2, turn)]); // prettier-ignore
+  return turns.flatMap((turn) => [of(narrow!, 1, turn, 2), of(narrow!, 1, turn), of(broad!, 1, turn, 1), of(narrow!, 2, turn, 1), of(broad!, 1, turn, 2)]); // prettier-ignore
 }
 
 export interface AttentionSizes {

@@ -112,6 +112,8 @@ const ROUND: Partial<Record<DType, (x: string) => string>> = {
 const INFIX = { add: "+", sub: "-", mul: "*", div: "/", and: "&", or: "|", xor: "^", shl: "<<", shr: ">>" } as const;
 const COMPARE = { eq: "==", ne: "!=", lt: "<", le: "<=", gt: ">", ge: ">=" } as const;
 
+const isZero = (x: Expr): boolean => x.kind === "const" && Object.is(x.value, 0);
+
 const isPowerOfTwo = (x: number): boolean => x > 0 && Number.isInteger(Math.log2(x));
 
 /** `types` gives the storage type of every buffer. */
@@ -157,6 +159,9 @@ export function expression(x: Expr, types: ReadonlyMap<string, DType>): string {
     case "compare":
       return `${factor(x.x)} ${COMPARE[x.fn]} ${factor(x.y)}`;
     case "select":
+      // Of a choice between a number and 0, vectorisers take a mask where the condition is the same for all lanes.
+      if (x.type === "f32" && x.condition.kind === "var" && isZero(x.y))
+        return `t_keep(${x.condition.name}, ${of(x.x)})`;
       return `(${factor(x.condition)} ? ${factor(x.x)} : ${factor(x.y)})`;
     case "round":
       return ROUND[x.to]!(of(x.x));

@@ -82,6 +82,7 @@ INLINE float t_erf(float x) {
   float c = 1.f - t_exp(-b * b) * i * (b < 2.f ? u : w);
   return a < 1.f ? t : x != x ? x : __builtin_copysignf(c, x);
 }
+INLINE float t_keep(int c, float x) { return t_bits(t_word(x) & -(u32)c); }
 INLINE float t_fmax(float a, float b) { return a > b ? a : b; }
 INLINE float t_fmin(float a, float b) { return a < b ? a : b; }
 `;
