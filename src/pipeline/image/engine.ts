@@ -166,7 +166,8 @@ export class ImageEngine implements Disposable {
   async #denoise(pictures: readonly PictureRequest[], request: RunRequest): Promise<Float32Array> {
     const { onStage, signal } = request;
     const prompts = pictures.map(({ prompt }) => prompt);
-    onStage?.({ kind: "encoded", warnings: await this.#encodeAll(prompts, signal) });
+    const warnings = await this.#encodeAll(prompts, signal);
+    onStage?.({ kind: "encoded", warnings });
     const sigmas = flowSigmas(
       this.#model.config.scheduler,
       request.steps,
