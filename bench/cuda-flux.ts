@@ -1,100 +1,168 @@
-// One denoise step and the decoder of FLUX.1 at full size on this machine's GPU, random bf16 weights, plans by rules:
-// device times of the captured programs, and where they go. usage: node dist/bench/cuda-flux.js [DOUBLE SINGLE] [decode]
-import { compileComponents } from "../src/compile/compile.js";
-import type { Component } from "../src/compile/component.js";
-import { fillInputs } from "../src/compile/inputs.js";
-import { openMachine, type Machine } from "../src/compile/machine.js";
-import { dtypeBytes, toBf16Bits } from "../src/core/dtype.js";
+// FLUX.1-schnell at full size on this machine's GPU, prompt to pixels: random bf16 weights made on the device, plans by
+// rules, then tuned, each measured. usage: node dist/bench/cuda-flux.js [--blocks DOUBLE,SINGLE] [--tune SECONDS]
+// [--stored] [--out FILE.jsonl]; --stored begins with the plans of an earlier run and measures the first picture alone.
+import { appendFileSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { TroupeError } from "../src/core/error.js";
-import { fillNormal } from "../src/core/philox.js";
-import { sizeOf } from "../src/core/shape.js";
 import { median } from "../src/core/statistics.js";
-import type { Graph } from "../src/graph/node.js";
-import { fluxSchema, vaeSchema } from "../src/model/config.js";
-import { fluxStepGraph } from "../src/model/flux.js";
-import { vaeDecodeGraph } from "../src/model/vae.js";
-import { Session } from "../src/session/session.js";
-import type { TensorInfo, WeightStore } from "../src/weights/store.js";
+import { textToImage, type Draw } from "../src/pipeline/image/text-to-image.js";
+import { writeFluxFolder } from "./cuda/flux-folder.js";
+import { gemmMargins, partsOf } from "./cuda/flux-parts.js";
 
 const RUNS = 7;
-const PATTERN_BYTES = 1 << 22;
+/** Of a GPU that was idle before. */
+const WARM_UP_MS = 1000;
+const STEPS = 4;
+const PROMPT = "a large red circle in the center and a small blue star in the top right, on a white background";
 
-/** Every weight of a graph, filled with one block of normal numbers again and again. */
-function randomWeights(graph: Graph): WeightStore {
-  const infos = new Map<string, TensorInfo>();
-  for (const [id, source] of graph.sources) {
-    if (source.kind !== "weight") continue;
-    const { dtype, shape } = graph.values[id]!;
-    for (const name of source.tensors) infos.set(name, { dtype, shape, bytes: sizeOf(shape) * dtypeBytes(dtype) });
+const { values: flags } = parseArgs({
+  options: { blocks: { type: "string" }, tune: { type: "string" }, stored: { type: "boolean" }, out: { type: "string" } },
+}); // prettier-ignore
+const began = performance.now();
+
+/** A line for people and, where it is wanted, for programs. */
+function tell(what: string, figures: Readonly<Record<string, unknown>>): void {
+  const text = Object.entries(figures).map(([name, value]) => `${name} ${typeof value === "number" ? round(value) : JSON.stringify(value)}`); // prettier-ignore
+  console.log(`${what}: ${text.join(", ")}`);
+  if (flags.out) appendFileSync(flags.out, `${JSON.stringify({ what, ...figures })}\n`);
+}
+const round = (x: number): number => Math.round(x * 100) / 100;
+const secondsSince = (start: number): number => (performance.now() - start) / 1e3;
+
+/** Device time of one component's captured program. */
+function component(draw: Draw, name: "clip" | "t5" | "prepare" | "step" | "decode", label: string): void {
+  const session = draw.engine.session(name);
+  session.time();
+  const ms = Array.from({ length: RUNS }, () => session.time() / 1e3);
+  tell(`${label} ${name}`, { ms: median(ms), least: Math.min(...ms), most: Math.max(...ms) });
+}
+
+/** Noise to pixels as one run, wall clock: all steps as replays, the decoder, the picture on the host. */
+async function run(draw: Draw, label: string): Promise<void> {
+  const { engine } = draw;
+  const { width, height } = engine.shape.size;
+  const noise = new Float32Array((width / 16) * (height / 16) * 64).map((_, i) => Math.sin(i * 12.9898) * 1.4);
+  const [denoise, decode, whole, idle]: number[][] = [[], [], [], []];
+  for (const end = performance.now() + WARM_UP_MS; performance.now() < end;) await engine.denoiseFrom(noise, STEPS);
+  for (let i = 0; i < RUNS; i++) {
+    const before = process.cpuUsage();
+    const start = performance.now();
+    const latents = await engine.denoiseFrom(noise, STEPS);
+    const middle = performance.now();
+    const { user, system } = process.cpuUsage(before);
+    const session = engine.session("decode");
+    session.write("latents", new Uint8Array(latents.buffer, latents.byteOffset, latents.byteLength));
+    await session.run();
+    denoise!.push(middle - start);
+    decode!.push(performance.now() - middle);
+    whole!.push(performance.now() - start);
+    idle!.push(1 - (user + system) / 1e3 / (middle - start));
   }
-  const numbers = new Float32Array(PATTERN_BYTES / 2);
-  fillNormal(numbers, 11);
-  const pattern = new Uint8Array(Uint16Array.from(numbers, (x) => toBf16Bits(x * 0.02)).buffer);
-  return {
-    source: "random numbers",
-    names: () => [...infos.keys()],
-    has: (name) => infos.has(name),
-    get(name) {
-      const info = infos.get(name);
-      if (!info) throw new TroupeError("weights", `there is no tensor ${name}`);
-      return info;
-    },
-    async read(_name, into) {
-      for (let at = 0; at < into.length; at += pattern.length)
-        into.set(pattern.subarray(0, Math.min(pattern.length, into.length - at)), at);
-    },
-    close: async () => {},
-  };
-}
-
-async function measure(machine: Machine, name: string, graph: Graph): Promise<void> {
-  const component: Component = { name, graph, weights: randomWeights(graph), runs: 1 };
-  const seconds = (since: number): string => `${((performance.now() - since) / 1e3).toFixed(1)} s`;
-  let start = performance.now();
-  const [compiled] = await compileComponents(machine, [component], { effort: "none" });
-  const planned = seconds(start);
-  start = performance.now();
-  using session = await Session.load({
-    graph: compiled!.graph,
-    plan: compiled!.plan,
-    providers: machine.providers,
-    device: machine.device,
-    weights: component.weights,
-  });
-  console.log(`${name}: planned in ${planned}, loaded ${(session.bytes.weights / 1e9).toFixed(2)} GB of weights and ${(session.bytes.values / 1e9).toFixed(2)} GB of values in ${seconds(start)}`); // prettier-ignore
-  fillInputs(compiled!.graph, session);
-  session.time();
-  const times = Array.from({ length: RUNS }, () => session.time());
-  const outputs = (): readonly Buffer[] => graph.outputs.map(({ name: output }) => Buffer.from(session.read(output)));
-  const before = outputs();
-  session.time();
-  console.log(
-    `${name}: two runs are ${outputs().every((bytes, i) => bytes.equals(before[i]!)) ? "" : "NOT "}bit-equal`,
-  );
-  const timings = session.profile();
-  console.log(`${name}: ${(median(times) / 1e3).toFixed(2)} ms (median of ${RUNS} replays, ${(Math.min(...times) / 1e3).toFixed(2)} to ${(Math.max(...times) / 1e3).toFixed(2)}), ${timings.length} steps, ${session.how}`); // prettier-ignore
-  const groups = new Map<string, { us: number; count: number }>();
-  const providers = compiled!.plan.steps.flatMap((step) => step.choice);
-  timings.forEach(({ name: step, us }, i) => {
-    const key = timings.length === providers.length ? `${providers[i]!.provider} ${providers[i]!.id}` : step;
-    const group = groups.get(key) ?? { us: 0, count: 0 };
-    groups.set(key, { us: group.us + us, count: group.count + 1 });
-  });
-  const rows = [...groups].sort((a, b) => b[1].us - a[1].us).slice(0, 24);
-  for (const [key, { us, count }] of rows) console.log(`  ${(us / 1e3).toFixed(3).padStart(9)} ms  ${String(count).padStart(4)}  ${key}`); // prettier-ignore
-}
-
-const [double = "19", single = "38"] = process.argv.slice(2).filter((arg) => /^\d+$/.test(arg));
-using machine = await openMachine({ device: "cuda" });
-console.log(machine.device.target.hardware, JSON.stringify(machine.versions));
-for (const { name, reason } of machine.opened.cannot) console.log(`without ${name}: ${reason}`);
-const config = fluxSchema.parse({ num_layers: Number(double), num_single_layers: Number(single) });
-const options = { dtype: "bf16", batch: 1, textTokens: 256, imageTokens: 4096, steps: 4 } as const;
-await measure(machine, "step", fluxStepGraph(config, options));
-if (process.argv.includes("decode")) {
-  const vae = vaeSchema.parse({
-    latent_channels: 16, block_out_channels: [128, 256, 512, 512], layers_per_block: 2, use_post_quant_conv: false,
-    up_block_types: Array.from({ length: 4 }, () => "UpDecoderBlock2D"),
+  tell(`${label} ${STEPS} steps + decode, one run`, {
+    ms: median(whole!), least: Math.min(...whole!), most: Math.max(...whole!), steps: median(denoise!), decode: median(decode!),
+    hostIdle: median(idle!),
   }); // prettier-ignore
-  await measure(machine, "decode", vaeDecodeGraph(vae, { dtype: "bf16", batch: 1, rows: 64, columns: 64 }));
+}
+
+/** Where the time of one component goes, every kernel by itself. */
+function parts(draw: Draw, name: "step" | "decode", label: string): void {
+  const found = partsOf(draw.engine.session(name).profile());
+  tell(`${label} ${name} parts`, { products: found.products, attention: found.attention, rest: found.rest });
+  tell(`${label} ${name} kernels`, { kernels: found.kernels });
+  const winners = new Map<string, number>();
+  for (const { choice } of draw.compiled[name].plan.steps) winners.set(choice.provider, (winners.get(choice.provider) ?? 0) + 1); // prettier-ignore
+  tell(`${label} ${name} winners`, Object.fromEntries(winners));
+}
+
+async function measure(draw: Draw, label: string): Promise<void> {
+  for (const name of ["step", "decode", "clip", "t5", "prepare"] as const) component(draw, name, label);
+  await run(draw, label);
+  parts(draw, "step", label);
+  parts(draw, "decode", label);
+}
+
+/** Pictures, and what must not happen between them: allocation, other captures, other bits. */
+async function pictures(draw: Draw): Promise<void> {
+  const first = await timed(() => draw(PROMPT, { seed: 1 }));
+  const { engine } = draw;
+  const free = draw.machine.device.freeBytes();
+  const again = await timed(() => draw(PROMPT, { seed: 1 }));
+  const other = await timed(() => draw("another prompt", { seed: 2, steps: 2 }));
+  tell("pictures", {
+    first: first.ms, again: again.ms, otherPromptSeedSteps: other.ms,
+    bitEqual: Buffer.from(first.value.pixels).equals(Buffer.from(again.value.pixels)),
+    sameEngine: draw.engine === engine, bytesAllocated: free - draw.machine.device.freeBytes(),
+    distinctBytes: new Set(first.value.pixels).size,
+  }); // prettier-ignore
+  const stop = new AbortController();
+  let [stopped, ended] = [0, 0];
+  const code = await draw(PROMPT, {
+    seed: 1, signal: stop.signal,
+    onStage: (stage) => {
+      if (stage.kind !== "stepped" || stage.step !== 1) return;
+      stopped = performance.now();
+      stop.abort();
+    },
+  }).then(() => "none", (error: unknown) => {
+    ended = performance.now();
+    return error instanceof TroupeError ? error.code : String(error);
+  }); // prettier-ignore
+  const after = await draw(PROMPT, { seed: 1 });
+  tell("cancelled after a step", {
+    code, msAfterSignal: ended - stopped,
+    drawsOn: Buffer.from(after.pixels).equals(Buffer.from(first.value.pixels)),
+  }); // prettier-ignore
+}
+
+async function timed<T>(work: () => Promise<T>): Promise<{ readonly value: T; readonly ms: number }> {
+  const start = performance.now();
+  const value = await work();
+  return { value, ms: performance.now() - start };
+}
+
+const folder = mkdtempSync(join(tmpdir(), "flux-"));
+const [double, single] = (flags.blocks ?? "19,38").split(",").map(Number);
+writeFluxFolder(folder, { num_layers: double!, num_single_layers: single! });
+const notes: string[] = [];
+let said = 0;
+await using draw = await textToImage(folder, {
+  device: "cuda",
+  dtype: "bf16",
+  steps: STEPS,
+  effort: "none",
+  randomWeights: true,
+  onEvent: (event) => {
+    if (event.kind === "note") notes.push(event.text);
+    if (event.kind === "plan") tell("plan", { component: event.component, label: event.label });
+    if (event.kind !== "tune" || performance.now() - said < 2000) return;
+    said = performance.now();
+    console.log(`tuning ${event.done} of ${event.total}, ${secondsSince(began).toFixed(0)} s: ${event.title}`);
+  },
+});
+const { target } = draw.machine.device;
+tell("machine", { gpu: target.hardware, versions: draw.machine.versions, date: new Date().toISOString().slice(0, 10) });
+for (const { name, reason } of draw.machine.opened.cannot) console.log(`without ${name}: ${reason}`);
+const origins = Object.fromEntries(Object.entries(draw.compiled).map(([name, { origin }]) => [name, origin]));
+tell("opened", { seconds: secondsSince(began), bytes: draw.engine.bytes, origins });
+
+if (flags.stored) {
+  const { ms } = await timed(() => draw(PROMPT, { seed: 1 }));
+  tell("first picture from stored plans", { ms, secondsSinceStart: secondsSince(began) });
+  await run(draw, "stored");
+} else {
+  await measure(draw, "rules");
+  await pictures(draw);
+  if (flags.tune) {
+    const start = performance.now();
+    await draw.tune({ effort: "quick", budgetMs: Number(flags.tune) * 1e3 });
+    tell("tuned", { seconds: secondsSince(start), standings: Object.fromEntries(Object.entries(draw.compiled).map(([name, { standings }]) => [name, standings])) }); // prettier-ignore
+    await measure(draw, "tuned");
+    for (const margin of gemmMargins(draw.compiled.step.records)) tell("gemm", { ...margin });
+    for (const margin of gemmMargins(draw.compiled.decode.records)) tell("gemm", { ...margin });
+  }
+  const before = notes.length;
+  const { ms } = await timed(() => draw(PROMPT, { seed: 1, size: { width: 512, height: 512 } }));
+  tell("another size", { ms, said: notes.slice(before) });
 }

@@ -24,9 +24,8 @@ const POOL = 262_139;
 export function sampleInputs(region: Region, seed: number, fill: Fill = "normal"): readonly Float64Array[] {
   const pool = normalPool(seed);
   return region.inputs.map((operand, index) => {
-    if (operand.kind === "constant") return constantOf(region.graph, operand.value);
-    const valid = sampledByOp(region, operand, uniformFrom(seed, index));
-    if (valid) return Float64Array.from(valid);
+    const given = givenInput(region, index, seed);
+    if (given) return given;
     const data = new Float64Array(sizeOf(operand.shape));
     let at = (index * 7919) % POOL;
     for (let i = 0; i < data.length; i++) {
@@ -36,6 +35,18 @@ export function sampleInputs(region: Region, seed: number, fill: Fill = "normal"
     return isFloat(operand.dtype) ? shaped(data, operand, fill) : data.map((x) => Math.trunc(x * 3));
   });
 }
+
+/** The values of an input that is not free to be anything: a constant, or what its reader wants; undefined for others. */
+export function givenInput(region: Region, index: number, seed: number): Float64Array | undefined {
+  const operand = region.inputs[index]!;
+  if (operand.kind === "constant") return constantOf(region.graph, operand.value);
+  const valid = sampledByOp(region, operand, uniformFrom(seed, index));
+  return valid && Float64Array.from(valid);
+}
+
+/** How far an input's random numbers spread: weights so that products keep their size. */
+export const deviationOf = ({ kind, shape }: Operand): number =>
+  kind === "weight" && shape.length > 1 ? 1 / Math.sqrt(sizeOf(shape.slice(1))) : 1;
 
 let drawn: { seed: number; pool: Float64Array } | undefined;
 
@@ -66,8 +77,7 @@ function sampledByOp(region: Region, operand: Operand, uniform: () => number): A
 
 function shaped(data: Float64Array, operand: Operand, fill: Fill): Float64Array {
   const { shape, kind } = operand;
-  if (kind === "weight" && shape.length > 1) return data.map((x) => x / Math.sqrt(sizeOf(shape.slice(1))));
-  if (kind === "weight") return data;
+  if (kind === "weight") return data.map((x) => x * deviationOf(operand));
   switch (fill) {
     case "normal":
       return data;

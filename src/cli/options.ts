@@ -17,6 +17,7 @@ export interface ModelFlags {
   readonly budget?: number;
   readonly maxError?: number | undefined;
   readonly calibration?: readonly string[];
+  readonly randomWeights?: boolean;
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -117,6 +118,7 @@ export const modelFlags = (command: Command, threadsOption = threads): Command =
     )
     .option("--calibration <file>", "prompts to measure --max-error on, one a line", promptsOf)
     .option("--budget <time>", "most time for tuning, like 90s or 5m", duration)
+    .option("--random-weights", "make the weights up: the folder needs configs and tokenizers only")
     .option("--json", "print JSON lines")
     .option("--quiet", "print results only");
 
@@ -128,6 +130,7 @@ export const libraryOptions = (flags: ModelFlags, ui: Ui, signal: AbortSignal): 
   ...(flags.memory !== undefined && { memoryBytes: flags.memory }),
   ...(flags.size && { size: flags.size }),
   ...(flags.effort && { effort: flags.effort }),
+  ...(flags.randomWeights && { randomWeights: true }),
   ...(flags.budget !== undefined && { budgetMs: flags.budget }),
   ...(flags.maxError !== undefined && { maxError: flags.maxError }),
   ...(flags.calibration && { calibration: flags.calibration }),

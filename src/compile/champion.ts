@@ -3,8 +3,11 @@
 import { debug } from "../core/debug.js";
 import { messageOf, TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
+import { hasTrait } from "../graph/op.js";
+import { opOf } from "../graph/ops.js";
 import type { Plan } from "../plan/plan.js";
 import { Session } from "../session/session.js";
+import type { WeightPool } from "../session/weight-pool.js";
 import type { Component } from "./component.js";
 import { duel, type Standing } from "./duel.js";
 import { fillInputs } from "./inputs.js";
@@ -29,10 +32,19 @@ interface ProofOptions {
   /** Time for all duels of the component; a short time means fewer rounds, not fewer rivals. */
   readonly proofMs: number;
   readonly signal?: AbortSignal | undefined;
+  readonly pool?: WeightPool | undefined;
 }
 
-/** Largest row error between two right plans of a whole component, by the dtype it computes in. */
+/** Largest row error between two right plans of a component of few products, by the dtype it computes in. */
 const AGREEMENT = { f32: 1e-4, bf16: 8e-2 } as const;
+const FEW_PRODUCTS = 64;
+
+/** Roundings add up as independent ones do: with the root of the number of products one after another. */
+function agreementOf(graph: Graph): number {
+  const products = graph.nodes.filter((node) => hasTrait(opOf(node), "contraction")).length;
+  const base = graph.values.some(({ dtype }) => dtype === "bf16") ? AGREEMENT.bf16 : AGREEMENT.f32;
+  return base * Math.sqrt(Math.max(1, products / FEW_PRODUCTS));
+}
 
 /** A rival whose regions were measured to take this many times as long is not run. */
 const HOPELESS = 4;
@@ -47,12 +59,12 @@ export async function championOf(
   machine: Machine,
   { component, graph }: { readonly component: Component; readonly graph: Graph },
   contenders: readonly Contender[],
-  { proofMs, signal }: ProofOptions,
+  { proofMs, signal, pool }: ProofOptions,
 ): Promise<Champion> {
   const load = async ({ label, plan }: Contender): Promise<Session | undefined> => {
     const { providers, device } = machine;
     try {
-      const session = await Session.load({ graph, plan, providers, device, weights: component.weights, signal });
+      const session = await Session.load({ graph, plan, providers, device, weights: component.weights, signal, pool });
       fillInputs(graph, session);
       return session;
     } catch (error) {
@@ -61,7 +73,7 @@ export async function championOf(
       return undefined;
     }
   };
-  const limit = graph.values.some(({ dtype }) => dtype === "bf16") ? AGREEMENT.bf16 : AGREEMENT.f32;
+  const limit = agreementOf(graph);
   const [standings, fallen]: [Standing[], Champion["fallen"][number][]] = [[], []];
   const end = performance.now() + proofMs;
   let best: { readonly contender: Contender; readonly session: Session } | undefined;

@@ -73,7 +73,10 @@ export async function compileComponents(
       given.onEvent?.(event);
     },
   };
-  const limitBytes = Math.min(options.memoryBytes ?? Number.POSITIVE_INFINITY, machineBytes());
+  const { device } = machine;
+  // A device of its own memory has what is free there, and what is loaded already.
+  const roomBytes = device.numbers ? device.freeBytes() + (options.pool?.bytes ?? 0) : machineBytes();
+  const limitBytes = Math.min(options.memoryBytes ?? Number.POSITIVE_INFINITY, roomBytes);
   expectRoom(components, limitBytes);
   const records = new RecordStore(machine.device.target);
   const recordOf = (signature: string): RegionRecord | undefined =>
@@ -86,9 +89,7 @@ export async function compileComponents(
       options.onEvent?.({ kind: "note", text: `${showPin(pin)} matches nothing of this model` });
   const kept = await Promise.all(prepared.map((item) => keptPlan(machine, item, records, options)));
   const missing = prepared.filter((_, i) => !kept[i]);
-  // The tuner's operands lie in host memory, which says nothing of a GPU's times.
-  const byRule = options.effort === "none" || machine.device.target.device === "cuda";
-  const made = await (byRule ? byRules : byTuning)(machine, missing, records, options);
+  const made = await (options.effort === "none" ? byRules : byTuning)(machine, missing, records, options);
   const all = prepared.map(
     (item, i): CompiledComponent =>
       made.get(item.component.name) ?? {

@@ -15,7 +15,7 @@ const STEP_US = 2;
 const WORTH = { single: 4, fused: 1, whole: 0.02 } as const;
 
 /** The regions that make up this share of all likely time are worth more than their providers' default candidates. */
-const MATTERS = 0.95;
+export const MATTERS = { host: 0.95, device: 0.99 } as const;
 
 export interface Ranked {
   readonly region: Region;
@@ -28,6 +28,7 @@ export interface Ranked {
 /** One region for each distinct signature of all components, most important first. */
 export function byImportance(
   prepared: readonly { readonly component: Component; readonly proposals: Proposals }[],
+  share: number = MATTERS.host,
 ): readonly Ranked[] {
   const weights = new Map<string, { region: Region; weight: number; kin: string | undefined }>();
   for (const { component, proposals } of prepared) {
@@ -47,7 +48,7 @@ export function byImportance(
   const total = ranked.reduce((sum, { weight }) => sum + weight, 0);
   let before = 0;
   return ranked.map(({ region, weight, kin }) => {
-    const matters = before <= MATTERS * total;
+    const matters = before <= share * total;
     before += weight;
     return { region, matters, ...(kin !== undefined && { kin }) };
   });

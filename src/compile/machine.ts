@@ -1,4 +1,6 @@
 // The machine a model is compiled for: an opened device and the providers found for it.
+import { availableParallelism } from "node:os";
+import { setCompilerThreads } from "../core/debug.js";
 import { TroupeError } from "../core/error.js";
 import type { Device } from "../device/device.js";
 import { findCompiler } from "../device/cpu/compile.js";
@@ -47,6 +49,7 @@ export async function openMachine({
     throw new TroupeError("usage", `${threads} is no number of threads`, {
       advice: `Use a whole number from 1 to ${MOST_THREADS}; as many as there are cores is usually best.`,
     });
+  if (kind === "cuda") setCompilerThreads(availableParallelism());
   const device = await openDevice(kind === "cuda" ? cudaTarget() : cpuTarget(threads));
   const opened = await openProviders(device.target, specs);
   const dispose = (): void => {
@@ -61,10 +64,10 @@ export async function openMachine({
     providers: new Map(opened.providers.map((provider) => [provider.name, provider])),
     versions,
     forecast: forecastOf(device.target, versions),
-    notes: kind === "cuda" ? ["kernels for the GPU are chosen by rules: measuring them there is not built yet"] : await compilerNotes(), // prettier-ignore
+    notes: kind === "cuda" ? [] : await compilerNotes(),
     [Symbol.dispose]: dispose,
   };
-} // prettier-ignore
+}
 
 async function compilerNotes(): Promise<readonly string[]> {
   const compiler = await findCompiler();

@@ -8,7 +8,9 @@ import type { Region } from "../graph/region.js";
 import { conversionsNeeded } from "../plan/conversion.js";
 import { isPinned } from "../plan/pins.js";
 import { printPlan } from "../plan/print.js";
-import type { SelectOptions } from "../plan/select.js";
+import { select, type SelectOptions } from "../plan/select.js";
+import type { WeightPool } from "../session/weight-pool.js";
+import { conversionsBy } from "./conversions.js";
 import { expectWritable, savePlan } from "../plan/store.js";
 import type { Effort } from "../provider/provider.js";
 import type { RegionRecord } from "../tuner/measurement.js";
@@ -18,7 +20,7 @@ import { tune, type TuneResult } from "../tuner/tune.js";
 import { championOf, type Contender } from "./champion.js";
 import type { CompiledComponent, CompileEvent } from "./component.js";
 import { contenderSelections, planOf, planWork, sourcesOf } from "./contenders.js";
-import { byImportance, type Ranked } from "./importance.js";
+import { byImportance, MATTERS, type Ranked } from "./importance.js";
 import type { Machine } from "./machine.js";
 import { completeProfiles } from "./profiles.js";
 import { leastBytes } from "./room.js";
@@ -33,6 +35,8 @@ export interface TuningOptions {
   readonly memoryBytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: CompileEvent) => void) | undefined;
+  /** Weights that stay loaded for the sessions that follow. */
+  readonly pool?: WeightPool | undefined;
 }
 
 /** A component without a plan. */
@@ -66,7 +70,8 @@ export async function byTuning(
   const budgetMs = options.budgetMs ?? BUDGET_MS[options.effort];
   const started = performance.now();
   const until = (share: number): number => started + share * budgetMs - performance.now();
-  const ranked = byImportance(prepared);
+  const { device } = machine;
+  const ranked = byImportance(prepared, device.numbers ? MATTERS.device : MATTERS.host);
   const pins = prepared.flatMap((item) => item.pins);
   await expectWritable(prepared[0]!.file);
   const bytes = prepared.reduce((sum, { component }) => sum + leastBytes(component.graph), 0);
@@ -74,13 +79,14 @@ export async function byTuning(
   onEvent?.({ kind: "forecast", forecast: { what: "tuning", regions: ranked.length, bytes, ...seconds } });
   const restMs = (1 - REGIONS_END) * budgetMs;
   const regions = await measure(machine, ranked, pins, { budgetMs: until(REGIONS_END), restMs }, options);
-  const measured = new Map(regions.records.map((record) => [record.signature, record]));
+  // A region of which nothing could be tried is no region without a candidate.
+  const measured = new Map(regions.records.filter(isTried).map((record) => [record.signature, record]));
   const asked = (signature: string): RegionRecord | undefined => measured.get(signature);
   const conversions = prepared
     .flatMap(({ proposals }) => conversionsNeeded(proposals, asked))
     .map((region) => ({ region, matters: false }));
   const converted = await measure(machine, conversions, [], { budgetMs: until(CONVERSIONS_END), restMs }, options);
-  for (const record of converted.records) measured.set(record.signature, record);
+  for (const record of converted.records.filter(isTried)) measured.set(record.signature, record);
   if (signal?.aborted)
     throw new TroupeError("cancelled", "tuning was interrupted; what was measured is kept", { cause: signal.reason });
   const contests = await Promise.all(
@@ -88,14 +94,21 @@ export async function byTuning(
       const rules = rulesFor(machine, item, store);
       const isNeeded = (signature: string): boolean =>
         item.proposals.bySignature.get(signature)?.some(({ from, whole }) => whole || from === "single") ?? false;
-      // A time that was made up must not beat times that were measured: fused regions are chosen by measurement alone.
+      // A time that was made up must not beat times that were measured: fused regions are chosen by measurement alone,
+      // unless providers have a model of the device; the plan that follows from models alone is a rival then.
       const sources = sourcesOf(
         machine,
-        (signature) => measured.get(signature) ?? (isNeeded(signature) ? rules(signature) : undefined),
+        (signature) =>
+          measured.get(signature) ?? (device.numbers || isNeeded(signature) ? rules(signature) : undefined),
       );
       const { pinned, unmet } = await pinsOf(item, sources, options);
       const all = { ...sources, pinned };
-      return { contenders: await contendersOf(machine, item, all, onEvent), unmet, sources: all };
+      const modelled = device.numbers && {
+        recordOf: rules,
+        conversionOf: conversionsBy(machine.opened.providers),
+        pinned,
+      };
+      return { contenders: await contendersOf(machine, item, all, onEvent, modelled), unmet, sources: all };
     }),
   );
   const runUs = contests.map(({ contenders }) => contenders[0]!.plan.expectedUs ?? 0);
@@ -107,7 +120,8 @@ export async function byTuning(
     const wantedMs = (2 * PROOF_RUNS[options.effort] * contenders.length * runUs[done]!) / 1e3;
     const share = runUs[done]! / runUs.slice(done).reduce((sum, us) => sum + us, 0) || 0;
     const proofMs = Math.max(LEAST_PROOF_MS, Math.min(wantedMs, share * until(1)));
-    const champion = await championOf(machine, item, contenders, { proofMs, signal });
+    const champion = await championOf(machine, item, contenders, { proofMs, signal, pool: options.pool });
+    if (!device.numbers) options.pool?.trim();
     const all = [...proposals.bySignature.keys()];
     const unmeasured = all.filter((signature) => !measured.has(signature)).length;
     const told = [
@@ -128,7 +142,8 @@ export async function byTuning(
     made.set(component.name, { component, graph, plan, origin: "tuned", records, standings });
   }
   const leftMs = options.budgetMs === undefined ? 0 : until(1); // whoever names a budget wants it used
-  await completeProfiles(machine, prepared.map(({ proposals }) => proposals), { leftMs, signal, onEvent }); // prettier-ignore
+  // Profiles are of processors: their operands lie in host memory.
+  if (!device.numbers) await completeProfiles(machine, prepared.map(({ proposals }) => proposals), { leftMs, signal, onEvent }); // prettier-ignore
   return made;
 }
 
@@ -165,6 +180,8 @@ function measure(
   );
 }
 
+const isTried = ({ measurements }: RegionRecord): boolean => measurements.length > 0;
+
 const operandBytes = ({ inputs, outputs }: Region): number =>
   [...inputs, ...outputs].reduce((sum, { shape, dtype }) => sum + sizeOf(shape) * dtypeBytes(dtype), 0);
 
@@ -174,8 +191,12 @@ async function contendersOf(
   { proposals, component }: Tunable,
   sources: SelectOptions,
   onEvent: TuningOptions["onEvent"],
+  modelled?: SelectOptions,
 ): Promise<readonly Contender[]> {
-  const selections = contenderSelections(proposals, machine.opened.providers, sources);
+  const selections = [
+    ...contenderSelections(proposals, machine.opened.providers, sources),
+    ...(modelled ? [["rules", () => select(proposals, modelled)] as const] : []),
+  ];
   const contenders = new Map<string, Contender>();
   for (const [label, make] of selections) {
     try {

@@ -48,6 +48,11 @@ export const cudaFolders = (): readonly string[] =>
 export const isInteractive = (stream: { isTTY?: boolean }): boolean =>
   Boolean(stream.isTTY) && !env.CI && !env.NO_COLOR;
 
+/** Lets child processes compile this many kernels at a time; our own pool of threads has its size already. */
+export function setCompilerThreads(threads: number): void {
+  env.UV_THREADPOOL_SIZE ??= String(threads);
+}
+
 /**
  * Sets how native thread pools wait and how many threads they start with. Must run before libgomp is loaded: pools of
  * several libraries that never sleep halve each other's speed on few cores, and one that sleeps at once takes 30 us to

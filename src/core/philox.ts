@@ -24,10 +24,21 @@ function multiply(a: number, b: number): [number, number] {
   return [(aHigh * bHigh + Math.floor(middle / 65536) + Math.floor(carry / 65536)) >>> 0, low];
 }
 
-/** Fills `out` with standard normal numbers (Box-Muller over Philox words), the same on every machine to rounding. */
-export function fillNormal(out: Float32Array | Float64Array, seed: number, stream = 0): void {
+/** mean + deviation · x, where x is element i of `fillNormal`. */
+export interface NormalNumbers {
+  readonly seed: number;
+  readonly stream: number;
+  readonly deviation: number;
+  readonly mean: number;
+}
+
+/**
+ * Fills `out` with standard normal numbers (Box-Muller over Philox words), the same on every machine to rounding.
+ * @param firstBlock of four numbers: where in the stream they begin
+ */
+export function fillNormal(out: Float32Array | Float64Array, seed: number, stream = 0, firstBlock = 0): void {
   for (let i = 0; i < out.length; i += 4) {
-    const words = philox(seed, i / 4, stream);
+    const words = philox(seed, firstBlock + i / 4, stream);
     for (let pair = 0; pair < 2; pair++) {
       const radius = Math.sqrt(-2 * Math.log((words[2 * pair]! + 0.5) / 2 ** 32));
       const angle = 2 * Math.PI * ((words[2 * pair + 1]! + 0.5) / 2 ** 32);

@@ -1,5 +1,9 @@
 // The contract of a device: memory, steps, programs. A plan becomes one program; a program runs without the host
 // where the device allows it (a native step table on the CPU, a captured graph on CUDA).
+import type { DType } from "../core/dtype.js";
+import type { NormalNumbers } from "../core/philox.js";
+import type { Shape, Strides } from "../core/shape.js";
+
 /** An address on the device. On the CPU it is a process address. */
 export type Address = bigint;
 
@@ -50,6 +54,11 @@ export interface Buffer {
   view?(offset: number, bytes: number): Uint8Array;
   write(offset: number, data: Uint8Array): void;
   fill(byte: number): void;
+  /**
+   * Fills the first bytes with what `read` writes into blocks of the host, several of them at a time where that is
+   * faster: no copy of the whole is made there.
+   */
+  receive?(bytes: number, read: (offset: number, into: Uint8Array) => Promise<void>): Promise<void>;
   dispose(): void;
 }
 
@@ -63,9 +72,16 @@ export interface StepTiming {
   readonly us: number;
 }
 
+export interface RepeatOptions extends RunOptions {
+  /** Called when so many runs have ended. */
+  readonly onDone?: ((runs: number) => void) | undefined;
+}
+
 export interface Program {
   /** Runs all steps once, off the JavaScript thread where the device can; rejects with code "cancelled" between steps. */
   run(options?: RunOptions): Promise<void>;
+  /** Runs all steps several times, the next queued before the last has ended; "cancelled" between runs. */
+  repeat?(count: number, options?: RepeatOptions): Promise<void>;
   /** Runs all steps once on this thread, for measuring; microseconds of wall time. */
   time(): number;
   /** Runs all steps once and times each. On the CPU `between` is called before the first step and after each one. */
@@ -75,8 +91,45 @@ export interface Program {
   dispose(): void;
 }
 
+/** Elements in a device's memory; strides count elements. */
+export interface DeviceWindow {
+  readonly address: Address;
+  readonly dtype: DType;
+  readonly shape: Shape;
+  readonly strides: Strides;
+}
+
+/** Normal numbers as they are stored; equal to the host's to rounding. */
+export interface StoredNumbers extends NormalNumbers {
+  /** Magnitudes, a little above zero. */
+  readonly positive?: boolean;
+  /** Rounds to this dtype before it stores in the window's. */
+  readonly roundTo?: DType;
+}
+
+/** Making and checking numbers where the host cannot see them: floats of 16 and 32 bits, up to six dims. */
+export interface DeviceNumbers {
+  /** Of the last cache: what exceeds it is read from memory. */
+  readonly cacheBytes: number;
+  normal(window: DeviceWindow, numbers: StoredNumbers): void;
+  /** Writes the byte 0xff all over the elements. */
+  poison(window: DeviceWindow): void;
+  /** Squared differences and squared norms of the wanted, by row; a row is the last dim. A norm tells of NaN. */
+  rowErrors(
+    got: DeviceWindow,
+    wanted: DeviceWindow,
+  ): { readonly differences: Float64Array; readonly norms: Float64Array };
+  /** A number that changes when any byte does. Whole words of 8 bytes. */
+  digest(at: Address, bytes: number): bigint;
+  allFinite(at: Address, dtype: DType, count: number): Promise<boolean>;
+  /** A step that adds one to an i32. */
+  increment(name: string, at: Address): Step;
+}
+
 export interface Device {
   readonly target: Target;
+  /** Where the host cannot see the device's memory. */
+  readonly numbers?: DeviceNumbers;
   /** Bytes that may still be allocated. */
   freeBytes(): number;
   /** Memory aligned to 64 bytes; throws TroupeError("memory"). */

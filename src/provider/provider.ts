@@ -70,6 +70,13 @@ export interface Candidate extends Choice {
   readonly estimateUs?: number;
   /** Of products, where the provider knows it. */
   readonly tiling?: Tiling;
+  /**
+   * Of simple make, each op as its definition says and sums in f32: where the host is too slow for a reference, others
+   * are compared with these, which conformance compares with float64.
+   */
+  readonly isPlain?: boolean;
+  /** Does aside what `build` will need and what is kept from one process to the next: compiling into the cache. */
+  warm?(): Promise<unknown>;
   /** Compiles or creates it. Slow work goes here; throws TroupeError("compile" | "provider"). */
   build(signal?: AbortSignal): Promise<Kernel>;
 }

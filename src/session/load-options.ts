@@ -5,6 +5,7 @@ import type { Plan } from "../plan/plan.js";
 import type { Provider } from "../provider/provider.js";
 import type { KeptWeights } from "./kept-weights.js";
 import type { WeightStore } from "../weights/store.js";
+import type { WeightPool } from "./weight-pool.js";
 
 export interface LoadOptions {
   /** The graph the plan was made for, after the passes. */
@@ -15,6 +16,8 @@ export interface LoadOptions {
   readonly weights: WeightStore;
   /** Weights and packs as a session once kept them, instead of the checkpoint's. */
   readonly kept?: KeptWeights | undefined;
+  /** Shared with other sessions; without one the weights are this session's own. */
+  readonly pool?: WeightPool | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (built: number, total: number) => void;
 }

@@ -4,7 +4,16 @@ import { dtypeBytes } from "../core/dtype.js";
 import { debug, debugLevel } from "../core/debug.js";
 import { TroupeError } from "../core/error.js";
 import { coordinateOf, isContiguous, offsetOf, sizeOf, type Shape } from "../core/shape.js";
-import type { Address, Buffer, Device, Program, RunOptions, Step, StepTiming } from "../device/device.js";
+import type {
+  Address,
+  Buffer,
+  Device,
+  Program,
+  RepeatOptions,
+  RunOptions,
+  Step,
+  StepTiming,
+} from "../device/device.js";
 import type { Graph, TensorType, ValueId } from "../graph/node.js";
 import type { Window } from "../graph/op.js";
 import { Regions } from "../graph/region.js";
@@ -27,6 +36,12 @@ export interface SessionTiming extends StepTiming {
   readonly planStep: number | undefined;
 }
 
+/** How one run of a plan leads to the next. */
+export interface Loop {
+  readonly counter: string;
+  readonly carry: readonly [output: string, input: string];
+}
+
 export class Session implements Disposable {
   readonly plan: Plan;
   readonly #graph: Graph;
@@ -34,9 +49,12 @@ export class Session implements Disposable {
   readonly #buffers: ReadonlyMap<ValueId, Buffer>;
   readonly #regions: Regions;
   readonly #weights: LoadedWeights;
-  readonly #owned: readonly { dispose(): void }[];
+  readonly #owned: { dispose(): void }[];
   /** Which step of the plan each step of the program belongs to. */
   readonly #planSteps: readonly (number | undefined)[];
+  readonly #device: Device;
+  readonly #steps: readonly Step[];
+  readonly #loops = new Map<string, Program>();
   #running: Promise<void> | undefined;
   #isDisposed = false;
   /** Bytes of weights and packs, and of everything else, as placed. */
@@ -45,10 +63,10 @@ export class Session implements Disposable {
   private constructor(
     options: LoadOptions,
     regions: Regions,
-    program: Program,
+    { program, steps }: { readonly program: Program; readonly steps: readonly Step[] },
     buffers: ReadonlyMap<ValueId, Buffer>,
     weights: LoadedWeights,
-    owned: readonly { dispose(): void }[],
+    owned: { dispose(): void }[],
     planSteps: readonly (number | undefined)[],
     bytes: Session["bytes"],
   ) {
@@ -56,6 +74,8 @@ export class Session implements Disposable {
     this.#graph = options.graph;
     this.#regions = regions;
     this.#program = program;
+    this.#steps = steps;
+    this.#device = options.device;
     this.#buffers = buffers;
     this.#weights = weights;
     this.#owned = owned;
@@ -86,9 +106,9 @@ export class Session implements Disposable {
       const program = device.program(steps, journal?.place);
       owned.push(program);
       const values = plan.arenaBytes + plan.workspaceBytes + [...buffers.values()].reduce((sum, b) => sum + b.bytes, 0);
-      const planSteps = bound.flatMap((steps, index) => steps.map(() => index));
+      const planSteps = bound.flatMap((parts, index) => parts.map(() => index));
       const bytes = { weights: weights.bytes, values };
-      return new Session(options, regions, program, buffers, weights, owned.reverse(), planSteps, bytes);
+      return new Session(options, regions, { program, steps }, buffers, weights, owned.reverse(), planSteps, bytes);
     } catch (error) {
       for (const thing of owned.reverse()) thing.dispose();
       throw error;
@@ -107,6 +127,40 @@ export class Session implements Disposable {
     } finally {
       this.#running = undefined;
     }
+  }
+
+  /**
+   * Runs the plan several times without the host in between, `carry`'s output becoming its input and the i32 `counter`
+   * going up by one after each run. False, with nothing done, where the device cannot.
+   */
+  async repeat(count: number, { counter, carry: [output, input] }: Loop, options?: RepeatOptions): Promise<boolean> {
+    this.#expectIdle("repeat");
+    const { numbers } = this.#device;
+    const key = `${counter} ${output} ${input}`;
+    if (!numbers || debugLevel() >= 2) return false;
+    let program = this.#loops.get(key);
+    if (!program) {
+      const [from, to, count] = [this.#port(output, ["output"]), this.#port(input, ["input"]), this.#port(counter, ["input"])]; // prettier-ignore
+      const { root, offset, strides } = this.#regions.storage.get(from.value)!;
+      if (!isContiguous(from.type.shape, strides)) return false;
+      const size = dtypeBytes(from.type.dtype);
+      const at = this.#buffers.get(root)!.address + BigInt(offset * size);
+      program = this.#device.program([
+        ...this.#steps,
+        this.#device.copy(`carry ${output}`, this.#buffers.get(to.value)!.address, at, sizeOf(from.type.shape) * size),
+        numbers.increment(`count ${counter}`, this.#buffers.get(count.value)!.address),
+      ]);
+      this.#owned.unshift(program);
+      this.#loops.set(key, program);
+    }
+    if (!program.repeat) return false;
+    this.#running = program.repeat(count, options);
+    try {
+      await this.#running;
+    } finally {
+      this.#running = undefined;
+    }
+    return true;
   }
 
   /** A run on this thread with a line a step: name and time. */
@@ -232,7 +286,7 @@ function expectFit(plan: Plan, regions: Regions): void {
 }
 
 async function loadWeightsFor(
-  { graph, weights, device, kept, signal }: LoadOptions,
+  { graph, weights, device, kept, signal, pool }: LoadOptions,
   regions: Regions,
   revived: readonly Revived[],
 ): Promise<LoadedWeights> {
@@ -250,7 +304,7 @@ async function loadWeightsFor(
     );
     for (const root of rawWeights(step, regions)) raw.add(root);
   }
-  return loadWeights(graph, weights, device, raw, packs, { kept, signal });
+  return loadWeights(graph, weights, device, raw, packs, { kept, signal, pool });
 }
 
 /** Buffers of inputs, states and the storage of results: what outlives the arena. Weights are elsewhere. */

@@ -70,7 +70,7 @@ export async function bytesOf(value: Value, source: Source, store: WeightStore):
   return bytes;
 }
 
-const misfit = (value: Value, tensors: readonly string[], store: WeightStore): TroupeError =>
+export const misfit = (value: Value, tensors: readonly string[], store: WeightStore): TroupeError =>
   new TroupeError(
     "weights",
     `${tensors.join(" + ")} in ${store.source} ${tensors.map((t) => showShape(store.get(t).shape)).join(" + ")} does not fill ${showShape(value.shape)}`,
@@ -80,12 +80,14 @@ const misfit = (value: Value, tensors: readonly string[], store: WeightStore): T
 /** NaN or infinity in a weight would blacken every result without a word. */
 function checkFinite(bytes: Uint8Array, dtype: DType, name: string, store: WeightStore): void {
   const finite = dtype === "f32" ? allFinite32(bytes) : dtype === "bf16" ? allFinite16(bytes) : true;
-  if (!finite)
-    throw new TroupeError("weights", `${name} in ${store.source} holds NaN or infinity`, {
-      advice: "the file is damaged, or it was saved from a run that diverged; fetch it again",
-      details: { name },
-    });
+  if (!finite) throw notFinite(name, store);
 }
+
+export const notFinite = (name: string, store: WeightStore): TroupeError =>
+  new TroupeError("weights", `${name} in ${store.source} holds NaN or infinity`, {
+    advice: "the file is damaged, or it was saved from a run that diverged; fetch it again",
+    details: { name },
+  });
 
 /** Plain loops over words: a call for every element takes ten times as long. */
 function allFinite32(bytes: Uint8Array): boolean {

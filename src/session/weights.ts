@@ -2,12 +2,15 @@
 // packed forms that the chosen kernels want; a tensor that only packs are made of is not kept.
 import { dtypeBytes } from "../core/dtype.js";
 import { TroupeError } from "../core/error.js";
+import { hashOf } from "../core/hash.js";
 import { sizeOf } from "../core/shape.js";
 import type { Address, Buffer, Device } from "../device/device.js";
-import type { Graph, ValueId } from "../graph/node.js";
+import type { Graph, Source, Value, ValueId } from "../graph/node.js";
 import type { WeightStore } from "../weights/store.js";
 import type { KeptWeights } from "./kept-weights.js";
+import { WeightPool } from "./weight-pool.js";
 import { WeightReader } from "./weight-reader.js";
+import { wasFilledThere } from "./weight-stream.js";
 
 /** A packed form that some steps read. */
 export interface PackRequest {
@@ -30,45 +33,91 @@ export interface LoadedWeights {
 
 const keptName = (graph: Graph, key: string): string => `${graph.name} ${key}`;
 
-/** Reads every weight and constant of `graph` that is asked for, raw or packed. */
+interface LoadingOptions {
+  readonly kept?: KeptWeights | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Shared with others; without one the weights are the caller's own. */
+  readonly pool?: WeightPool | undefined;
+}
+
+/** Reads every weight and constant of `graph` that is asked for, raw or packed, through a pool that others may share. */
 export async function loadWeights(
   graph: Graph,
   store: WeightStore,
   device: Device,
   raw: ReadonlySet<ValueId>,
   packs: readonly PackRequest[],
-  { kept, signal }: { readonly kept?: KeptWeights | undefined; readonly signal?: AbortSignal | undefined } = {},
+  { kept, signal, pool: shared }: LoadingOptions = {},
 ): Promise<LoadedWeights> {
+  const pool = shared ?? new WeightPool();
   const buffers = new Map<string, Buffer>();
-  const reader = new WeightReader(store, signal);
-  try {
-    for (const [id, source] of graph.sources) {
-      const wanted = new Map(packs.filter((pack) => pack.value === id).map((pack) => [pack.key, pack]));
-      if ((source.kind !== "weight" && source.kind !== "constant") || (!raw.has(id) && wanted.size === 0)) continue;
-      if (signal?.aborted) throw new TroupeError("cancelled", "loading was cancelled", { cause: signal.reason });
-      const value = graph.values[id]!;
-      if (kept) {
-        const sizes = new Map([...wanted].map(([key, { bytes }]) => [`${id}:${key}`, bytes]));
-        if (raw.has(id)) sizes.set(`${id}`, sizeOf(value.shape) * dtypeBytes(value.dtype));
-        for (const [key, bytes] of sizes) {
+  const taken: string[] = [];
+  const dispose = (): void => {
+    for (const key of taken.splice(0)) pool.giveBack(key);
+    if (!shared) pool.trim();
+  };
+  const take = async (name: string, key: string, make: () => Promise<Buffer>): Promise<void> => {
+    const buffer = await pool.take(key, make);
+    taken.push(key);
+    buffers.set(name, buffer);
+  };
+  const load = async ([id, source]: readonly [ValueId, Source], reader: WeightReader): Promise<void> => {
+    const wanted = new Map(packs.filter((pack) => pack.value === id).map((pack) => [pack.key, pack]));
+    if ((source.kind !== "weight" && source.kind !== "constant") || (!raw.has(id) && wanted.size === 0)) return;
+    if (signal?.aborted) throw new TroupeError("cancelled", "loading was cancelled", { cause: signal.reason });
+    const value = graph.values[id]!;
+    if (kept) {
+      const sizes = new Map([...wanted].map(([key, { bytes }]) => [`${id}:${key}`, bytes]));
+      if (raw.has(id)) sizes.set(`${id}`, sizeOf(value.shape) * dtypeBytes(value.dtype));
+      for (const [name, bytes] of sizes)
+        await take(name, `kept ${keptName(graph, name)}`, async () => {
           const buffer = device.allocate(bytes);
-          buffers.set(key, buffer);
-          await kept.load(keptName(graph, key), buffer);
-        }
-        continue;
-      }
-      const buffer = device.allocate(sizeOf(value.shape) * dtypeBytes(value.dtype));
-      if (raw.has(id)) buffers.set(`${id}`, buffer);
-      await reader.load(value, source, buffer);
-      for (const [key, request] of wanted) {
-        const packed = device.allocate(request.bytes);
-        buffers.set(`${id}:${key}`, packed);
-        request.pack(buffer.address, packed.address);
-      }
-      if (!raw.has(id)) buffer.dispose();
+          await kept.load(keptName(graph, name), buffer);
+          return buffer;
+        });
+      return;
     }
+    const key = poolKey(value, source, store);
+    const make = async (): Promise<Buffer> => {
+      const buffer = device.allocate(sizeOf(value.shape) * dtypeBytes(value.dtype));
+      try {
+        if (!(await wasFilledThere(value, source, store, device, buffer, signal))) await reader.load(value, source, buffer); // prettier-ignore
+        return buffer;
+      } catch (error) {
+        buffer.dispose();
+        throw error;
+      }
+    };
+    if (raw.has(id)) await take(`${id}`, key, make);
+    let passing: Buffer | undefined; // only packs are made of it
+    try {
+      for (const [form, request] of wanted)
+        await take(`${id}:${form}`, `${key} as ${form}`, async () => {
+          const from = buffers.get(`${id}`) ?? (passing ??= await make());
+          const packed = device.allocate(request.bytes);
+          request.pack(from.address, packed.address);
+          return packed;
+        });
+    } finally {
+      passing?.dispose();
+    }
+  };
+  try {
+    // On a device of its own memory, one tensor is read while another is on its way; a reader is one lane's.
+    const queue = [...graph.sources];
+    const lane = async (reader: WeightReader): Promise<void> => {
+      for (let next = queue.shift(); next; next = queue.shift()) await load(next, reader);
+    };
+    const lanes = Array.from({ length: device.numbers ? LANES : 1 }, async () => {
+      try {
+        await lane(new WeightReader(store, signal));
+      } finally {
+        queue.length = 0; // empty, or the others need not go on
+      }
+    });
+    for (const end of await Promise.allSettled(lanes)) if (end.status === "rejected") throw end.reason;
   } catch (error) {
-    for (const buffer of buffers.values()) buffer.dispose();
+    dispose();
     throw error;
   }
   const find = (key: string): Address => {
@@ -81,6 +130,14 @@ export async function loadWeights(
     packed: (value, key) => find(`${value}:${key}`),
     bytes: [...buffers.values()].reduce((sum, buffer) => sum + buffer.bytes, 0),
     kept: () => new Map([...buffers].map(([key, buffer]) => [keptName(graph, key), buffer])),
-    dispose: () => buffers.forEach((buffer) => buffer.dispose()),
+    dispose,
   };
+}
+
+const LANES = 4;
+
+/** Names what a weight is, wherever it is read. */
+function poolKey({ dtype, shape }: Value, source: Source, { source: from }: WeightStore): string {
+  const what = source.kind === "weight" ? [from, source.tensors] : source.kind === "constant" ? source.data : source.name; // prettier-ignore
+  return hashOf([source.kind, what, dtype, shape]);
 }

@@ -23,12 +23,12 @@ export interface AttemptTools extends AskTools {
   readonly stopwatch: Stopwatch;
 }
 
-interface Entry {
+export interface Entry {
   readonly candidate: Candidate;
   readonly key: string;
 }
 
-interface Built extends Entry {
+export interface Built extends Entry {
   /** Its number in the journal. */
   readonly index: number;
   readonly kernel: Kernel;
@@ -111,7 +111,7 @@ function timeUnchecked(
   send({ kind: "timed", samples: samples.map((us, i) => ({ key: built[i]!.key, us })) });
 }
 
-function tellJournal(region: Region, entries: readonly Entry[], { providers, journal }: AttemptTools): void {
+export function tellJournal(region: Region, entries: readonly Entry[], { providers, journal }: AttemptTools): void {
   const version = (name: string): string => providers.find((provider) => provider.name === name)?.version ?? "";
   journal.context({
     signature: region.signature,
@@ -119,7 +119,7 @@ function tellJournal(region: Region, entries: readonly Entry[], { providers, jou
   });
 }
 
-async function build(
+export async function build(
   entries: readonly Entry[],
   indices: readonly number[],
   { oneByOne }: TryRequest,

@@ -23,6 +23,8 @@ export interface ContestOptions {
   readonly hopeless?: readonly string[];
   /** Methods that are not worth trying. */
   readonly lost?: readonly string[];
+  /** Regions that will be asked for next. */
+  readonly next?: readonly Region[];
   /** Candidates judged before, by key. */
   readonly judged?: ReadonlyMap<string, Verdict>;
   /** Told the times by method. */
@@ -60,7 +62,7 @@ export async function contest(
       ...(options.data && { data: options.data }),
       ...(options.askOnly && { askOnly: true }),
       ...(options.timing && { timing: options.timing }),
-    }, board); // prettier-ignore
+    }, board, options.next); // prettier-ignore
     if (!gone) {
       options.onTimed?.(board.times());
       return board.result();

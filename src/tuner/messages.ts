@@ -38,6 +38,8 @@ export interface TryRequest {
   readonly mute: readonly string[];
   /** Wants no more than the list of candidates. */
   readonly askOnly?: boolean;
+  /** Regions that will be asked for next: what takes long to compile for them is begun. */
+  readonly ahead?: readonly { readonly graph: string; readonly nodes: readonly NodeId[] }[];
   /** Builds one candidate after the other, so that a crash has one culprit. */
   readonly oneByOne: boolean;
   /** Kinds of inputs to check on, one after the other; none: what is built is timed without a check. */

@@ -23,7 +23,7 @@ const MOST_RUNS = 400;
 const FINALISTS = 3;
 const CLOSE = 1.5;
 
-/** Per candidate its sample of run times in microseconds, the finalists' from the final alone. */
+/** Per candidate its sample of run times in microseconds; the finalists' from the final alone, the others' brought there. */
 export function timeByTurns(runners: readonly Runner[], options: TimingOptions): readonly (readonly number[])[] {
   const samples = runners.map((): number[] => []);
   const spentUs = runners.map(() => 0);
@@ -52,12 +52,18 @@ function final(runners: readonly Runner[], samples: number[][], options: TimingO
   const finalists = order.slice(0, FINALISTS).filter((index) => median(samples[index]!) <= CLOSE * best);
   const rounds = Math.min(MOST_RUNS, Math.floor((options.finalMs * 1e3) / best));
   if (finalists.length < 2 || rounds < 2 * LEAST_RUNS) return;
+  const before = finalists.map((index) => median(samples[index]!));
   for (const index of finalists) samples[index]!.length = 0;
   for (let round = 0; round < rounds; round++)
     for (const index of turn(finalists, round)) {
       options.before?.(index);
       samples[index]!.push(runners[index]!(round));
     }
+  // A machine that grew slower, or faster, since the first part would make those who stayed behind look better, or worse.
+  const drift = median(finalists.map((index, i) => median(samples[index]!) / before[i]!));
+  samples.forEach((sample, index) => {
+    if (!finalists.includes(index)) sample.forEach((us, i) => (sample[i] = us * drift));
+  });
 }
 
 /** Each round in the other direction, so that none always follows the same one. */

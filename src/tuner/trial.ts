@@ -162,7 +162,7 @@ export class Trial implements Disposable {
   }
 }
 
-const judgement = (output: number, { error, row }: { error: number; row: number }, accepted: number): string =>
+export const judgement = (output: number, { error, row }: { error: number; row: number }, accepted: number): string =>
   Number.isFinite(error)
     ? `output ${output} is off by ${error.toExponential(1)} in row ${row}; ${accepted.toExponential(1)} is accepted`
     : `output ${output} has no finite number somewhere in row ${row} where the reference has one`;

@@ -59,6 +59,9 @@ const TIMING = {
   full: { candidateMs: 150, finalMs: 200 },
 } as const satisfies Record<Effort, { candidateMs: number; finalMs: number }>;
 
+/** Regions whose kernels may be compiled while another is measured. */
+const AHEAD = 2;
+
 /** Memory for copies of the weights, so that each run finds them cold. */
 const ROTATION_BYTES = 256 * 2 ** 20;
 
@@ -91,9 +94,13 @@ export async function tune(regions: readonly Region[], target: Target, options: 
       const before = Date.now();
       const hints = asked === "full" ? {} : { hopeless: hopelessBy(known.get(kinOf?.(region) ?? "")), lost: ledger.lost(region) }; // prettier-ignore
       const onTimed = (timed: readonly Timed[]): void => ledger.note(region, timed);
+      const next = distinct.slice(done + 1).filter((other) => {
+        const there = store?.get(other.signature, target.threads, versions);
+        return !there || !isUpToDate(there, versions, effortOf(other));
+      });
       const made = await remeasure(region, worker, {
         versions, threads: target.threads, effort: asked, stored, store,
-        trial: { seed, fills: ["normal"], timing, ...hints, onTimed },
+        trial: { seed, fills: ["normal"], timing, ...hints, onTimed, next: next.slice(0, AHEAD) },
       }); // prettier-ignore
       if (!made) break;
       measuredMs += Date.now() - before;

@@ -8,6 +8,7 @@ import type { Region } from "../graph/region.js";
 import type { ProviderSpec } from "../provider/open.js";
 import { TunerChild, type Failed, type Gone, type Limits } from "./child.js";
 import type { Board } from "./board.js";
+import { workOf } from "./expectation.js";
 import type { Reply, TryRequest } from "./messages.js";
 
 export interface WorkerOptions extends Limits {
@@ -78,8 +79,9 @@ export class Worker implements AsyncDisposable {
   /** Tries a region; what becomes known goes to the board. */
   async try(
     region: Region,
-    request: Omit<TryRequest, "kind" | "graph">,
+    request: Omit<TryRequest, "kind" | "graph" | "ahead">,
     board: Board,
+    next: readonly Region[] = [],
   ): Promise<Gone | Failed | undefined> {
     const cancelled: Gone = {
       kind: "gone",
@@ -88,9 +90,9 @@ export class Worker implements AsyncDisposable {
       mark: { phase: "idle", index: -1, count: 0 },
     };
     if (!(await this.open()) || !this.#child) return cancelled;
-    const { key, data } = this.#graph(region.graph);
-    this.#child.sendGraph({ kind: "graph", key, data });
-    const gone = await this.#child.try({ ...request, kind: "try", graph: key }, (reply) => {
+    const { graph } = this.#sent(region);
+    const ahead = next.map((one) => this.#sent(one));
+    const gone = await this.#child.try({ ...request, kind: "try", graph, ahead }, (reply) => {
       if (reply.kind === "asked") board.asked(reply.candidates, reply.methods, reply.cannot);
       else if (reply.kind === "judged") board.judge(reply.key, reply.verdict, reply.error);
       else if (reply.kind === "passed") board.pass(reply.key, reply.reason);
@@ -105,6 +107,13 @@ export class Worker implements AsyncDisposable {
     await this.#child?.stop();
     this.#child = undefined;
     rmSync(this.#options.journal, { force: true });
+  }
+
+  /** A region by names that the worker knows; it is told of the graph before. */
+  #sent(region: Region): { readonly graph: string; readonly nodes: readonly NodeId[] } {
+    const { key, data } = this.#graph(region.graph);
+    this.#child!.sendGraph({ kind: "graph", key, data });
+    return { graph: key, nodes: workOf(region).map((node) => node.id) };
   }
 
   #graph(graph: Graph): { readonly key: string; readonly data: ReturnType<typeof graphData> } {

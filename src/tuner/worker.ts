@@ -12,9 +12,11 @@ import { takeBlocksFrom } from "../device/native/memory.js";
 import { hostBlocks } from "../device/cuda/host-blocks.js";
 import { cudaDevice } from "../device/cuda/target.js";
 import { openProviders, type Opened } from "../provider/open.js";
+import { remembering } from "./ahead.js";
 import { attempt } from "./attempt.js";
+import { attemptOnDevice } from "./device-attempt.js";
 import { JournalWriter } from "./journal.js";
-import type { Reply, Request } from "./messages.js";
+import type { Reply, Request, TryRequest } from "./messages.js";
 import { Stopwatch } from "./shapes/stopwatch.js";
 
 interface Session {
@@ -37,7 +39,8 @@ async function answer(request: Request): Promise<void> {
       // Values are compared on the host, so operands lie in its memory, where the device reads them too.
       if (request.target.device === "cuda") takeBlocksFrom(hostBlocks(cudaDevice()));
       const device = await openDevice(request.target);
-      const opened = await openProviders(request.target, request.specs, (index) => journal.mark("opening", index));
+      const found = await openProviders(request.target, request.specs, (index) => journal.mark("opening", index));
+      const opened = device.numbers ? { ...found, providers: found.providers.map(remembering) } : found;
       const native = await nativeEngine();
       const stopwatch = new Stopwatch(device, lastCacheBytes());
       session = { device, opened, journal, stopwatch, engine: isCannot(native) ? scalarEngine : native };
@@ -50,9 +53,14 @@ async function answer(request: Request): Promise<void> {
       return;
     }
     case "try": {
-      const region = graphs.get(request.graph)!.region(request.nodes);
+      const regionOf = ({ graph, nodes }: Pick<TryRequest, "graph" | "nodes">) => graphs.get(graph)!.region(nodes);
       const { opened, ...tools } = session!;
-      await attempt(region, request, { ...tools, providers: opened.providers, send });
+      const ahead = (request.ahead ?? []).map(regionOf);
+      const all = { ...tools, providers: opened.providers, send };
+      const { timing } = request;
+      // Times come from a device's own memory alone; values without times are compared with float64 on the host.
+      if (tools.device.numbers && timing) await attemptOnDevice(regionOf(request), { ...request, timing }, all, ahead);
+      else await attempt(regionOf(request), request, all);
       return send({ kind: "done" });
     }
     case "patterns": {

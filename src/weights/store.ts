@@ -1,6 +1,7 @@
 // Where tensors come from: names, shapes, and bytes read into memory that the caller owns.
 import { isFloat, readElement, type DType } from "../core/dtype.js";
 import { TroupeError } from "../core/error.js";
+import type { NormalNumbers } from "../core/philox.js";
 import { showShape, sameShape, type Shape } from "../core/shape.js";
 
 export interface TensorInfo {
@@ -25,6 +26,8 @@ export interface WeightStore {
   get(name: string): TensorInfo;
   /** Fills `into`, which must have exactly the tensor's bytes unless `from` is given; no other copy is made. */
   read(name: string, into: Uint8Array, options?: ReadOptions): Promise<void>;
+  /** What the tensor's elements are, where they are random numbers that a device can make itself. */
+  normal?(name: string): NormalNumbers;
   close(): Promise<void>;
 }
 

@@ -3,7 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { cacheFolder, debug } from "../../core/debug.js";
 import { TroupeError } from "../../core/error.js";
 import { hashOf } from "../../core/hash.js";
@@ -20,6 +20,8 @@ export interface CudaCompiler {
   /** Name and version. */
   readonly name: string;
   readonly compile: (source: string, target: string) => Compiled;
+  /** The same on another thread, where the compiler can. */
+  readonly compileAside?: (source: string, target: string) => Promise<Compiled>;
 }
 
 /** Unused helpers are no concern of a generated text. */
@@ -47,12 +49,49 @@ export function compileCuda(
   compiler = cudaCompiler(),
   folder = join(cacheFolder(), "cuda"),
 ): Compiled {
-  const file = join(folder, `${hashOf({ source, target, compiler: compiler.name })}.cubin`);
-  if (existsSync(file))
-    return { cubin: readFileSync(file), log: existsSync(`${file}.log`) ? readFileSync(`${file}.log`, "utf8") : "" };
+  const file = cubinFile(source, target, compiler, folder);
+  const ready = stored(file);
+  if (ready) return ready;
   debug(4, source);
-  const compiled = compiler.compile(source, target);
-  mkdirSync(folder, { recursive: true });
+  return store(file, compiler.compile(source, target));
+}
+
+/** What is being compiled aside, by file: several kernels of one text wait for one compiler. */
+const underWay = new Map<string, Promise<Compiled>>();
+
+/** As `compileCuda`, off this thread where the compiler can. */
+export function compileCudaAside(
+  source: string,
+  target: string,
+  compiler = cudaCompiler(),
+  folder = join(cacheFolder(), "cuda"),
+): Promise<Compiled> {
+  const file = cubinFile(source, target, compiler, folder);
+  const known = underWay.get(file);
+  if (known) return known;
+  const work = (async () => {
+    const ready = stored(file);
+    if (ready) return ready;
+    debug(4, source);
+    const { compileAside } = compiler;
+    return store(file, compileAside ? await compileAside(source, target) : compiler.compile(source, target));
+  })();
+  underWay.set(file, work);
+  const end = (): void => void underWay.delete(file);
+  work.then(end, end);
+  return work;
+}
+
+const cubinFile = (source: string, target: string, { name }: CudaCompiler, folder: string): string =>
+  join(folder, `${hashOf({ source, target, compiler: name })}.cubin`);
+
+function stored(file: string): Compiled | undefined {
+  if (!existsSync(file)) return undefined;
+  return { cubin: readFileSync(file), log: existsSync(`${file}.log`) ? readFileSync(`${file}.log`, "utf8") : "" };
+}
+
+function store(file: string, compiled: Compiled): Compiled {
+  mkdirSync(dirname(file), { recursive: true });
   const draft = `${file}.${process.pid}`;
   writeFileSync(draft, compiled.cubin);
   writeFileSync(`${file}.log`, compiled.log);
@@ -62,10 +101,14 @@ export function compileCuda(
 
 function nvrtcCompiler(): CudaCompiler | undefined {
   const nvrtc = openNvrtc();
-  return nvrtc && {
-    name: `nvrtc ${nvrtc.version}`,
-    compile: (source, target) => nvrtc.compile(source, [`--gpu-architecture=${target}`, "--std=c++17", "--ptxas-options=-v", QUIET]),
-  }; // prettier-ignore
+  const options = (target: string): readonly string[] => [`--gpu-architecture=${target}`, "--std=c++17", "--ptxas-options=-v", QUIET]; // prettier-ignore
+  return (
+    nvrtc && {
+      name: `nvrtc ${nvrtc.version}`,
+      compile: (source, target) => nvrtc.compile(source, options(target)),
+      compileAside: (source, target) => nvrtc.compileAside(source, options(target)),
+    }
+  );
 }
 
 /** nvcc as the compiler; undefined where there is none. */

@@ -1,5 +1,6 @@
 // libcuda.so.1 through koffi: the calls this project uses, with the exported names that carry today's ABI.
 // koffi checks nothing, so the C prototypes stand here and nowhere else.
+import "../native/stacks.js";
 import koffi from "koffi";
 import { TroupeError, messageOf } from "../../core/error.js";
 
@@ -102,12 +103,26 @@ export function whyNoCuda(): string | undefined {
   }
 }
 
+/** major · 1000 + minor · 10: graphs, tensor maps and event times as they are called here. */
+const LEAST_VERSION = 12_080;
+const shown = (version: number): string => `${Math.floor(version / 1000)}.${Math.floor(version / 10) % 100}`;
+
 function load(): Driver | TroupeError {
   try {
     const library = koffi.load("libcuda.so.1");
     const driver = bind(library);
+    const version = driver.ask("cuDriverGetVersion");
+    if (version < LEAST_VERSION)
+      throw new TroupeError(
+        "provider",
+        `the NVIDIA driver is for CUDA ${shown(version)}; ${shown(LEAST_VERSION)} is the least`,
+        {
+          advice: "Update the driver, or use a CPU target.",
+          details: { version },
+        },
+      );
     driver.call("cuInit", 0);
-    return { ...driver, version: driver.ask("cuDriverGetVersion") };
+    return { ...driver, version };
   } catch (error) {
     return error instanceof TroupeError
       ? error

@@ -1,4 +1,5 @@
 // libnvrtc through koffi: compiles CUDA text in this process, without a toolkit or a device.
+import { hasAsyncStacks } from "../native/stacks.js";
 import koffi from "koffi";
 import { dirname, join } from "node:path";
 import { existsSync, readdirSync } from "node:fs";
@@ -8,13 +9,17 @@ import { findLibrary } from "./libraries.js";
 export interface Nvrtc {
   /** "13.0". */
   readonly version: string;
-  readonly compile: (
-    source: string,
-    options: readonly string[],
-  ) => { readonly cubin: Uint8Array; readonly log: string };
+  readonly compile: (source: string, options: readonly string[]) => Machined;
+  /** The same on another thread of the system's. */
+  readonly compileAside: (source: string, options: readonly string[]) => Promise<Machined>;
 }
 
-type Native = (...args: readonly unknown[]) => number;
+interface Machined {
+  readonly cubin: Uint8Array;
+  readonly log: string;
+}
+
+type Native = ((...args: readonly unknown[]) => number) & { readonly async: (...args: readonly unknown[]) => void };
 
 /** Kept for good: koffi unloads what nobody holds. */
 const held: unknown[] = [];
@@ -63,22 +68,42 @@ function bind(path: string): Nvrtc {
   const [major, minor] = [new Int32Array(1), new Int32Array(1)];
   check("nvrtcVersion", version(major, minor));
 
-  const compile: Nvrtc["compile"] = (source, options) => {
+  const begin = (source: string): BigUint64Array => {
     const handle = new BigUint64Array(1);
     check("nvrtcCreateProgram", create(handle, source, "kernel.cu", 0, null, null));
+    return handle;
+  };
+  const finish = (source: string, handle: BigUint64Array, code: number): Machined => {
+    const log = Buffer.from(sized("nvrtcGetProgramLog", logSize, getLog, handle[0]!))
+      .toString("utf8")
+      .replace(/\0.*$/s, "");
+    if (code !== 0)
+      throw new TroupeError("compile", `NVRTC refused a generated kernel (result ${code}):\n${log}`, {
+        details: { source },
+      });
+    return { cubin: sized("nvrtcGetCUBIN", cubinSize, getCubin, handle[0]!), log };
+  };
+  const compile: Nvrtc["compile"] = (source, options) => {
+    const handle = begin(source);
     try {
-      const code = compileProgram(handle[0]!, options.length, options);
-      const log = Buffer.from(sized("nvrtcGetProgramLog", logSize, getLog, handle[0]!))
-        .toString("utf8")
-        .replace(/\0.*$/s, "");
-      if (code !== 0)
-        throw new TroupeError("compile", `NVRTC refused a generated kernel (result ${code}):\n${log}`, {
-          details: { source },
-        });
-      return { cubin: sized("nvrtcGetCUBIN", cubinSize, getCubin, handle[0]!), log };
+      return finish(source, handle, compileProgram(handle[0]!, options.length, options));
     } finally {
       destroy(handle);
     }
   };
-  return { version: `${major[0]}.${minor[0]}`, compile };
+  const compileAside: Nvrtc["compileAside"] = async (source, options) => {
+    if (!hasAsyncStacks()) return compile(source, options);
+    const handle = begin(source);
+    try {
+      const code = await new Promise<number>((resolve, reject) =>
+        compileProgram.async(handle[0]!, options.length, options, (error: Error | null, result: number) =>
+          error ? reject(error) : resolve(result),
+        ),
+      );
+      return finish(source, handle, code);
+    } finally {
+      destroy(handle);
+    }
+  };
+  return { version: `${major[0]}.${minor[0]}`, compile, compileAside };
 }

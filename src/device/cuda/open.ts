@@ -3,6 +3,7 @@ import { TroupeError } from "../../core/error.js";
 import type { Device, Target } from "../device.js";
 import type { CudaDevice } from "./device.js";
 import { DeviceBuffer, Staging } from "./memory.js";
+import { CudaNumbers } from "./numbers.js";
 import { CudaProgram } from "./program.js";
 import { cudaDevice, cudaTarget } from "./target.js";
 
@@ -21,9 +22,13 @@ export function openCuda(target: Target = cudaTarget()): Device {
       advice: `It is ${here.hardware} ${here.isa.name}; compile for it.`,
     });
   let staging: Staging | undefined;
+  let numbers: CudaNumbers | undefined;
   const stage = (): Staging => (staging ??= new Staging(device));
   return {
     target,
+    get numbers() {
+      return (numbers ??= new CudaNumbers(device));
+    },
     freeBytes: () => Math.max(0, freeBytesOf(device) - RESERVED_BYTES),
     allocate: (bytes) => new DeviceBuffer(device, bytes, stage),
     copy: (name, to, from, bytes) => ({
@@ -34,7 +39,8 @@ export function openCuda(target: Target = cudaTarget()): Device {
     program: (steps) => new CudaProgram(device, steps),
     dispose: () => {
       staging?.[Symbol.dispose]();
-      staging = undefined;
+      numbers?.[Symbol.dispose]();
+      [staging, numbers] = [undefined, undefined];
     },
   };
 }

@@ -1,6 +1,6 @@
 // A program on a CUDA device: its launches captured once into a graph, replayed as one.
 import { TroupeError } from "../../core/error.js";
-import type { Program, RunOptions, Step, StepTiming } from "../device.js";
+import type { Program, RepeatOptions, RunOptions, Step, StepTiming } from "../device.js";
 import type { CudaDevice } from "./device.js";
 import { CudaEvent, CudaStream, type CudaGraph } from "./stream.js";
 
@@ -33,12 +33,39 @@ export class CudaProgram implements Program {
     return this.#steps.length === 0 ? "nothing to run" : "one captured graph";
   }
 
+  /** Captures and uploads now what the first run would. */
+  prepare(): void {
+    if (this.#steps.length > 0)
+      this.#graph ??= this.#stream.capture(() => this.#steps.forEach((step) => step.launch(this.#stream)));
+  }
+
   /** A signal that comes while the graph runs is answered when it ends: a graph has no place to stop at. */
   async run({ signal }: RunOptions = {}): Promise<void> {
     if (signal?.aborted) throw cancelled(signal);
     this.#replay();
     await this.#reached(this.#end);
     if (signal?.aborted) throw cancelled(signal);
+  }
+
+  /** Two replays are queued at a time, so that the device never waits for the host and a signal is answered soon. */
+  async repeat(count: number, { signal, onDone }: RepeatOptions = {}): Promise<void> {
+    const ends = Array.from({ length: Math.min(QUEUED, count) }, () => new CudaEvent(this.#device));
+    const endOf = (run: number): CudaEvent => ends[run % QUEUED]!;
+    let queued = 0;
+    try {
+      for (let done = 0; done < count; done++) {
+        for (; queued < Math.min(count, done + QUEUED) && !signal?.aborted; queued++) {
+          this.#replay();
+          this.#stream.record(endOf(queued));
+        }
+        if (done === queued) throw cancelled(signal!);
+        await this.#reached(endOf(done));
+        onDone?.(done + 1);
+      }
+    } finally {
+      this.#stream.synchronize();
+      for (const end of ends) end[Symbol.dispose]();
+    }
   }
 
   /** Device time between two events around the replay. */
@@ -71,8 +98,7 @@ export class CudaProgram implements Program {
   }
 
   #replay(): void {
-    if (this.#steps.length > 0)
-      this.#graph ??= this.#stream.capture(() => this.#steps.forEach((step) => step.launch(this.#stream)));
+    this.prepare();
     this.#stream.record(this.#start);
     this.#graph?.launch(this.#stream);
     this.#stream.record(this.#end);
@@ -89,6 +115,7 @@ export class CudaProgram implements Program {
 }
 
 const EAGER_MS = 2;
+const QUEUED = 2;
 
 const cancelled = (signal: AbortSignal): TroupeError =>
   new TroupeError("cancelled", "the run was cancelled", { cause: signal.reason });

@@ -3,12 +3,13 @@ import { basename, join, resolve } from "node:path";
 import type { Component } from "../../compile/component.js";
 import type { DType } from "../../core/dtype.js";
 import { TroupeError } from "../../core/error.js";
-import { openFlux, type FluxCheckpoint } from "../../model/checkpoint.js";
+import { openFlux, randomFlux, type FluxCheckpoint } from "../../model/checkpoint.js";
 import { clipGraph } from "../../model/clip.js";
 import { fluxPrepareGraph, fluxStepGraph } from "../../model/flux.js";
 import { t5Graph } from "../../model/t5.js";
 import { vaeDecodeGraph, vaeFactor } from "../../model/vae.js";
-import { checkWeights } from "../../model/weights.js";
+import { checkWeights, requiredTensors } from "../../model/weights.js";
+import { RandomWeights } from "../../weights/random.js";
 import type { WeightStore } from "../../weights/store.js";
 import { latentGrid, type ImageSize, type LatentGrid } from "./latents.js";
 import { loadTokenizer, type PromptTokenizer } from "./tokenize.js";
@@ -26,9 +27,16 @@ export interface ImageModel {
   close(): Promise<void>;
 }
 
+export interface OpenOptions {
+  /** Takes the place of the folder's weight files, by component. */
+  readonly open?: ((component: string) => WeightStore) | undefined;
+  /** Only the folder's configs and tokenizers are read. */
+  readonly randomWeights?: boolean | undefined;
+}
+
 /** Throws TroupeError("io" | "model" | "weights") naming the file. */
-export async function openImageModel(folder: string, open?: (component: string) => WeightStore): Promise<ImageModel> {
-  const config = await openFlux(folder, { ...(open && { open }) });
+export async function openImageModel(folder: string, { open, randomWeights }: OpenOptions = {}): Promise<ImageModel> {
+  const config = randomWeights ? await randomFlux(folder) : await openFlux(folder, { ...(open && { open }) });
   try {
     const clipTokenizer = await loadTokenizer(join(folder, "tokenizer"), "clip");
     const t5Tokenizer = await loadTokenizer(join(folder, "tokenizer_2"), "t5");
@@ -87,6 +95,9 @@ export function imageComponents(model: ImageModel, shape: ImageShape): Readonly<
       runs: 1,
     },
   };
-  for (const { graph, weights: store } of Object.values(components)) checkWeights(graph, store);
+  for (const { graph, weights: store } of Object.values(components)) {
+    if (store instanceof RandomWeights) store.declare(requiredTensors(graph));
+    checkWeights(graph, store);
+  }
   return components;
 }

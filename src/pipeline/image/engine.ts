@@ -1,6 +1,7 @@
 // One shape's sessions and the denoise loop over them: prompt → encoders → prepare → steps → picture.
 import type { KeptWeights } from "../../session/kept-weights.js";
 import { Session } from "../../session/session.js";
+import type { WeightPool } from "../../session/weight-pool.js";
 import type { CompiledComponent } from "../../compile/component.js";
 import type { Machine } from "../../compile/machine.js";
 import { TroupeError } from "../../core/error.js";
@@ -85,6 +86,7 @@ export class ImageEngine implements Disposable {
       /** Weights as these very plans once kept them. */
       readonly kept?: KeptWeights | undefined;
       readonly signal?: AbortSignal | undefined;
+      readonly pool?: WeightPool | undefined;
       readonly onBuild?: (component: string, done: number, total: number) => void;
     } = {},
   ): Promise<ImageEngine> {
@@ -100,6 +102,7 @@ export class ImageEngine implements Disposable {
           weights: component.weights,
           kept: options.kept,
           signal: options.signal,
+          pool: options.pool,
           onProgress: (done, total) => options.onBuild?.(name, done, total),
         });
         loaded.push([name, session]);
@@ -175,12 +178,8 @@ export class ImageEngine implements Disposable {
     );
     await this.prepare(sigmas, request.guidance, signal);
     onStage?.({ kind: "prepared" });
-    let latents = joined(Float32Array, pictures.map((picture) => this.#noise(picture))); // prettier-ignore
-    for (let step = 0; step < request.steps; step++) {
-      latents = (await this.step(step, latents, signal)).next;
-      onStage?.({ kind: "stepped", step: step + 1, steps: request.steps });
-    }
-    return latents;
+    const noise = joined(Float32Array, pictures.map((picture) => this.#noise(picture))); // prettier-ignore
+    return this.denoiseFrom(noise, request.steps, request);
   }
 
   /** Runs both text encoders and hands their results to prepare; returns warnings about the prompt. */
@@ -221,6 +220,26 @@ export class ImageEngine implements Disposable {
     step.write("context", prepare.read("context"));
     step.write("modulation", prepare.read("modulation"));
     step.write("deltas", bytesOf(Float32Array.from({ length: room }, (_, i) => level(i + 1) - level(i))));
+  }
+
+  /** All steps, on the device without the host in between where it can: packed latents in, packed latents out. */
+  async denoiseFrom(
+    noise: Float32Array,
+    steps: number,
+    { signal, onStage }: Pick<DrawRequest, "signal" | "onStage"> = {},
+  ): Promise<Float32Array> {
+    const { step } = this.#sessions;
+    const tell = (done: number): void => onStage?.({ kind: "stepped", step: done, steps });
+    step.write("step", bytesOf(Int32Array.of(0)));
+    step.write("latents", bytesOf(noise));
+    if (await step.repeat(steps, { counter: "step", carry: ["next", "latents"] }, { signal, onDone: tell }))
+      return floatsOf(step.read("next"));
+    let latents = noise;
+    for (let index = 0; index < steps; index++) {
+      latents = (await this.step(index, latents, signal)).next;
+      tell(index + 1);
+    }
+    return latents;
   }
 
   /** One denoise step from packed latents [tokens, channels]. */

@@ -7,6 +7,7 @@ import { readLock, saveLock, type Lock } from "../../plan/lock.js";
 import { forgetPeak, resident, type Resident } from "../../core/resident.js";
 import type { ProviderSpec } from "../../provider/open.js";
 import type { Effort } from "../../provider/provider.js";
+import { WeightPool } from "../../session/weight-pool.js";
 import {
   COMPONENTS,
   imageComponents,
@@ -54,6 +55,8 @@ export interface TextToImageOptions {
   readonly providers?: readonly ProviderSpec[];
   /** Pixels; the model's own size unless given. */
   readonly size?: ImageSize;
+  /** Makes the weights up, as if stored in bf16: the folder needs configs and tokenizers only. For measuring. */
+  readonly randomWeights?: boolean;
   /** Denoise steps to make plans for and to draw with; a draw that takes more is compiled for anew. */
   readonly steps?: number;
   /** Pictures of one run to make plans for first, for `draw.batch`; 1 unless given. */
@@ -132,7 +135,7 @@ export async function textToImage(folder: string, given: TextToImageOptions = {}
   let model: ImageModel | undefined;
   let machine: Machine | undefined;
   try {
-    model = await openImageModel(folder, bundle?.store);
+    model = await openImageModel(folder, { open: bundle?.store, randomWeights: options.randomWeights });
     const { dtype } = imageShape(model, options); // what cannot be drawn is refused before libraries are opened
     expectMaxError(options, dtype);
     machine = await openMachine({ device: options.device, threads: options.threads, specs: options.providers });
@@ -179,6 +182,8 @@ class Artist {
   /** With libraries loaded and nothing else. */
   readonly #before: Resident;
   readonly #engines = new Map<string, ImageEngine>();
+  /** Engines of different shapes read the same weights. */
+  readonly #pool = new WeightPool();
   #last: ImageEngine | undefined;
   /** Draws wait for each other: an engine's buffers belong to one run at a time. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -222,6 +227,9 @@ class Artist {
     const known = this.#engines.get(key);
     if (known && !again) return (this.#last = known);
     const { onEvent, lock: file, strict = false } = this.#options;
+    const { size, steps } = shape;
+    if (!known && this.#engines.size > 0)
+      onEvent?.({ kind: "note", text: `${size.width}x${size.height} with up to ${steps} steps gets plans of its own` });
     const components = imageComponents(this.#model, shape);
     if (this.#bundle && again)
       throw new TroupeError("usage", "a bundle is run as it was made", { advice: "Compile the model's own folder." });
@@ -235,6 +243,7 @@ class Artist {
           memoryBytes: this.#options.memoryBytes,
           signal,
           onEvent,
+          pool: this.#pool,
         });
     const byName = Object.fromEntries(COMPONENTS.map((name, i) => [name, compiled[i]!])) as Record<
       ComponentName,
@@ -244,6 +253,7 @@ class Artist {
       ImageEngine.load(this.#machine, this.#model, shape, plans, {
         kept: this.#bundle?.weights,
         signal,
+        pool: this.#pool,
         onBuild: (component, done, total) => onEvent?.({ kind: "build", component, done, total }),
       });
     const { maxError, calibration } = this.#options;
@@ -252,6 +262,7 @@ class Artist {
     ); // prettier-ignore
     const engine = await load(plans);
     known?.dispose();
+    this.#pool.trim();
     this.#engines.set(key, engine);
     return (this.#last = engine);
   }
@@ -305,6 +316,7 @@ class Artist {
       const last = this.#inTurn(async () => {
         for (const engine of this.#engines.values()) engine.dispose();
         this.#engines.clear();
+        this.#pool[Symbol.dispose]();
         this.#machine[Symbol.dispose]();
         await this.#model.close();
         await this.#bundle?.close();

@@ -88,7 +88,7 @@ export class AttentionProducts {
       estimateUs:
         gpuUs(region, GPU_FLOPS_PER_US[this.products[0].dtype === "f32" ? "vector" : "tensor"]) +
         bytes / SCORE_BYTES_PER_US,
-      build: async () => this.#build(),
+      build: () => this.#build(),
     };
   }
 
@@ -99,7 +99,7 @@ export class AttentionProducts {
     return aligned(this.rows * this.keys * dtypeBytes(this.products[0].dtype));
   }
 
-  #build(): Kernel {
+  async #build(): Promise<Kernel> {
     const { library, device, products, algorithms, operands } = this;
     const form = softmaxForm(this.rows, this.keys, products[0].dtype);
     const layouts = Object.fromEntries(form.parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
@@ -111,7 +111,7 @@ export class AttentionProducts {
     );
     const work: CudaWork = { name: "softmax of scores", device, architecture: architectureOf(device.facts), form };
     const first = new Product(library, "scores", products[0], algorithms[0]);
-    const between = new GeneralKernel(work, program);
+    const between = await GeneralKernel.build(work, program);
     const second = new Product(library, "weighted values", products[1], algorithms[1]);
     const all = [first, between, second];
     const [scoreBytes] = [this.#scoreBytes];

@@ -17,6 +17,14 @@ const PROTOTYPES = {
   cublasLtMatmulPreferenceSetAttribute: "int cublasLtMatmulPreferenceSetAttribute(uint64 preference, int attribute, void *value, size_t bytes)",
   cublasLtMatmulAlgoGetHeuristic:
     "int cublasLtMatmulAlgoGetHeuristic(uint64 handle, uint64 desc, uint64 a, uint64 b, uint64 c, uint64 d, uint64 preference, int wanted, void *results, int *found)",
+  cublasLtMatmulAlgoGetIds:
+    "int cublasLtMatmulAlgoGetIds(uint64 handle, int compute, int scale, int a, int b, int c, int d, int wanted, int *ids, int *found)",
+  cublasLtMatmulAlgoInit:
+    "int cublasLtMatmulAlgoInit(uint64 handle, int compute, int scale, int a, int b, int c, int d, int id, void *algo)",
+  cublasLtMatmulAlgoCapGetAttribute:
+    "int cublasLtMatmulAlgoCapGetAttribute(void *algo, int attribute, void *value, size_t bytes, void *written)",
+  cublasLtMatmulAlgoConfigSetAttribute:
+    "int cublasLtMatmulAlgoConfigSetAttribute(void *algo, int attribute, void *value, size_t bytes)",
   cublasLtMatmulAlgoCheck:
     "int cublasLtMatmulAlgoCheck(uint64 handle, uint64 desc, uint64 a, uint64 b, uint64 c, uint64 d, void *algo, void *result)",
   cublasLtMatmul:

@@ -7,16 +7,16 @@ import type { Binding, Kernel } from "../provider.js";
 import type { Form, Matrix } from "./form.js";
 import type { CublasLt } from "./library.js";
 
-const TYPE: Partial<Record<DType, number>> = { f32: 0, f16: 2, bf16: 14 };
+export const TYPE: Partial<Record<DType, number>> = { f32: 0, f16: 2, bf16: 14 };
 /** Products and sums in f32, operands as they are: no TF32. */
-const COMPUTE_F32 = 68;
-const SCALE_F32 = 0;
+export const COMPUTE_F32 = 68;
+export const SCALE_F32 = 0;
 const DESC = { transA: 3, transB: 4, epilogue: 7, biasPointer: 8, biasType: 26 } as const;
 const EPILOGUE = { none: 1, bias: 4, gelu: 32, geluBias: 36 } as const;
 const LAYOUT = { batchCount: 5, batchStride: 6 } as const;
 const PREFERENCE = { workspaceBytes: 1, alignA: 5, alignB: 6, alignC: 7, alignD: 8 } as const;
-const RESULT_BYTES = 96;
-const ALGO_BYTES = 64;
+export const RESULT_BYTES = 96;
+export const ALGO_BYTES = 64;
 export const MOST_WORKSPACE_BYTES = 32 << 20;
 
 const int = (x: number): Int32Array => Int32Array.of(x);
@@ -29,7 +29,7 @@ export interface Algorithm {
 }
 
 /** The matrix layouts of a form; free them when nothing is launched any more. */
-class Layouts implements Disposable {
+export class Layouts implements Disposable {
   readonly a: bigint;
   readonly b: bigint;
   readonly c: bigint;
@@ -59,7 +59,7 @@ class Layouts implements Disposable {
 }
 
 /** The operation of a form with its bias at an address. */
-function describe(library: CublasLt, form: Form, bias: bigint): bigint {
+export function describe(library: CublasLt, form: Form, bias: bigint): bigint {
   const desc = library.make("cublasLtMatmulDescCreate", COMPUTE_F32, SCALE_F32);
   const set = (attribute: number, value: NodeJS.ArrayBufferView): void =>
     library.call("cublasLtMatmulDescSetAttribute", desc, attribute, value, value.byteLength);

@@ -11,12 +11,16 @@ import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type P
 import { formOf, type Form } from "./form.js";
 import { openCublasLt, type CublasLt } from "./library.js";
 import { AttentionProducts } from "./attention.js";
+import { searchAlgorithms } from "./search.js";
 import { algorithmsFor, alignmentsOf, Product, type Algorithm } from "./product.js";
 
 const NAME = "cublaslt";
 /** Raised when the same choice would run otherwise. */
 const VERSION = "1";
 const MOST: Readonly<Record<Effort, number>> = { none: 1, quick: 8, full: 32 };
+/** Algorithms beyond the heuristic's, for products that are large enough to tell them apart. */
+const MOST_SEARCHED: Readonly<Record<Effort, number>> = { none: 0, quick: 8, full: 96 };
+const SEARCHED_FLOPS = 2e10;
 
 class CublasLtProvider implements Provider {
   readonly name = NAME;
@@ -38,9 +42,12 @@ class CublasLtProvider implements Provider {
     if (isAttention(region)) return this.#attention(region);
     const form = formOf(region);
     if (isCannot(form)) return form;
-    const algorithms = algorithmsFor(this.#library, form, alignmentsOf(region, form), MOST[effort]);
-    if (algorithms.length === 0) return { cannot: "cuBLASLt has no algorithm for these operands" };
-    return algorithms.map((algorithm) => this.#candidate(region, form, algorithm));
+    const alignments = alignmentsOf(region, form);
+    const named = algorithmsFor(this.#library, form, alignments, MOST[effort]);
+    if (named.length === 0) return { cannot: "cuBLASLt has no algorithm for these operands" };
+    const isWorth = form.batch === 1 && form.dtype !== "f32" && 2 * form.m * form.n * form.b.rows > SEARCHED_FLOPS;
+    const more = isWorth && MOST_SEARCHED[effort] > 0 ? searchAlgorithms(this.#library, form, alignments, named, MOST_SEARCHED[effort]) : []; // prettier-ignore
+    return [...named, ...more].map((algorithm) => this.#candidate(region, form, algorithm));
   }
 
   revive(region: Region, { params, id }: Choice): Candidate | Cannot {

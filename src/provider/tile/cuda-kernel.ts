@@ -2,7 +2,7 @@
 import { invariant, TroupeError } from "../../core/error.js";
 import { dtypeBytes } from "../../core/dtype.js";
 import { contiguous } from "../../core/shape.js";
-import { compileCuda } from "../../device/cuda/compile.js";
+import { compileCuda, compileCudaAside } from "../../device/cuda/compile.js";
 import type { CudaDevice } from "../../device/cuda/device.js";
 import type { CudaKernel } from "../../device/cuda/kernel.js";
 import { bindReason, LoadedKernel, type Bindings } from "../../device/cuda/launch.js";
@@ -88,6 +88,9 @@ export const blocksOf = ({ programs, inShared }: BlockProgram, multiprocessors: 
 export const workspaceBytesOf = (program: BlockProgram, multiprocessors: number): number =>
   program.inShared ? 0 : blocksOf(program, multiprocessors) * program.scratchBytes;
 
+export const sourceOf = ({ startsAs }: CudaWork, program: BlockProgram): string =>
+  renderBlock(program, SYMBOL, startsAs !== undefined);
+
 /** A kernel of the general lowering. */
 export class GeneralKernel implements Kernel {
   readonly #work: CudaWork;
@@ -95,13 +98,23 @@ export class GeneralKernel implements Kernel {
   readonly #module: CudaModule;
   readonly #fn: CudaFunction;
 
-  constructor(work: CudaWork, program: BlockProgram) {
+  private constructor(work: CudaWork, program: BlockProgram, cubin: Uint8Array) {
     this.#work = work;
     this.#program = program;
-    const source = renderBlock(program, SYMBOL, work.startsAs !== undefined);
-    this.#module = new CudaModule(work.device, compileCuda(source, work.architecture).cubin);
+    this.#module = new CudaModule(work.device, cubin);
     this.#fn = this.#module.fn(SYMBOL);
     if (dynamicSharedBytes(program) > FREE_SHARED_BYTES) this.#fn.allowShared(dynamicSharedBytes(program));
+  }
+
+  /** Compiled aside. */
+  static async build(work: CudaWork, program: BlockProgram): Promise<GeneralKernel> {
+    const { cubin } = await compileCudaAside(sourceOf(work, program), work.architecture);
+    return new GeneralKernel(work, program, cubin);
+  }
+
+  /** Compiled before it returns. */
+  static now(work: CudaWork, program: BlockProgram): GeneralKernel {
+    return new GeneralKernel(work, program, compileCuda(sourceOf(work, program), work.architecture).cubin);
   }
 
   pack(): void {
@@ -143,11 +156,17 @@ export class SkeletonKernel implements Kernel {
   readonly #otherwise: () => Kernel;
   #other: Kernel | undefined;
 
-  constructor(work: CudaWork, kernel: CudaKernel, otherwise: () => Kernel) {
+  private constructor(work: CudaWork, kernel: CudaKernel, otherwise: () => Kernel, cubin: Uint8Array) {
     this.#work = work;
     this.#kernel = kernel;
     this.#otherwise = otherwise;
-    this.#loaded = new LoadedKernel(work.device, kernel, compileCuda(kernel.source, work.architecture).cubin);
+    this.#loaded = new LoadedKernel(work.device, kernel, cubin);
+  }
+
+  /** Compiled aside. */
+  static async build(work: CudaWork, kernel: CudaKernel, otherwise: () => Kernel): Promise<SkeletonKernel> {
+    const { cubin } = await compileCudaAside(kernel.source, work.architecture);
+    return new SkeletonKernel(work, kernel, otherwise, cubin);
   }
 
   pack(): void {

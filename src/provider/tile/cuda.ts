@@ -3,8 +3,9 @@
 import { dtypeBytes } from "../../core/dtype.js";
 import { messageOf } from "../../core/error.js";
 import { sizeOf } from "../../core/shape.js";
-import { cudaCompiler } from "../../device/cuda/compile.js";
+import { compileCudaAside, cudaCompiler } from "../../device/cuda/compile.js";
 import type { CudaDevice } from "../../device/cuda/device.js";
+import type { CudaKernel } from "../../device/cuda/kernel.js";
 import { bindReason } from "../../device/cuda/launch.js";
 import { cudaDevice, whyNoCudaDevice } from "../../device/cuda/target.js";
 import type { Target } from "../../device/device.js";
@@ -23,7 +24,16 @@ import { chainPatterns } from "../native/chain.js";
 import { GPU_FLOPS_PER_US, gpuUs } from "../native/gpu-model.js";
 import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider } from "../provider.js"; // prettier-ignore
 import { begin, labelOf, type Beginning } from "./begin.js";
-import { bindingsOf, GeneralKernel, SkeletonKernel, StagedKernel, workspaceOf, type Stage } from "./cuda-kernel.js";
+import {
+  bindingsOf,
+  GeneralKernel,
+  SkeletonKernel,
+  sourceOf,
+  StagedKernel,
+  workspaceOf,
+  type CudaWork,
+  type Stage,
+} from "./cuda-kernel.js";
 import { familyOf, isLink } from "./families.js";
 import { PLAIN, type Variant } from "./space.js";
 
@@ -133,15 +143,25 @@ class CudaTileProvider implements Provider {
     }
     const { bytes: workspaceBytes, temporaries } = workspaceOf(stages, device.facts.multiprocessors);
     const work = { name: label, device, architecture: this.#architecture, temporaries };
-    const general = (): Kernel =>
-      new StagedKernel(
-        stages.map(({ form, program }, i) => new GeneralKernel({ ...work, form, ...(i === 0 && { startsAs }) }, program)), // prettier-ignore
-      );
-    const build = (): Kernel => {
+    const workOf = (form: KernelForm, i: number): CudaWork => ({ ...work, form, ...(i === 0 && { startsAs }) });
+    const general = async (): Promise<Kernel> =>
+      new StagedKernel(await Promise.all(stages.map(({ form, program }, i) => GeneralKernel.build(workOf(form, i), program)))); // prettier-ignore
+    const generalNow = (): Kernel =>
+      new StagedKernel(stages.map(({ form, program }, i) => GeneralKernel.now(workOf(form, i), program)));
+    const skeleton = (): { readonly form: KernelForm; readonly kernel: CudaKernel } | undefined => {
       const form = variant.way === "skeleton" ? this.#skeletonForm(task) : undefined;
-      if (variant.way === "general" || !form || isCannot(form)) return general();
+      if (variant.way === "general" || !form || isCannot(form)) return undefined;
       const kernel = renderCuda(form.program, variant.schedule, form.sizes);
-      return isCannot(kernel) ? general() : new SkeletonKernel({ ...work, form }, kernel, general);
+      return isCannot(kernel) ? undefined : { form, kernel };
+    };
+    const build = async (): Promise<Kernel> => {
+      const found = skeleton();
+      return found ? SkeletonKernel.build({ ...work, form: found.form }, found.kernel, generalNow) : general();
+    };
+    const warm = (): Promise<unknown> => {
+      const found = skeleton();
+      const sources = found ? [found.kernel.source] : stages.map(({ form, program }, i) => sourceOf(workOf(form, i), program)); // prettier-ignore
+      return Promise.all(sources.map((source) => compileCudaAside(source, this.#architecture)));
     };
     return {
       provider: NAME,
@@ -154,7 +174,9 @@ class CudaTileProvider implements Provider {
       accumulation: "f32",
       capturable: true,
       estimateUs: gpuUs(region, rateOf(task, variant)),
-      build: async () => build(),
+      isPlain: variant.way === "general" && !variant.channelsLast,
+      warm,
+      build,
     };
   }
 

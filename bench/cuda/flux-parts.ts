@@ -1,0 +1,58 @@
+// Kernel times and tuner's records of FLUX.1 put into groups for the eye.
+import type { StepTiming } from "../../src/device/device.js";
+import type { RegionRecord } from "../../src/tuner/measurement.js";
+
+export interface Parts {
+  /** Milliseconds. */
+  readonly products: number;
+  readonly attention: number;
+  readonly rest: number;
+  readonly kernels: readonly { readonly name: string; readonly count: number; readonly ms: number }[];
+}
+
+const MOST_KERNELS = 16;
+
+export function partsOf(timings: readonly StepTiming[]): Parts {
+  const sum = (of: (name: string) => boolean): number => timings.reduce((all, { name, us }) => all + (of(name) ? us : 0), 0) / 1e3; // prettier-ignore
+  const isAttention = (name: string): boolean => /attention|scores|weighted values/.test(name);
+  const isProduct = (name: string): boolean => !isAttention(name) && /linear|matmul|conv2d/.test(name);
+  const groups = new Map<string, { count: number; ms: number }>();
+  for (const { name, us } of timings) {
+    const group = groups.get(name) ?? { count: 0, ms: 0 };
+    groups.set(name, { count: group.count + 1, ms: group.ms + us / 1e3 });
+  }
+  const kernels = [...groups].map(([name, group]) => ({ name, ...group })).sort((a, b) => b.ms - a.ms);
+  return {
+    products: sum(isProduct),
+    attention: sum(isAttention),
+    rest: sum((name) => !isAttention(name) && !isProduct(name)),
+    kernels: kernels
+      .slice(0, MOST_KERNELS)
+      .map(({ name, count, ms }) => ({ name, count, ms: Math.round(ms * 1e3) / 1e3 })),
+  };
+}
+
+export interface Margin {
+  readonly region: string;
+  readonly best: string;
+  readonly us: number;
+  /** The first algorithm that cuBLASLt's heuristic names, and how many times as long it takes. */
+  readonly firstUs: number;
+  readonly firstOverBest: number;
+  /** Best over the heuristic's other algorithms, of cuBLASLt alone. */
+  readonly firstOverBestOfLibrary: number;
+}
+
+/** How far the best candidate of each product is from cuBLASLt's first heuristic. */
+export function gemmMargins(records: readonly RegionRecord[]): readonly Margin[] {
+  return records.flatMap(({ title, measurements }) => {
+    const timed = measurements.filter(({ us }) => us);
+    const [first, ...others] = timed.filter(({ candidate }) => candidate.provider === "cublaslt");
+    if (!first) return [];
+    const [best] = timed.toSorted((a, b) => a.us!.p50 - b.us!.p50);
+    const ofLibrary = Math.min(...[first, ...others].map(({ us }) => us!.p50));
+    const { provider, id } = best!.candidate;
+    const firstUs = first.us!.p50;
+    return [{ region: title, best: `${provider} ${id}`, us: best!.us!.p50, firstUs, firstOverBest: firstUs / best!.us!.p50, firstOverBestOfLibrary: firstUs / ofLibrary }]; // prettier-ignore
+  });
+}

@@ -1,0 +1,79 @@
+// The CUDA road without a GPU: everything but values runs against a driver that computes nothing, faults included.
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "node:test";
+import { decodePng } from "../src/pipeline/image/png.js";
+import { nullCuda, runOnNull, whyNoNullCuda } from "./cuda-null/null.support.js";
+
+const why = whyNoNullCuda();
+const folder = why === undefined ? nullCuda() : "";
+const skip = why ?? false;
+const TUNE = "dist/test/cuda-null/tune.fixture.js";
+const TROUPE = "bin/troupe.js";
+const RUN = [TROUPE, "run", "models/flux-shapes", "--device", "cuda", "--effort", "none", "--prompt", "a circle", "--quiet"]; // prettier-ignore
+
+interface Row {
+  readonly provider: string;
+  readonly id: string;
+  readonly verdict: { readonly kind: string; readonly reason?: string };
+  readonly us?: { readonly p50: number };
+  readonly error?: number;
+}
+
+function tuned(settings: Readonly<Record<string, string>> = {}): readonly Row[] {
+  const { out, err } = runOnNull(folder, [TUNE], settings);
+  assert.ok(out.startsWith("{"), err);
+  const { complete, rows } = JSON.parse(out) as { complete: boolean; rows: readonly Row[] };
+  assert.ok(complete);
+  return rows;
+}
+
+test("candidates are checked and timed in the memory of the device", { skip }, () => {
+  const rows = tuned();
+  assert.deepEqual(new Set(rows.map(({ provider }) => provider)), new Set(["cublaslt", "tile"]));
+  const algorithms = rows.filter(({ provider }) => provider === "cublaslt");
+  assert.equal(algorithms.length, 9, "three that the heuristic names, six that the search finds");
+  assert.equal(new Set(algorithms.map(({ id }) => id)).size, 9);
+  for (const row of rows) {
+    assert.equal(row.verdict.kind, "accepted", JSON.stringify(row));
+    assert.ok(Math.abs(row.us!.p50 - 10) < 1, `a launch of the null driver takes 10 us, not ${row.us!.p50}`);
+    assert.equal(row.error, 0);
+  }
+});
+
+test("a candidate that makes an illegal access ends its process and no other candidate", { skip }, () => {
+  const rows = tuned({ NULL_CUDA_FAULT: "1" });
+  const crashed = rows.filter(({ verdict }) => verdict.kind !== "accepted");
+  assert.equal(crashed.length, 1);
+  assert.equal(crashed[0]!.verdict.kind, "crashed");
+  assert.match(crashed[0]!.verdict.reason!, /ILLEGAL_ADDRESS/);
+  assert.ok(rows.filter(({ us }) => us).length >= 4, "the others have times");
+});
+
+test("a candidate with wrong values is not timed", { skip }, () => {
+  const wrong = tuned({ NULL_CUDA_WRONG: "1" }).filter(({ verdict }) => verdict.kind === "wrong");
+  assert.equal(wrong.length, 1);
+  assert.equal(wrong[0]!.us, undefined);
+  assert.match(wrong[0]!.verdict.reason!, /output 0 is off by 1.0e\+0/);
+});
+
+test("a picture is drawn with all steps replayed on the device, without cuDNN", { skip }, () => {
+  const bare = nullCuda({ cudnn: false });
+  const file = join(mkdtempSync(join(tmpdir(), "null-")), "out.png");
+  const { status, err } = runOnNull(bare, [...RUN, "--output", file, "--size", "64x64"]);
+  assert.equal(status, 0, err);
+  assert.equal(decodePng(readFileSync(file)).width, 64);
+});
+
+test("plans that do not fit are refused before anything is loaded", { skip }, () => {
+  const { err } = runOnNull(folder, RUN, { NULL_CUDA_MEMORY: "545e6" });
+  assert.match(err, /error \(memory\): it needs at least .* of memory \(\w+ .*\), there are/);
+});
+
+test("a driver that is too old is said, and what to do", { skip }, () => {
+  const { err, status } = runOnNull(folder, RUN, { NULL_CUDA_VERSION: "11080" });
+  assert.match(err, /error \(provider\): the NVIDIA driver is for CUDA 11.8; 12.8 is the least\n {2}Update the driver/);
+  assert.notEqual(status, 0);
+});
