@@ -22,7 +22,7 @@ export interface RegionReference {
 }
 
 /** In float32 this many roundings behave as independent ones do, and computing all of it twice is dear. */
-const MANY_NODES = 6;
+const MANY_NODES = 24;
 
 /** Computes a region in float64, and once more with the roundings of a plain plan to see what those alone cost. */
 export function regionReference(region: Region, inputs: Tensors, engine: ProductEngine): RegionReference {
