@@ -3,8 +3,6 @@
 import { debug } from "../core/debug.js";
 import { messageOf, TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
-import { hasTrait } from "../graph/op.js";
-import { opOf } from "../graph/ops.js";
 import type { Plan } from "../plan/plan.js";
 import { Session } from "../session/session.js";
 import type { WeightPool } from "../session/weight-pool.js";
@@ -35,16 +33,8 @@ interface ProofOptions {
   readonly pool?: WeightPool | undefined;
 }
 
-/** Largest row error between two right plans of a component of few products, by the dtype it computes in. */
+/** Largest row error between two right plans of a whole component, by the dtype it computes in. */
 const AGREEMENT = { f32: 1e-4, bf16: 8e-2 } as const;
-const FEW_PRODUCTS = 64;
-
-/** Roundings add up as independent ones do: with the root of the number of products one after another. */
-function agreementOf(graph: Graph): number {
-  const products = graph.nodes.filter((node) => hasTrait(opOf(node), "contraction")).length;
-  const base = graph.values.some(({ dtype }) => dtype === "bf16") ? AGREEMENT.bf16 : AGREEMENT.f32;
-  return base * Math.sqrt(Math.max(1, products / FEW_PRODUCTS));
-}
 
 /** A rival whose regions were measured to take this many times as long is not run. */
 const HOPELESS = 4;
@@ -73,7 +63,7 @@ export async function championOf(
       return undefined;
     }
   };
-  const limit = agreementOf(graph);
+  const limit = graph.values.some(({ dtype }) => dtype === "bf16") ? AGREEMENT.bf16 : AGREEMENT.f32;
   const [standings, fallen]: [Standing[], Champion["fallen"][number][]] = [[], []];
   const end = performance.now() + proofMs;
   let best: { readonly contender: Contender; readonly session: Session } | undefined;
