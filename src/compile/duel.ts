@@ -47,7 +47,7 @@ export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs
 }
 
 /** Rounds of a duel that the rival may win, whatever the time. */
-const FEWEST_ROUNDS = 3;
+const FEWEST_ROUNDS = 5;
 /** Pairs → how far ahead the champion must be in all of them for the duel to end. */
 const DECISIVE = [
   { rounds: 1, factor: 4 },
