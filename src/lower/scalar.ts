@@ -133,6 +133,32 @@ export function inside(x: Expr): readonly Expr[] {
   }
 }
 
+/** The expression with variables replaced by what `of` gives for them, as long as it gives something. */
+export function substituted(x: Expr, of: (name: string) => Expr | undefined): Expr {
+  const inner = (y: Expr): Expr => substituted(y, of);
+  switch (x.kind) {
+    case "const":
+      return x;
+    case "var": {
+      const value = of(x.name);
+      return value ? inner(value) : x;
+    }
+    case "load":
+      return { ...x, index: inner(x.index), guard: x.guard && inner(x.guard) };
+    case "unary":
+    case "round":
+    case "convert":
+      return { ...x, x: inner(x.x) };
+    case "binary":
+    case "compare":
+      return { ...x, x: inner(x.x), y: inner(x.y) };
+    case "select":
+      return { ...x, condition: inner(x.condition), x: inner(x.x), y: inner(x.y) };
+    default:
+      return x satisfies never;
+  }
+}
+
 /** Readable text, the same for the same expression. */
 export function show(x: Expr): string {
   switch (x.kind) {

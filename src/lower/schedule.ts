@@ -26,6 +26,8 @@ export interface CpuSchedule {
 export interface Binding {
   readonly sizes: Readonly<Record<string, number>>;
   readonly layouts: Readonly<Record<string, Layout>>;
+  /** Bytes that addresses of tensors are known to be multiples of, where that is more than an element. */
+  readonly alignments?: Readonly<Record<string, number>>;
 }
 
 export const lanesOf = (target: Pick<CpuTarget, "vectorBytes">): number => target.vectorBytes / 4;

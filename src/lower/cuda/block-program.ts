@@ -9,29 +9,71 @@ export interface Walk {
   readonly live: Expr;
 }
 
+/** Elements side by side in a buffer that a thread reads before its lanes, or writes after them, in whole words. */
+export interface Wide {
+  /** The array of the thread's own that the body works on; it holds the buffer's dtype. */
+  readonly name: string;
+  readonly buffer: string;
+  readonly mode: "in" | "out";
+  /** The first element, in terms of what is known before the lanes. */
+  readonly index: Expr;
+  readonly elements: number;
+  /** Where it is false nothing is read and the elements are 0. */
+  readonly guard: Expr | null;
+}
+
+/**
+ * `width` neighbours along the last walk are one thread's, one lane each. The body sees the walk's own name and
+ * `laneOf` it; before the lanes only `firstOf` it is known.
+ */
+export interface Lanes {
+  readonly width: number;
+  readonly wides: readonly Wide[];
+}
+
+export const NARROW: Lanes = { width: 1, wides: [] };
+export const laneOf = (walk: string): string => `${walk}_lane`;
+export const firstOf = (walk: string): string => `${walk}_first`;
+
 export type BlockStmt =
   /** The same for all threads. */
   | { readonly kind: "let"; readonly name: string; readonly value: Expr }
   | { readonly kind: "for"; readonly name: string; readonly from: Expr; readonly to: Expr; readonly step: number; readonly body: readonly BlockStmt[] }
-  /** Every element once, by any thread; `serial`: all by one thread, in order. */
-  | { readonly kind: "each"; readonly walks: readonly Walk[]; readonly serial: boolean; readonly body: readonly Stmt[] }
-  /** For every element of `kept`, the elements along `over` joined into the variable `result`, then `after`. */
+  | Each
   | Fold; // prettier-ignore
 
-export interface Fold {
+/** Every element once, by any thread; `serial`: all by one thread, in order. */
+export interface Each extends Lanes {
+  readonly kind: "each";
+  readonly walks: readonly Walk[];
+  readonly serial: boolean;
+  readonly body: readonly Stmt[];
+}
+
+/** For every element of `kept`, the elements along `over` joined into the variables `result`, then `after`. */
+export interface Fold extends Lanes {
   readonly kind: "fold";
-  readonly fn: "sum" | "max" | "min" | "argmax" | "argmin";
-  readonly type: Scalar;
   readonly kept: readonly Walk[];
   readonly over: readonly Walk[];
-  /** Threads that share the elements of one result: 1, a warp, or the block. */
-  readonly lanes: 1 | 32 | "block";
+  /** The names of all walks as their elements follow in memory, outermost first. */
+  readonly order: readonly string[];
+  /**
+   * Threads that share the elements of one result: a power of two up to a warp, or the block. "strip": all threads go
+   * through the elements in their order side by side, each meeting those of one result alone.
+   */
+  readonly shared: number | "block" | "strip";
   readonly body: readonly Stmt[];
+  readonly joins: readonly Join[];
+  readonly after: readonly Stmt[];
+}
+
+export interface Join {
+  readonly fn: "sum" | "max" | "min" | "argmax" | "argmin";
+  readonly type: Scalar;
   readonly value: Expr;
   /** The position that the arg forms give, i32. */
   readonly position: Expr | null;
   readonly result: string;
-  readonly after: readonly Stmt[];
 }
 
 export interface BlockProgram {
@@ -50,3 +92,23 @@ export interface BlockProgram {
 
 /** Elements of a step, dead ones included. */
 export const elementsOf = (walks: readonly Walk[]): number => walks.reduce((count, { max }) => count * max, 1);
+
+/** The walks of a fold as their elements follow in memory. */
+export const inOrder = ({ kept, over, order }: Fold): readonly Walk[] =>
+  order.map((name) => [...kept, ...over].find((walk) => walk.name === name)!);
+
+/** Work for threads: the elements of walks whose last one is taken `width` at a time. */
+export const unitsOf = (walks: readonly Walk[], width: number): number => elementsOf(walks) / width;
+
+/** How many of the last walks, in units, a pass of all threads covers whole: what stays the same for a thread. */
+export function strideOf(walks: readonly Walk[], width: number, threads: number): { readonly walks: number; readonly units: number } {
+  let units = 1;
+  let count = 0;
+  for (const [i, { max }] of walks.toReversed().entries()) {
+    const next = units * (i === 0 ? max / width : max);
+    if (threads % next !== 0) break;
+    units = next;
+    count++;
+  }
+  return { walks: count, units };
+} // prettier-ignore

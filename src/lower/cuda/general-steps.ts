@@ -4,10 +4,11 @@ import type { DotOp, ReduceOp, StoreOp, ValueId } from "../../tile/program.js";
 import { dotRoles } from "../../tile/query.js";
 import type { Context, Extent, Home } from "../cpu/context.js";
 import { address, evaluate, homeOffset } from "../cpu/evaluate.js";
+import type { Coordinates } from "../cpu/nest.js";
 import { loopOrder, stepsOf, tensorStep } from "../cpu/vector.js";
 import { asInt, at, constant, plus, times, variable } from "../scalar.js";
 import { scalarOf, type Expr, type Stmt } from "../thread.js";
-import { elementsOf, type Fold } from "./block-program.js";
+import { elementsOf, NARROW, type Fold, type Join } from "./block-program.js";
 import { allocate, isWritten, overWritten, StepScope, walk, type Steps } from "./general-context.js";
 
 /** Neighbouring threads should touch neighbouring elements, so that a warp's accesses are joined. */
@@ -22,8 +23,17 @@ function split(context: Context, order: readonly string[], extents: Extents): { 
 
 /** The order of axes that suits computing a value. */
 export function orderOf(context: Context, id: ValueId): string[] {
-  const extents = context.extents(context.value(id));
-  return loopOrder(extents, (axis) => stepsOf(context, id, axis), WARP);
+  return orderBy(context.extents(context.value(id)), (axis) => stepsOf(context, id, axis));
+}
+
+/** An axis along which all accesses go to neighbours is innermost, however short: threads take it as vectors. */
+function orderBy(extents: Extents, steps: (axis: string) => readonly (number | undefined)[]): string[] {
+  const order = loopOrder(extents, steps, WARP);
+  const near = order.find((axis) => {
+    const own = steps(axis);
+    return extents.get(axis)!.max > 1 && own.includes(1) && own.every((step) => step === 0 || step === 1);
+  });
+  return near === undefined ? order : [...order.filter((axis) => axis !== near), near];
 }
 
 /** Writes a value to `home`, which its own definition may read at the same coordinate. */
@@ -37,7 +47,7 @@ export function writeTo(steps: Steps, id: ValueId, home: Home): void {
     const value = evaluate(scope, id, here);
     scope.body.push({ kind: "store", buffer: home.buffer, index: homeOffset(home, here), value, reduce: null });
   });
-  steps.emit({ kind: "each", walks, serial: false, body: scope.body });
+  steps.emit({ kind: "each", walks, serial: false, body: scope.body, ...NARROW });
 }
 
 /** Puts a computed value into memory of its own. */
@@ -52,7 +62,7 @@ export function materialise(steps: Steps, id: ValueId): Home {
 }
 
 /** How many threads share one result: enough results keep threads apart, few make them work together. */
-function lanesFor(kept: number, over: number): Fold["lanes"] {
+function sharing(kept: number, over: number): Fold["shared"] {
   if (over <= 4 || kept >= 2048 || (kept >= 256 && over < 64)) return 1;
   return kept >= 4 || over <= 128 ? 32 : "block";
 }
@@ -77,13 +87,19 @@ export function lowerReduce(steps: Steps, op: ReduceOp): void {
   const count = op.fn === "mean" ? liveCount(op.over.map((axis) => extents.get(axis)!)) : null;
   const mean: Expr = count ? { kind: "binary", type, fn: "div", x: joined, y: count } : joined;
   const after: Stmt = { kind: "store", buffer: home.buffer, index: homeOffset(home, kept.coordinates), value: mean, reduce: null }; // prettier-ignore
-  steps.emit({
-    kind: "fold", fn: op.fn === "mean" ? "sum" : op.fn, type, kept: kept.walks, over: over.walks,
-    lanes: lanesFor(elementsOf(kept.walks), elementsOf(over.walks)),
-    body: scope.body, value, position: isArg ? positionOf(context, op, here.get(op.over[0]!)!.expr) : null, result, after: [after],
-  }); // prettier-ignore
+  const position = isArg ? positionOf(context, op, here.get(op.over[0]!)!.expr) : null;
+  const join: Join = { fn: op.fn === "mean" ? "sum" : op.fn, type, value, position, result };
+  const shared = sharing(elementsOf(kept.walks), elementsOf(over.walks));
+  steps.emit({ kind: "fold", kept: kept.walks, over: over.walks, order: namesOf(order, here), shared, body: scope.body, joins: [join], after: [after], ...NARROW }); // prettier-ignore
   context.homes.set(op.id, home);
 }
+
+/** The names of the walks along some axes, those that a step goes through. */
+const namesOf = (order: readonly string[], here: Coordinates): string[] =>
+  order.flatMap((axis) => {
+    const expr = here.get(axis)?.expr;
+    return expr?.kind === "var" ? [expr.name] : [];
+  });
 
 /** The position along its axis of an element of a reduced value. */
 function positionOf(context: Context, op: ReduceOp, i: Expr): Expr {
@@ -129,24 +145,19 @@ export function lowerDot(steps: Steps, op: DotOp, into: Home | undefined): void 
     op.acc === null ? sum : { kind: "binary", type, fn: "add", x: evaluate(last, op.acc, kept.coordinates), y: sum };
   last.body.push({ kind: "store", buffer: home.buffer, index: homeOffset(home, kept.coordinates), value: total, reduce: null }); // prettier-ignore
   const [results, terms] = [elementsOf(kept.walks), elementsOf(over.walks)];
-  steps.emit({
-    kind: "fold", fn: "sum", type, kept: kept.walks, over: over.walks, lanes: results <= 512 && terms >= 64 ? 32 : 1,
-    body: scope.body, value, position: null, result, after: last.body,
-  }); // prettier-ignore
+  const join: Join = { fn: "sum", type, value, position: null, result };
+  const names = namesOf([...order, ...op.over], here);
+  steps.emit({ kind: "fold", kept: kept.walks, over: over.walks, order: names, shared: results <= 512 && terms >= 64 ? 32 : 1, body: scope.body, joins: [join], after: last.body, ...NARROW }); // prettier-ignore
   context.homes.set(op.id, home);
 }
 
 export function lowerStore(steps: Steps, op: StoreOp): void {
   const { context } = steps;
   const extents = context.extents(context.value(op.value));
-  const order = loopOrder(
-    extents,
-    (axis) => {
-      const own = tensorStep(context, op.tensor, op.at, axis);
-      return [...stepsOf(context, op.value, axis), own, own];
-    },
-    WARP,
-  );
+  const order = orderBy(extents, (axis) => {
+    const own = tensorStep(context, op.tensor, op.at, axis);
+    return [...stepsOf(context, op.value, axis), own, own];
+  });
   const { walked, written } = split(context, order, extents);
   const { walks, coordinates } = walk(context, walked, extents);
   const scope = new StepScope(context);
@@ -157,5 +168,5 @@ export function lowerStore(steps: Steps, op: StoreOp): void {
   });
   // Reducing stores of a scatter may meet in one element, so they go one after the other.
   const meets = op.reduce !== null && op.at.some((position) => position.kind === "value" || position.kind === "window");
-  steps.emit({ kind: "each", walks, serial: meets, body: scope.body });
+  steps.emit({ kind: "each", walks, serial: meets, body: scope.body, ...NARROW });
 }

@@ -10,7 +10,8 @@ import { inlineOps } from "../cpu/place.js";
 import { asIndex, at, least, minus, most, plus, quotient, remainder, staticValue, times, variable } from "../scalar.js";
 import type { Binding } from "../schedule.js";
 import { PROGRAM_VARIABLE, type Expr } from "../thread.js";
-import { elementsOf, type BlockProgram, type BlockStmt } from "./block-program.js";
+import type { BlockProgram } from "./block-program.js";
+import { dealt } from "./deal.js";
 import { generalBlocks } from "./general-blocks.js";
 import { allocate, StepScope, Steps } from "./general-context.js";
 import { lowerDot, lowerReduce, lowerStore, materialise, orderOf, writeTo } from "./general-steps.js";
@@ -20,7 +21,6 @@ import { storageReach } from "./reach.js";
 const SHARED_BYTES = 96 << 10;
 /** A program whose values need more than this has been given too large blocks. */
 const SCRATCH_LIMIT_BYTES = 16 << 20;
-const MOST_THREADS = 256;
 
 export interface GeneralSchedule {
   /** Positions per block, by block key; the others follow from the sizes. */
@@ -75,16 +75,17 @@ class Lowering {
     const body = this.#steps.scoped(() => {
       programs = this.#grid(() => this.#body(this.program.body));
     });
+    const { body: steps, threads } = dealt(body, context.buffers, this.binding.alignments ?? {});
     const reach = storageReach(this.program, this.binding);
     return {
       name: this.program.name,
       buffers: context.buffers,
       programs,
-      threads: threadsFor(body),
+      threads,
       scratchBytes: context.scratchPeakBytes,
       inShared: context.scratchPeakBytes <= SHARED_BYTES,
       wide: reach >= 2 ** 31 || programs >= 2 ** 31,
-      body,
+      body: steps,
     };
   }
 
@@ -264,17 +265,4 @@ function isSerial(program: TileProgram, index: Index): boolean {
       op.reduce !== null &&
       !op.at.some((p) => (p.kind === "block" || p.kind === "point") && p.index === index.id),
   );
-}
-
-/** As many threads as the largest step has work for. */
-function threadsFor(body: readonly BlockStmt[]): number {
-  const work = (stmts: readonly BlockStmt[]): number =>
-    stmts.reduce((most_, stmt) => {
-      if (stmt.kind === "for") return Math.max(most_, work(stmt.body));
-      if (stmt.kind === "each") return Math.max(most_, elementsOf(stmt.walks));
-      if (stmt.kind === "fold")
-        return Math.max(most_, stmt.lanes === 1 ? elementsOf(stmt.kept) : elementsOf(stmt.kept) * elementsOf(stmt.over)); // prettier-ignore
-      return most_;
-    }, 1);
-  return Math.min(MOST_THREADS, 2 ** Math.ceil(Math.log2(Math.max(32, work(body)))));
 }

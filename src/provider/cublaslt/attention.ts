@@ -105,7 +105,7 @@ export class AttentionProducts {
     const layouts = Object.fromEntries(form.parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
     const program = lowerToBlock(
       form.program,
-      { sizes: form.sizes, layouts },
+      { sizes: form.sizes, layouts, alignments: { scores: 256, weights: 256 } },
       { blocks: { M: 1 } },
       device.facts.multiprocessors,
     );

@@ -14,8 +14,7 @@ import { hasTrait } from "../../graph/op.js";
 import { opOf } from "../../graph/ops.js";
 import type { Region, Regions } from "../../graph/region.js";
 import { attentionHeadsForm, headsReason } from "../../kernel/attention-heads.js";
-import { groupNormSplitForms } from "../../kernel/group-norm-split.js";
-import { layoutOf, type KernelForm } from "../../kernel/sheet.js";
+import { layoutOf, type KernelForm, type Parameter } from "../../kernel/sheet.js";
 import type { Task } from "../../kernel/task.js";
 import type { BlockProgram } from "../../lower/cuda/block-program.js";
 import { lowerToBlock } from "../../lower/cuda/general.js";
@@ -34,12 +33,13 @@ import {
   type CudaWork,
   type Stage,
 } from "./cuda-kernel.js";
+import { stagesOf, type Staging } from "./cuda-stages.js";
 import { familyOf, isLink } from "./families.js";
 import { PLAIN, type Variant } from "./space.js";
 
 const NAME = "tile";
 /** Raised when the same choice would compile to other code. */
-const VERSION = "cuda 1";
+const VERSION = "cuda 2";
 const MOST_LINKS = 6;
 const MOST_SCHEDULES: Readonly<Record<Effort, number>> = { none: 1, quick: 4, full: 16 };
 /** Where an address is aligned as the device aligns them, a kernel's wishes can be asked before there is one. */
@@ -137,7 +137,7 @@ class CudaTileProvider implements Provider {
     // The general kernels stand by for a skeleton's operands that turn out to lie badly.
     let stages: readonly Stage[];
     try {
-      stages = stagesOf(task).map((stage) => ({ form: stage.form, program: this.#lower(stage) }));
+      stages = stagesOf(task).map((stage) => ({ form: stage.form, program: this.#lower(region, stage) }));
     } catch (error) {
       return { cannot: `the kernel of ${task.head.op} does not fit: ${messageOf(error)}` };
     }
@@ -180,34 +180,21 @@ class CudaTileProvider implements Provider {
     };
   }
 
-  #lower({ form, blocks }: Staging): BlockProgram {
+  #lower(region: Region, { form, blocks }: Staging): BlockProgram {
     const layouts = Object.fromEntries(form.parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
-    return lowerToBlock(form.program, { sizes: form.sizes, layouts }, { blocks }, this.#device.facts.multiprocessors);
+    const alignments = Object.fromEntries(
+      form.parameters.map(({ name, source }) => [name, alignmentOf(source, region)]),
+    );
+    return lowerToBlock(form.program, { sizes: form.sizes, layouts, alignments }, { blocks }, this.#device.facts.multiprocessors); // prettier-ignore
   }
 }
 
-/** A kernel to be lowered, with the blocks that are not left to the rules. */
-interface Staging {
-  readonly form: KernelForm;
-  readonly blocks: Readonly<Record<string, number>>;
-}
+/** Temporaries lie on boundaries of the workspace. */
+const TEMPORARY_BYTES = 256;
 
-/** Parts that a group norm's rows are dealt to. */
-const MOST_PARTS = 256;
-
-/** The kernels of a task for the general lowering. Throws where its shapes do not fit them. */
-function stagesOf(task: Task): readonly Staging[] {
-  if (task.head.op === "group_norm") {
-    const [x] = task.inputs;
-    const rows = Math.ceil(x!.shape[2]! / MOST_PARTS);
-    const G = x!.strides[1] === 1 ? Number(task.head.params["groups"]) : 1;
-    const [statistics, apply] = groupNormSplitForms(task, Math.ceil(x!.shape[2]! / rows));
-    return [
-      { form: statistics, blocks: { G, Y: rows } },
-      { form: apply, blocks: { G, Y: 1 } },
-    ];
-  }
-  return familyOf(task.head)!.forms(task, PLAIN).map((form) => ({ form, blocks: {} })); // prettier-ignore
+function alignmentOf(source: Parameter["source"], { inputs, outputs }: Region): number {
+  if ("temporary" in source) return TEMPORARY_BYTES;
+  return ("input" in source ? inputs[source.input]! : outputs[source.output]!).alignmentBytes;
 }
 
 /** Products of the general lowering are computed one by one. */

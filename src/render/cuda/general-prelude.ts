@@ -25,7 +25,15 @@ DEV t_u8 t_to_f8(float f) {
   t_u32 w = __float_as_uint(a), r = (w + 0x7ffffu + ((w >> 20) & 1u)) >> 20;
   r -= 120u << 3; return (t_u8)(s | (r > 0x7eu ? 0x7eu : r));
 }
+template <int BYTES> DEV void t_copy(void* to, const void* from) {
+  if (BYTES >= 16) {
+#pragma unroll
+    for (int i = 0; i < BYTES / 16; i++) ((uint4*)to)[i] = ((const uint4*)from)[i];
+  } else if (BYTES == 8) *(uint2*)to = *(const uint2*)from;
+  else if (BYTES == 4) *(t_u32*)to = *(const t_u32*)from;
+  else *(t_u16*)to = *(const t_u16*)from;
+}
 template <class T> DEV T t_floordiv(T a, T b) { T q = a / b; return q - (a % b != 0 && (a < 0) != (b < 0)); }
 template <class T> DEV T t_floormod(T a, T b) { T r = a % b; return r != 0 && (r < 0) != (b < 0) ? r + b : r; }
-DEV float t_sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
+DEV float t_sigmoid(float x) { return __fdividef(1.f, 1.f + expf(-x)); } // two units in the last place
 `;

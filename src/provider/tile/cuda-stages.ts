@@ -1,0 +1,36 @@
+// The kernels of a task for the general lowering on CUDA: those of the CPU but where a device wants more programs.
+import { sizeOf } from "../../core/shape.js";
+import { groupNormSplitForms, pixelsOf } from "../../kernel/group-norm-split.js";
+import type { KernelForm } from "../../kernel/sheet.js";
+import type { Task } from "../../kernel/task.js";
+import { familyOf } from "./families.js";
+import { PLAIN } from "./space.js";
+
+/** A kernel to be lowered, with the blocks that are not left to the rules. */
+export interface Staging {
+  readonly form: KernelForm;
+  readonly blocks: Readonly<Record<string, number>>;
+}
+
+/** Parts that a group norm's pixels are dealt to, and elements that a part should have at least. */
+const MOST_PARTS = 1024;
+const PART_ELEMENTS = 8192;
+
+/** The kernels of a task for the general lowering. Throws where its shapes do not fit them. */
+export function stagesOf(task: Task): readonly Staging[] {
+  if (task.head.op === "group_norm") {
+    const [x] = task.inputs;
+    const { along, size } = pixelsOf(task);
+    const each = sizeOf(x!.shape) / x!.shape[0]! / size;
+    const isTurned = x!.strides[1] === 1;
+    const G = isTurned ? Number(task.head.params["groups"]) : 1;
+    const pixels = Math.max(Math.ceil(size / MOST_PARTS), Math.ceil(PART_ELEMENTS / each));
+    const [statistics, merge, apply] = groupNormSplitForms(task, Math.ceil(size / pixels));
+    return [
+      { form: statistics, blocks: { G, [along]: pixels } },
+      { form: merge, blocks: { G: 1 } },
+      { form: apply, blocks: isTurned ? { G, X: pixels } : {} },
+    ];
+  }
+  return familyOf(task.head)!.forms(task, PLAIN).map((form) => ({ form, blocks: {} })); // prettier-ignore
+}
