@@ -9,7 +9,7 @@ import { TroupeError } from "../src/core/error.js";
 import { median } from "../src/core/statistics.js";
 import { textToImage, type Draw } from "../src/pipeline/image/text-to-image.js";
 import { writeFluxFolder } from "./cuda/flux-folder.js";
-import { gemmMargins, partsOf } from "./cuda/flux-parts.js";
+import { gemmMargins, gigabytesMoved, partsOf } from "./cuda/flux-parts.js";
 
 const RUNS = 7;
 /** Of a GPU that was idle before. */
@@ -69,7 +69,8 @@ async function run(draw: Draw, label: string): Promise<void> {
 /** Where the time of one component goes, every kernel by itself. */
 function parts(draw: Draw, name: "step" | "decode", label: string): void {
   const found = partsOf(draw.engine.session(name).profile());
-  tell(`${label} ${name} parts`, { products: found.products, attention: found.attention, rest: found.rest });
+  const moved = gigabytesMoved(draw.compiled[name]);
+  tell(`${label} ${name} parts`, { products: found.products, attention: found.attention, rest: found.rest, launches: found.launches, gigabytes: moved }); // prettier-ignore
   tell(`${label} ${name} kernels`, { kernels: found.kernels });
   const winners = new Map<string, number>();
   for (const { choice } of draw.compiled[name].plan.steps) winners.set(choice.provider, (winners.get(choice.provider) ?? 0) + 1); // prettier-ignore

@@ -1,5 +1,9 @@
 // Kernel times and tuner's records of FLUX.1 put into groups for the eye.
+import type { CompiledComponent } from "../../src/compile/component.js";
 import type { StepTiming } from "../../src/device/device.js";
+import { Regions } from "../../src/graph/region.js";
+import { conversionRegion } from "../../src/plan/conversion.js";
+import { workIn } from "../../src/plan/roofline.js";
 import type { RegionRecord } from "../../src/tuner/measurement.js";
 
 export interface Parts {
@@ -7,6 +11,7 @@ export interface Parts {
   readonly products: number;
   readonly attention: number;
   readonly rest: number;
+  readonly launches: number;
   readonly kernels: readonly { readonly name: string; readonly count: number; readonly ms: number }[];
 }
 
@@ -26,10 +31,24 @@ export function partsOf(timings: readonly StepTiming[]): Parts {
     products: sum(isProduct),
     attention: sum(isAttention),
     rest: sum((name) => !isAttention(name) && !isProduct(name)),
+    launches: timings.length,
     kernels: kernels
       .slice(0, MOST_KERNELS)
       .map(({ name, count, ms }) => ({ name, count, ms: Math.round(ms * 1e3) / 1e3 })),
   };
+}
+
+/** What the operands of a plan's steps take, each read or written once: temporaries and second readings are not in it. */
+export function gigabytesMoved({ graph, plan }: Pick<CompiledComponent, "graph" | "plan">): number {
+  const regions = new Regions(graph);
+  const bytes = plan.steps.map((step) => {
+    const region =
+      step.kind === "region"
+        ? regions.region(step.nodes)
+        : conversionRegion(graph.values[step.value]!, step.from, step.to);
+    return workIn(region).bytes;
+  });
+  return bytes.reduce((all, own) => all + own, 0) / 1e9;
 }
 
 export interface Margin {
