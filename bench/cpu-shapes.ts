@@ -76,12 +76,12 @@ async function measure(threads: number, shapes: readonly Product[], file: string
     const disturbed = waited === undefined ? 0 : (waitedUs()! - waited) / (1e3 * (performance.now() - begun));
     const results = candidates.map((candidate, c) => ({
       key: candidateKey(candidate), provider: candidate.provider, id: candidate.id, ...(candidate.method && { method: candidate.method }), ...(candidate.tiling && { tiling: candidate.tiling }),
-      p20: quantile(samples[c]!, 0.2), p50: quantile(samples[c]!, 0.5), p80: quantile(samples[c]!, 0.8), runs: samples[c]!.length,
+      us: samples[c]!.map((us) => Math.round(us * 10) / 10),
     })); // prettier-ignore
     for (const { kernel } of built) kernel.dispose();
     appendFileSync(file, `${JSON.stringify({ threads, disturbed, shape: product, results })}\n`);
-    const best = results.toSorted((a, b) => a.p20 - b.p20)[0]!;
-    console.log(`${nameOf(product)}: ${best.provider} ${best.id} ${best.p20.toFixed(1)} us, ${(100 * disturbed).toFixed(0)} % disturbed, ${((performance.now() - start) / 1e3).toFixed(1)} s`); // prettier-ignore
+    const best = results.toSorted((a, b) => quantile(a.us, 0.2) - quantile(b.us, 0.2))[0]!;
+    console.log(`${nameOf(product)}: ${best.provider} ${best.id} ${quantile(best.us, 0.2).toFixed(1)} us, ${best.us.length} runs, ${(100 * disturbed).toFixed(0)} % disturbed, ${((performance.now() - start) / 1e3).toFixed(1)} s`); // prettier-ignore
   }
   console.log("all is there");
 }

@@ -8,13 +8,21 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { compileComponents } from "../src/compile/compile.js";
 import type { CompiledComponent, Component } from "../src/compile/component.js";
+import { planOf } from "../src/compile/contenders.js";
+import { isLowered, proposeParts } from "../src/compile/lowered.js";
 import { openMachine, type Machine } from "../src/compile/machine.js";
+import { ruleRecords } from "../src/compile/rules.js";
 import { TroupeError } from "../src/core/error.js";
+import { Regions } from "../src/graph/region.js";
 import { Words } from "../src/graph/words.js";
+import { graphHash } from "../src/plan/assemble.js";
 import { parseLock, readLock, saveLock, type Lock } from "../src/plan/lock.js";
 import type { Plan, RegionStep } from "../src/plan/plan.js";
+import { select } from "../src/plan/select.js";
 import { PROVIDERS, type ProviderSpec } from "../src/provider/open.js";
-import { memoryStore } from "../src/weights/memory.js";
+import { lowerPrecision } from "../src/rewrite/lower-precision.js";
+import { rewriteGraph } from "../src/rewrite/passes.js";
+import { memoryStore, tensorOf } from "../src/weights/memory.js";
 
 const cacheBefore = process.env.TROUPE_CACHE;
 let folder = "";
@@ -126,6 +134,38 @@ describe("a lock", () => {
     using newer = await openMachine({ threads: 1, specs: [...reference, other("2")] });
     assert.match((await replay(newer, lock)).notes, /it was locked with other 1, here it is 2/);
     await assert.rejects(replay(newer, lock, true), refused(/with other 1, here it is 2/));
+  });
+
+  it("of lower precision is replayed on the graph that it means; a choice that is lost falls back to full precision", async () => {
+    const g = new Words("layer");
+    const y = g.linear(g.input("x", "f32", [4, 8]), g.weight("w", "f32", [6, 8]));
+    const weights = memoryStore({
+      w: tensorOf(
+        "f32",
+        [6, 8],
+        Float64Array.from({ length: 48 }, (_, i) => Math.sin(i)),
+      ),
+    });
+    const layer = { name: "layer", graph: g.finish({ y }), weights, runs: 1 };
+    const graph = lowerPrecision(rewriteGraph(layer.graph), ["i8"]);
+    const proposals = proposeParts(new Regions(graph), machine.opened.providers);
+    const rules = ruleRecords(proposals, machine);
+    const selection = await select(proposals, { recordOf: (signature) => rules.get(signature), admit: isLowered });
+    const lowered = { maxError: 0.05, error: 0.01, inputs: 3, regions: [] };
+    const plan: Plan = { ...planOf(machine, selection, "within 0.05"), lowered };
+    const of = { about: { model: "layer", maxError: 0.05 }, plans: [plan] };
+    const file = join(folder, "lowered.json");
+    await saveLock(of, file);
+    const { compiled, notes } = await replay(machine, await readLock(file), true, layer);
+    assert.equal(notes, "");
+    assert.deepEqual(JSON.parse(JSON.stringify(compiled.plan)), JSON.parse(JSON.stringify(plan)));
+    assert.equal(graphHash(compiled.graph), plan.graph.hash);
+    const [step] = plan.steps as [RegionStep];
+    const gone = { ...plan, steps: [{ ...step, choice: { ...step.choice, provider: "gone" } }] };
+    const fallen = await replay(machine, { ...of, plans: [gone] }, false, layer);
+    assert.match(fallen.notes, /linear_i8 by gone .* now by (other|reference)/);
+    const ops = fallen.compiled.plan.steps.flatMap((one) => (one.kind === "region" ? one.nodes : []).map((id) => graph.nodes[id]!.op)); // prettier-ignore
+    assert.deepEqual(ops, ["linear"]);
   });
 
   it("may be a plan file, of older formats too; what is neither is refused with the reason", async () => {

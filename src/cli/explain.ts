@@ -5,6 +5,7 @@ import { basename, resolve } from "node:path";
 import { Command } from "commander";
 import { compileComponents } from "../compile/compile.js";
 import type { CompiledComponent } from "../compile/component.js";
+import { graphOfPlans } from "../compile/lowered.js";
 import { openMachine, type Machine } from "../compile/machine.js";
 import { planWithout, type Without } from "../compile/without.js";
 import { TroupeError } from "../core/error.js";
@@ -13,7 +14,6 @@ import { Regions } from "../graph/region.js";
 import { loweredPlans } from "../pipeline/image/calibration.js";
 import { imageComponents, openImageModel, type ImageModel } from "../pipeline/image/components.js";
 import { defaultSteps, imageShape, type ShapeRequest } from "../pipeline/image/shape.js";
-import { graphHash } from "../plan/assemble.js";
 import { differenceOf, isComparable, type PlanDifference } from "../plan/difference.js";
 import { differenceText } from "../plan/difference-text.js";
 import { explainText, isAbout } from "../plan/explain-text.js";
@@ -243,8 +243,8 @@ async function tellFile(file: string, flags: ExplainFlags): Promise<Told> {
 function graphOf(plan: Plan, model: ImageModel, asked: ShapeRequest): Graph {
   for (const dtype of asked.dtype === "bf16" || asked.dtype === "f32" ? [asked.dtype] : (["f32", "bf16"] as const)) {
     for (const component of Object.values(imageComponents(model, imageShape(model, { ...asked, dtype })))) {
-      const graph = rewriteGraph(component.graph);
-      if (graphHash(graph) === plan.graph.hash) return graph;
+      const graph = graphOfPlans(rewriteGraph(component.graph), [plan]);
+      if (graph) return graph;
     }
   }
   throw new TroupeError("plan", `the plan was made for another graph than this model has (${plan.graph.name})`, {

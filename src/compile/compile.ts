@@ -25,6 +25,7 @@ import type { CompiledComponent, Component, Forecast } from "./component.js";
 import { conversionsBy } from "./conversions.js";
 import { fitMemory } from "./fit.js";
 import { lockedPlan, type LockOptions } from "./locked.js";
+import { graphOfPlans, isLowered, proposeParts } from "./lowered.js";
 import type { Machine } from "./machine.js";
 import { quarantinedStep, showCulprit } from "./quarantine.js";
 import { pinsOf, rulesFor } from "./sources.js";
@@ -94,7 +95,6 @@ export async function compileComponents(
     (item, i): CompiledComponent =>
       made.get(item.component.name) ?? {
         component: item.component,
-        graph: item.graph,
         ...kept[i]!,
         get records() {
           return [...item.proposals.bySignature.keys()].flatMap((signature) => recordOf(signature) ?? []);
@@ -146,32 +146,37 @@ async function keptPlan(
   item: Prepared,
   records: RecordStore,
   options: CompileOptions,
-): Promise<Pick<CompiledComponent, "plan" | "origin"> | undefined> {
+): Promise<Pick<CompiledComponent, "graph" | "plan" | "origin"> | undefined> {
   if (options.lock) {
-    const plan = await replayed(machine, item, records, options.lock, options);
-    if (plan) return { plan, origin: "locked" };
+    const kept = await replayed(machine, item, records, options.lock, options);
+    if (kept) return { ...kept, origin: "locked" };
   }
   const plan = options.again ? undefined : await storedPlan(machine, item, records, options);
-  return plan && { plan, origin: "stored" };
+  return plan && { graph: item.graph, plan, origin: "stored" };
 }
 
 async function replayed(
   machine: Machine,
-  { component, context, proposals, pins }: Prepared,
+  { component, graph: plain, proposals: ofPlain, pins }: Prepared,
   records: RecordStore,
   lock: LockOptions,
   { onEvent }: CompileOptions,
-): Promise<Plan | undefined> {
+): Promise<Pick<CompiledComponent, "graph" | "plan"> | undefined> {
   const note = (text: string): void => onEvent?.({ kind: "note", text: `${component.name}: ${text}` });
+  const graph = graphOfPlans(plain, lock.lock.plans) ?? plain;
+  const proposals = graph === plain ? ofPlain : proposeParts(new Regions(graph), machine.opened.providers);
   let rules: ReturnType<typeof ruleRecords> | undefined;
+  // What takes the place of a choice that cannot be honoured loses no precision.
   const recordOf = (signature: string): RegionRecord | undefined =>
-    currentOf(records, signature, machine) ?? (rules ??= ruleRecords(proposals, machine)).get(signature);
-  const item = { name: component.name, graphHash: context.graphHash, proposals, recordOf };
+    proposals.bySignature.get(signature)?.some(isLowered)
+      ? undefined
+      : (currentOf(records, signature, machine) ?? (rules ??= ruleRecords(proposals, machine)).get(signature));
+  const item = { name: component.name, graphHash: graphHash(graph), proposals, recordOf };
   const found = await lockedPlan(machine, item, lock);
   for (const pin of pins) note(`${showPin(pin)} is not asked: ${lock.file} decides`);
   if (typeof found === "string") return void note(`${found}; it is compiled without`);
   for (const difference of found.differences) note(difference);
-  return found.plan;
+  return { graph, plan: found.plan };
 }
 
 /** The stored plan. One that is damaged or no longer fits is told and set aside; a new one takes its place. */

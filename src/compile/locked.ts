@@ -2,6 +2,8 @@
 // the reason, the other choices stand, and the cover decides about the values that are left over.
 import { TroupeError } from "../core/error.js";
 import { canonical } from "../core/hash.js";
+import type { ValueId } from "../graph/node.js";
+import type { Regions } from "../graph/region.js";
 import { showAbout, type Lock } from "../plan/lock.js";
 import type { Plan, PlanStep } from "../plan/plan.js";
 import { stepOps } from "../plan/print.js";
@@ -67,7 +69,7 @@ export async function lockedPlan(
   if (lost.size === 0)
     return { plan: { ...found, target, notes: [...found.notes, ...elsewhere] }, differences: elsewhere };
   const plan = await planAround(machine, kept, { ...item, label: found.label });
-  const instead = [...lost].map(([why, steps]) => `${why}; ${insteadOf(steps, plan)}`);
+  const instead = [...lost].map(([why, steps]) => `${why}; ${insteadOf(steps, plan, regions)}`);
   const differences = [...elsewhere, ...instead];
   return { plan: { ...plan, notes: [...found.notes, ...differences] }, differences };
 }
@@ -108,10 +110,12 @@ function elsewhereOf(
   return [...machine, ...libraries];
 }
 
-/** Who computes now what these steps computed. */
-function insteadOf(steps: readonly PlanStep[], plan: Plan): string {
-  const nodes = new Set(steps.flatMap((step) => (step.kind === "region" ? step.nodes : [])));
-  const now = plan.steps.flatMap(({ choice, ...step }) => step.kind === "region" && step.nodes.some((id) => nodes.has(id)) ? [`${choice.provider} ${choice.id}`] : []); // prettier-ignore
+/** Who makes now the values that these steps made. */
+function insteadOf(steps: readonly PlanStep[], plan: Plan, { graph }: Regions): string {
+  const madeBy = (step: PlanStep): readonly ValueId[] =>
+    step.kind === "region" ? step.nodes.flatMap((id) => graph.nodes[id]!.outputs) : [];
+  const values = new Set(steps.flatMap(madeBy));
+  const now = plan.steps.flatMap((step) => madeBy(step).some((value) => values.has(value)) ? [`${step.choice.provider} ${step.choice.id}`] : []); // prettier-ignore
   const by = [...new Set(now)];
   const times = steps.length > 1 ? ` (${steps.length} times)` : "";
   return `${by.length > 0 ? `now by ${by.join(", ")}` : "now otherwise"}${times}`;

@@ -8,11 +8,11 @@ import { Regions } from "../graph/region.js";
 import type { NodeId } from "../graph/node.js";
 import { graphHash } from "../plan/assemble.js";
 import type { Lowered, Plan } from "../plan/plan.js";
-import { propose, type Proposals } from "../plan/propose.js";
+import type { Proposals } from "../plan/propose.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
 import { findPlan, isUnusable, planFile, planKey, savePlan } from "../plan/store.js";
 import { planProblems } from "../plan/verify.js";
-import { classOf, lowerPrecision, PRECISION_CLASSES, type PrecisionClass } from "../rewrite/lower-precision.js";
+import { lowerPrecision, PRECISION_CLASSES, type PrecisionClass } from "../rewrite/lower-precision.js";
 import { reviveProblem } from "../session/revive.js";
 import { Session } from "../session/session.js";
 import type { RegionRecord } from "../tuner/measurement.js";
@@ -23,6 +23,7 @@ import { planOf, sourcesOf } from "./contenders.js";
 import { duel } from "./duel.js";
 import { byImportance } from "./importance.js";
 import { fillInputs } from "./inputs.js";
+import { isLowered, proposeParts } from "./lowered.js";
 import type { Machine } from "./machine.js";
 import { bestWithin, type Offer } from "./precision-choice.js";
 import { ruleRecords } from "./rules.js";
@@ -135,13 +136,7 @@ const classesFor = ({ device }: Machine, effort: CompileOptions["effort"]): read
 function draftOf(machine: Machine, plain: CompiledComponent, effort: CompileOptions["effort"]): Draft {
   const graph = lowerPrecision(plain.graph, classesFor(machine, effort));
   const regions = new Regions(graph);
-  const { all, bySignature } = propose(regions, machine.opened.providers);
-  // Taken whole, a component has nothing to choose; and what its alternatives read would have to be its results.
-  const parts = all.filter(({ whole, work }) => !whole || work.length === 1);
-  const kept = new Set(parts);
-  const signatures = [...bySignature].map(([signature, same]) => [signature, same.filter((one) => kept.has(one))] as const); // prettier-ignore
-  const proposals = { regions, all: parts, bySignature: new Map(signatures.filter(([, same]) => same.length > 0)) };
-  return { plain, graph, proposals, sites: sitesOf(regions) };
+  return { plain, graph, proposals: proposeParts(regions, machine.opened.providers), sites: sitesOf(regions) };
 }
 
 const fileOf = (machine: Machine, graph: CompiledComponent["graph"], label: string): string => {
@@ -200,9 +195,9 @@ async function measured(
   onEvent?.({ kind: "note", text: "the budget ended before all regions of lower precision were measured" });
   // What was not reached is not lowered; in full precision rules stand in for single ops, which a plan must have.
   const rules = new Map(drafts.flatMap(({ proposals }) => [...ruleRecords(proposals, machine)])); // prettier-ignore
-  for (const { graph, proposals } of drafts)
-    for (const { region, work, from } of proposals.all)
-      if (from !== "single" || work.some((node) => classOf(graph, graph.nodes[node]!))) rules.delete(region.signature);
+  for (const { proposals } of drafts)
+    for (const proposal of proposals.all)
+      if (proposal.from !== "single" || isLowered(proposal)) rules.delete(proposal.region.signature);
   return sourcesOf(machine, (signature) => known.get(signature) ?? rules.get(signature));
 }
 

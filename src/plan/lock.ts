@@ -17,6 +17,8 @@ const aboutSchema = z
     width: z.number().optional(),
     height: z.number().optional(),
     steps: z.number().optional(),
+    /** The largest error that lowered plans were allowed. */
+    maxError: z.number().optional(),
   })
   .readonly();
 
@@ -79,12 +81,13 @@ function outerOf(data: unknown): { readonly about: LockAbout; readonly plans: re
 }
 
 /** "bf16, 256x256 pixels, 4 steps". */
-export const showAbout = ({ model, dtype, width, height, steps }: LockAbout): string =>
+export const showAbout = ({ model, dtype, width, height, steps, maxError }: LockAbout): string =>
   [
     model,
     dtype,
     width === undefined ? undefined : `${width}x${height} pixels`,
     steps === undefined ? undefined : `${steps} ${steps === 1 ? "step" : "steps"}`,
+    maxError === undefined ? undefined : `error up to ${maxError}`,
   ]
     .filter((part) => part !== undefined)
     .join(", ");

@@ -299,15 +299,13 @@ class Artist {
 
   async saveLock(file: string): Promise<void> {
     const { shape, compiled } = this.#last!;
-    if (COMPONENTS.some((name) => compiled[name].plan.lowered))
-      throw new TroupeError("usage", "plans of lower precision cannot be locked", {
-        advice: "Lock the plans of the model as it is, without a largest error.",
-      });
     const { size } = shape;
-    const dtype = shape.dtype === "bf16" ? "bf16" : "f32";
+    const dtype = shape.dtype === "bf16" ? ("bf16" as const) : ("f32" as const);
     const steps = this.shape({}).steps === shape.steps ? this.#defaultSteps : shape.steps;
-    const about = { model: this.#model.name, dtype, ...size, steps } as const;
-    await saveLock({ about, plans: COMPONENTS.map((name) => compiled[name].plan) }, file);
+    const plans = COMPONENTS.map((name) => compiled[name].plan);
+    const maxError = plans.find(({ lowered }) => lowered)?.lowered?.maxError;
+    const about = { model: this.#model.name, dtype, ...size, steps, ...(maxError !== undefined && { maxError }) };
+    await saveLock({ about, plans }, file);
   }
 
   asFunction(): Draw {

@@ -1,0 +1,36 @@
+// Graphs with lowered alternatives: what a plan of lower precision is chosen from, and what its node numbers mean.
+import { Regions } from "../graph/region.js";
+import type { Graph } from "../graph/node.js";
+import { graphHash } from "../plan/assemble.js";
+import type { Plan } from "../plan/plan.js";
+import { propose, type Proposal, type Proposals } from "../plan/propose.js";
+import type { Provider } from "../provider/provider.js";
+import { classOf, lowerPrecision, PRECISION_CLASSES, type PrecisionClass } from "../rewrite/lower-precision.js";
+
+/** Proposals of a graph with lowered alternatives. */
+export function proposeParts(regions: Regions, providers: readonly Provider[]): Proposals {
+  const { all, bySignature } = propose(regions, providers);
+  // Taken whole, a component has nothing to choose; and what its alternatives read would have to be its results.
+  const parts = all.filter(({ whole, work }) => !whole || work.length === 1);
+  const kept = new Set(parts);
+  const signatures = [...bySignature].map(([signature, same]) => [signature, same.filter((one) => kept.has(one))] as const); // prettier-ignore
+  return { regions, all: parts, bySignature: new Map(signatures.filter(([, same]) => same.length > 0)) };
+}
+
+/** Whether a proposal computes something in lower precision. */
+export const isLowered = ({ region: { graph }, work }: Proposal): boolean =>
+  work.some((node) => classOf(graph, graph.nodes[node]!) !== undefined);
+
+const SETS: readonly (readonly PrecisionClass[])[] = [PRECISION_CLASSES, ...PRECISION_CLASSES.map((one) => [one])];
+
+/** The graph that some of these plans was made for: this one or, with alternatives, a lowered one; undefined: neither. */
+export function graphOfPlans(plain: Graph, plans: readonly Plan[]): Graph | undefined {
+  const isMeant = (graph: Graph, from: readonly Plan[]): boolean => {
+    const hash = graphHash(graph);
+    return from.some((plan) => plan.graph.hash === hash);
+  };
+  if (isMeant(plain, plans)) return plain;
+  const lowered = plans.filter((plan) => plan.lowered && plan.graph.name === plain.name);
+  if (lowered.length === 0) return undefined;
+  return SETS.map((classes) => lowerPrecision(plain, classes)).find((graph) => isMeant(graph, lowered));
+}
