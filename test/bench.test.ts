@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
+import { ownCache } from "../src/core/cache.fixture.js";
 import { OnnxRuntime } from "../src/provider/onnxruntime/binding.js";
 import { OPSET } from "../src/provider/onnxruntime/onnx.js";
 import { decodePng } from "../src/pipeline/image/png.js";
@@ -17,6 +18,7 @@ const MODEL = "models/flux-shapes";
 let folder = "";
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "troupe-bench-"));
+  ownCache(join(folder, "cache"));
 });
 after(() => rm(folder, { recursive: true, force: true }));
 

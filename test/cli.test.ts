@@ -6,6 +6,7 @@ import { cp, mkdtemp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { ownCache } from "../src/core/cache.fixture.js";
 import { totalBytes, type MemoryNeeds } from "../src/session/needs.js";
 import { decodePng } from "../src/pipeline/image/png.js";
 
@@ -23,6 +24,7 @@ interface Ended {
 let folder = "";
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "troupe-cli-"));
+  ownCache(join(folder, "cache"));
 });
 after(() => rm(folder, { recursive: true, force: true }));
 

@@ -13,6 +13,7 @@ import { dirname, join, resolve } from "node:path";
 import { after, test } from "node:test";
 import { promisify } from "node:util";
 import ts from "typescript";
+import { ownCache } from "../src/core/cache.fixture.js";
 import { EXIT } from "../src/core/error.js";
 import { findCompiler } from "../src/device/cpu/compile.js";
 import { isCannot } from "../src/provider/provider.js";
@@ -45,7 +46,7 @@ after(async () => {
   await rm(inside, { recursive: true, force: true });
   await rm(outside, { recursive: true, force: true });
 });
-const env = { ...process.env, TROUPE_CACHE: join(outside, "cache"), TROUPE_DEBUG: "", NO_COLOR: "1" };
+const env = { ...process.env, TROUPE_CACHE: ownCache(join(outside, "cache")), TROUPE_DEBUG: "", NO_COLOR: "1" };
 const skip = isCannot(await findCompiler()) ? "the programs of the docs want a C compiler" : false;
 
 const programs = pages.flatMap((page) =>

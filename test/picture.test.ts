@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { promisify } from "node:util";
+import { ownCache } from "../src/core/cache.fixture.js";
 import { PROVIDERS, textToImage, TroupeError } from "../src/index.js";
 import { decodePng, psnr } from "../src/pipeline/image/png.js";
 import { readGolden, verifyEngine } from "../src/pipeline/image/verify.js";
@@ -14,12 +15,13 @@ import { readGolden, verifyEngine } from "../src/pipeline/image/verify.js";
 const MODEL = "models/flux-shapes";
 const PROMPT = "a large red circle in the center, on a white background";
 const scratch = await mkdtemp(join(tmpdir(), "troupe-picture-"));
+const cache = ownCache(join(scratch, "cache"));
 after(() => rm(scratch, { recursive: true, force: true }));
 
 /** Runs the command line with a cache of its own. */
 const troupe = (...args: readonly string[]): Promise<{ stdout: string; stderr: string }> =>
   promisify(execFile)(process.execPath, ["bin/troupe.js", ...args], {
-    env: { ...process.env, TROUPE_CACHE: join(scratch, "cache") },
+    env: { ...process.env, TROUPE_CACHE: cache },
     maxBuffer: 2 ** 26,
   });
 
@@ -73,7 +75,8 @@ test("every stage agrees with the golden file in f32 and in bf16 by the plan tha
 
 test("a stored plan draws the same picture bit for bit in another process, and without tuning", async () => {
   const [first, second] = ["first.png", "second.png"].map((name) => join(scratch, name)) as [string, string];
-  const run = (file: string) => troupe("run", MODEL, "--prompt", PROMPT, "-o", file, "--budget", "8s", "--json");
+  const run = (file: string) =>
+    troupe("run", MODEL, "--prompt", PROMPT, "--size", "64x64", "-o", file, "--budget", "3s", "--json");
   assert.match((await run(first)).stdout, /"kind":"plan"/);
   const again = await run(second);
   assert.doesNotMatch(again.stdout, /"title":"tuning"/);

@@ -9,6 +9,7 @@ import { join, resolve } from "node:path";
 import { after, describe, it } from "node:test";
 import { promisify } from "node:util";
 import ts from "typescript";
+import { ownCache } from "../src/core/cache.fixture.js";
 import { decodePng } from "../src/pipeline/image/png.js";
 
 const readme = await readFile("README.md", "utf8");
@@ -30,7 +31,7 @@ describe("README", () => {
     await writeFile(file, program);
     compile(file);
     await symlink(resolve("models"), join(outside, "models"));
-    const env = { ...process.env, TROUPE_CACHE: join(outside, "cache") };
+    const env = { ...process.env, TROUPE_CACHE: ownCache(join(outside, "cache")) };
     await promisify(execFile)(process.execPath, [join(inside, "program.mjs")], { cwd: outside, env });
     const { width, height, pixels } = decodePng(await readFile(join(outside, "circle.png")));
     assert.deepEqual([width, height], [256, 256]);

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { ownCache } from "../src/core/cache.fixture.js";
 import { rowError } from "../src/check/row-error.js";
 import { compileComponents, type CompileOptions } from "../src/compile/compile.js";
 import type { CompiledComponent } from "../src/compile/component.js";
@@ -40,7 +41,7 @@ const OUTPUTS = ["y", "half"];
 const TOLERANCE: Partial<Record<DType, number>> = { f32: 2e-6, bf16: 2e-2 };
 
 // Plans and records of this test only; compiled kernels with them.
-const cache = mkdtempSync(join(tmpdir(), "troupe-state-"));
+const cache = ownCache(mkdtempSync(join(tmpdir(), "troupe-state-")));
 process.env.TROUPE_CACHE = cache;
 
 const plain = await openMachine({ threads: 1, specs: PROVIDERS.filter(({ name }) => name === "reference") });

@@ -1,5 +1,6 @@
 // The table of winners: per component what each provider does of it, and the chosen plan against its rivals.
 import type { CompiledComponent } from "../compile/component.js";
+import { SURE_PAIRS } from "../compile/duel.js";
 import { table, type Ui } from "./ui.js";
 
 /** Shows the winners: the table for people, a line a component for programs. */
@@ -34,12 +35,17 @@ export function winnersTable(compiled: readonly CompiledComponent[]): string {
   return ["regions won", regions, ...standings].join("\n");
 }
 
+/** What stands where no interval does. */
+const FEW_PAIRS = ["not run: expected", "far ahead in one pair"] as const;
+
 function standingsTable({ component, standings }: CompiledComponent): string {
-  const rows = standings.map(({ label, us, champion, difference }) => [
+  const rows = standings.map(({ label, us, champion: { median, low, high }, pairs }) => [
     label,
     `${(us / 1e3).toFixed(2)} ms`,
-    champion.median.toFixed(3),
-    difference === undefined ? "not run: expected" : `${champion.low.toFixed(3)} … ${champion.high.toFixed(3)}`,
+    median.toFixed(3),
+    pairs >= SURE_PAIRS
+      ? `${low.toFixed(3)} … ${high.toFixed(3)}`
+      : (FEW_PAIRS[pairs] ?? `ahead in all of ${pairs} pairs`),
   ]);
   return `\n${component.name}, end to end\n${table([["rival", "median", "champion is × as fast", "95 % interval"], ...rows])}`;
 }

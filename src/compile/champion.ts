@@ -42,7 +42,7 @@ const HOPELESS = 4;
 function expectedToLose({ expectedUs: theirs }: Plan, { expectedUs: mine }: Plan): Omit<Standing, "label"> | undefined {
   if (mine === undefined || theirs === undefined || theirs < HOPELESS * mine) return undefined;
   const ratio = theirs / mine;
-  return { us: theirs, champion: { median: ratio, low: ratio, high: ratio } };
+  return { us: theirs, champion: { median: ratio, low: ratio, high: ratio }, pairs: 0 };
 }
 
 export async function championOf(

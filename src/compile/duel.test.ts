@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Graph } from "../graph/node.js";
 import type { Session } from "../session/session.js";
-import { duel } from "./duel.js";
+import { duel, SURE_PAIRS } from "./duel.js";
 
 const graph = { outputs: [] } as unknown as Graph;
 
@@ -20,8 +20,8 @@ describe("a duel", () => {
     const slow = session(1000, 500);
     assert.equal(fight(session(100).session, slow.session).champion.median, 5);
     assert.equal(slow.runs(), 2);
-    const behind = session(150);
-    fight(session(100).session, behind.session);
+    const behind = session(160);
+    assert.equal(fight(session(100).session, behind.session).pairs, 2);
     assert.equal(behind.runs(), 3);
   });
 
@@ -30,6 +30,12 @@ describe("a duel", () => {
     const { champion } = fight(session(100).session, rival.session);
     assert.ok(champion.high > 1);
     assert.ok(rival.runs() > 5);
+  });
+
+  it("runs enough pairs for an interval, however short the time, unless the champion is far ahead", () => {
+    const { pairs } = duel(graph, session(100).session, session(120).session, { budgetMs: 0 });
+    assert.equal(pairs, SURE_PAIRS);
+    assert.equal(duel(graph, session(100).session, session(99).session, { budgetMs: 0 }).pairs, SURE_PAIRS);
   });
 
   it("finds a rival that is faster by little, in some rounds", () => {

@@ -12,8 +12,10 @@ export interface Standing {
   readonly label: string;
   /** Median wall time of one run. */
   readonly us: number;
-  /** How many times as fast the champion is, in pairs. */
+  /** How many times as fast the champion is, in pairs; the range of fewer than `SURE_PAIRS` is no 95 % interval. */
   readonly champion: Interval;
+  /** Pairs of runs behind it; none where only the regions' times were compared. */
+  readonly pairs: number;
   /** Largest row error of its outputs against the champion's; absent where it was not run. */
   readonly difference?: number;
 }
@@ -28,41 +30,39 @@ export interface DuelOptions {
 }
 
 const MOST_ROUNDS = 50;
+/** The fewest pairs whose range is a 95 % interval of the median: it misses with a chance of 2 · 2⁻⁶. */
+export const SURE_PAIRS = 6;
 
-/** Runs `champion` and `rival` in turn, as long as it is worth; both have been given the same inputs. */
+/** Runs `champion` and `rival` in turn, as long as it is worth it; both have been given the same inputs. */
 export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs, signal }: DuelOptions): Result {
   rival.time(); // the first run touches memory and starts threads
   const [mine, theirs]: [number[], number[]] = [[champion.time()], [rival.time()]];
   const difference = largestDifference(graph, champion, rival);
   const end = performance.now() + budgetMs;
   while (mine.length < MOST_ROUNDS && !signal?.aborted && !isDecided(mine, theirs)) {
-    if (performance.now() > end && (mine.length >= FEWEST_ROUNDS || pairedSpeedup(mine, theirs).low > 1)) break;
+    if (performance.now() > end && mine.length >= SURE_PAIRS) break;
     // Who goes first changes, so that neither side always finds the other's data in the cache.
     const first = mine.length % 2 === 0;
     if (first) mine.push(champion.time());
     theirs.push(rival.time());
     if (!first) mine.push(champion.time());
   }
-  return { us: median(theirs), champion: pairedSpeedup(mine, theirs), difference };
+  return { us: median(theirs), champion: pairedSpeedup(mine, theirs), pairs: mine.length, difference };
 }
 
-/** Rounds of a duel that the rival may win, whatever the time. */
-const FEWEST_ROUNDS = 5;
 /** Pairs → how far ahead the champion must be in all of them for the duel to end. */
 const DECISIVE = [
-  { rounds: 1, factor: 4 },
-  { rounds: 2, factor: 1.25 },
-  { rounds: 3, factor: 1.1 },
-  { rounds: 8, factor: 1.03 },
+  { pairs: 1, factor: 4 },
+  { pairs: 2, factor: 1.5 },
+  { pairs: SURE_PAIRS, factor: 1.02 },
 ] as const;
 /** A champion that is clearly slower goes before the time is over. */
 const LOST_BY = 1.02;
-const LOST_AFTER = 5;
 
 function isDecided(mine: readonly number[], theirs: readonly number[]): boolean {
   const { low, high } = pairedSpeedup(mine, theirs);
-  const isWon = mine.length >= LOST_AFTER && high < 1 / LOST_BY;
-  return isWon || DECISIVE.some(({ rounds, factor }) => mine.length >= rounds && low > factor);
+  const isLost = mine.length >= SURE_PAIRS && high < 1 / LOST_BY;
+  return isLost || DECISIVE.some(({ pairs, factor }) => mine.length >= pairs && low > factor);
 }
 
 /** The largest row error of any output. */

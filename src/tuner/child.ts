@@ -5,7 +5,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { TroupeError } from "../core/error.js";
 import { readMark, type Mark, type Phase } from "./journal.js";
-import type { GraphRequest, OpenRequest, PatternsRequest, Reply, TryRequest } from "./messages.js";
+import type { EndRequest, GraphRequest, OpenRequest, PatternsRequest, Reply, TryRequest } from "./messages.js";
 
 /** The worker lives, but could not do what it was asked: a bug, not a candidate's fault. */
 export type Failed = Extract<Reply, { kind: "failed" }>;
@@ -31,6 +31,8 @@ const PATIENCE_MS: Readonly<Partial<Record<Phase, number>>> = {
 }; // prettier-ignore
 
 const WATCH_MS = 100;
+/** A worker that nobody needs any more ends by itself within this time. */
+const GRACE_MS = 500;
 const NO_MARK: Mark = { phase: "opening", index: -1, count: 0 };
 
 export class TunerChild {
@@ -90,7 +92,11 @@ export class TunerChild {
   /** Ends the process; a request in progress is answered with `Gone`. */
   kill(how: Gone["how"], what: string): void {
     this.#ended ??= { how, what };
-    this.#process.kill("SIGKILL");
+    const end = (): boolean => this.#process.kill("SIGKILL");
+    if (how !== "cancelled" || !this.#process.connected) return void end();
+    // It did nothing wrong and may put away what it is compiling.
+    this.#process.send({ kind: "end" } satisfies EndRequest);
+    setTimeout(end, GRACE_MS).unref();
   }
 
   /** Ends the process and waits until it is gone. */

@@ -57,6 +57,12 @@ export interface PatternsRequest {
   readonly graph: string;
 }
 
+/** The worker is not needed any more, whatever it is doing. Answered by its end. */
+export interface EndRequest {
+  readonly kind: "end";
+}
+
+/** What is answered one after the other. */
 export type Request = OpenRequest | GraphRequest | TryRequest | PatternsRequest;
 
 export type Reply =

@@ -16,7 +16,7 @@ import { remembering } from "./ahead.js";
 import { attempt } from "./attempt.js";
 import { attemptOnDevice } from "./device-attempt.js";
 import { JournalWriter } from "./journal.js";
-import type { Reply, Request, TryRequest } from "./messages.js";
+import type { EndRequest, Reply, Request, TryRequest } from "./messages.js";
 import { Stopwatch } from "./shapes/stopwatch.js";
 
 interface Session {
@@ -78,8 +78,15 @@ async function answer(request: Request): Promise<void> {
   }
 }
 
+/** Nobody wants the result any more, and what is running did nothing wrong. */
+function leave(): never {
+  session?.journal.mark("idle", -1);
+  process.exit(0);
+}
+
 let queue = Promise.resolve();
-process.on("message", (request: Request) => {
+process.on("message", (request: Request | EndRequest) => {
+  if (request.kind === "end") leave();
   queue = queue
     .then(() => answer(request))
     .catch((error: unknown) => {
@@ -88,8 +95,5 @@ process.on("message", (request: Request) => {
 });
 // Ctrl-C reaches every process of a terminal's group. The tuner decides what it means; nothing here has crashed of it.
 process.on("SIGINT", () => {});
-// The tuner is gone: nobody wants the result, and what is running did nothing wrong.
-process.on("disconnect", () => {
-  session?.journal.mark("idle", -1);
-  process.exit(0);
-});
+// The tuner is gone.
+process.on("disconnect", leave);

@@ -1,8 +1,8 @@
 // The C compiler as a service: source in, path of a shared library out, kept in the cache by everything that decides
 // what comes out. As many compilations at once as the machine has processors; equal sources compile once.
-import { execFile } from "node:child_process";
+import { execFile, type ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, rmSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -169,7 +169,7 @@ async function build(compiler: Compiler, source: string, path: string, signal?: 
   }
   try {
     debug(4, source);
-    await run(compiler.command, [...compiler.flags, "-x", "c", "-", "-o", temporary], source, signal);
+    await run(compiler.command, [...compiler.flags, "-x", "c", "-", "-o", temporary], source, { signal, temporary });
     await rename(temporary, path);
     return path;
   } catch (cause) {
@@ -203,15 +203,44 @@ async function limited<T>(job: () => Promise<T>): Promise<T> {
   }
 }
 
-function run(command: string, args: readonly string[], input: string, signal?: AbortSignal): Promise<string> {
+/** Compilers at work, and the file that each writes. */
+const atWork = new Map<ChildProcess, string>();
+
+/** A process that ends amid compilations leaves nothing half-written. */
+function putAway(): void {
+  for (const [child, temporary] of atWork) {
+    child.kill("SIGKILL");
+    rmSync(temporary, { force: true });
+  }
+}
+
+interface RunOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** What the command writes, to be removed with it. */
+  readonly temporary?: string;
+}
+
+function run(
+  command: string,
+  args: readonly string[],
+  input: string,
+  { signal, temporary }: RunOptions = {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = execFile(
       command,
       [...args],
       { maxBuffer: 2 ** 24, ...(signal && { signal }) },
-      (error, stdout, stderr) =>
-        error ? reject(new Error(stderr || error.message, { cause: error })) : resolve(stdout),
+      (error, stdout, stderr) => {
+        atWork.delete(child);
+        if (error) reject(new Error(stderr || error.message, { cause: error }));
+        else resolve(stdout);
+      },
     );
+    if (temporary !== undefined) {
+      if (!process.listeners("exit").includes(putAway)) process.on("exit", putAway);
+      atWork.set(child, temporary);
+    }
     child.stdin?.on("error", () => {}); // a compiler that ends early closes the pipe; its status tells why
     child.stdin?.end(input);
   });

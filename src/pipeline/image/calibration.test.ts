@@ -4,11 +4,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { ownCache } from "../../core/cache.fixture.js";
 import { LatentsJudge } from "./calibration.js";
 import { textToImage } from "./text-to-image.js";
 
 const MODEL = "models/flux-shapes";
-const cache = mkdtempSync(join(tmpdir(), "troupe-calibration-"));
+const cache = ownCache(mkdtempSync(join(tmpdir(), "troupe-calibration-")));
 const before = process.env.TROUPE_CACHE;
 process.env.TROUPE_CACHE = cache;
 after(() => {

@@ -3,13 +3,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { ownCache } from "../../core/cache.fixture.js";
 import type { CompileEvent } from "../../compile/component.js";
 import { textToImage, type Draw } from "./text-to-image.js";
 
 const MODEL = "models/flux-shapes";
 const PROMPT = "a large red circle in the center, on a white background";
 
-const cache = await mkdtemp(join(tmpdir(), "troupe-draw-"));
+const cache = ownCache(await mkdtemp(join(tmpdir(), "troupe-draw-")));
 const before = process.env.TROUPE_CACHE;
 process.env.TROUPE_CACHE = cache;
 

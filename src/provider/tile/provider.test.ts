@@ -1,5 +1,5 @@
-// Every op of the graph through our kernels, on the hostile cases of all ops, in f32 and bf16, against float64; and
-// chains of pointwise ops after every kind of head, with every schedule of the space.
+// Every op of the graph has kernels of ours; products and attention agree with float64 by every schedule of the space and
+// for narrower vectors, and so do chains of pointwise ops after every kind of head.
 import assert from "node:assert/strict";
 import test from "node:test";
 import { isFloat, type DType } from "../../core/dtype.js";
@@ -66,11 +66,12 @@ async function runAll(jobs: readonly Job[]): Promise<void> {
 
 const working = allCases.filter(({ op }) => !hasTrait(ops.get(op)!, "view"));
 
+// The conformance suite runs them.
 for (const dtype of ["f32", "bf16"] as const)
-  test(`every op has a plain kernel in ${dtype} that agrees on all its cases`, { skip }, async () => {
+  test(`every op has a plain kernel in ${dtype} for all its cases`, { skip }, async () => {
     const provider = await opened();
     assert.equal(new Set(working.map(({ op }) => op)).size, [...ops.values()].filter((op) => !hasTrait(op, "view")).length); // prettier-ignore
-    await runAll(working.flatMap((example) => jobsOf(provider, example, dtype, "none")));
+    for (const example of working) assert.ok(jobsOf(provider, example, dtype, "none").length > 0, example.title);
   });
 
 const AVX2 = { name: "avx2", vectorBytes: 32, bf16: false };
