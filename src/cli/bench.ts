@@ -5,6 +5,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { messageOf, TroupeError } from "../core/error.js";
+import { SURE_SAMPLES } from "../core/statistics.js";
 import { measureApart } from "../report/bench/apart.js";
 import { benchCsv } from "../report/bench/csv.js";
 import type { BenchReport, Rung } from "../report/bench/figures.js";
@@ -117,7 +118,9 @@ function tell(ui: Ui, { runs }: BenchReport): void {
     for (const bar of bars) ui.data("bar", { threads, ...bar });
     for (const floor of floors) ui.data("floor", { threads, ...floor });
   }
-  const head = ["threads", "dtype", "rung", "picture", "per second", "chosen is × as fast", "95 % interval", "over best rival"]; // prettier-ignore
+  const rounds = Math.min(...runs.flatMap(({ rungs }) => rungs.map((rung) => rung.rounds ?? SURE_SAMPLES)));
+  const spread = rounds < SURE_SAMPLES ? `range of ${rounds}` : "95 % interval";
+  const head = ["threads", "dtype", "rung", "picture", "per second", "chosen is × as fast", spread, "over best rival"]; // prettier-ignore
   ui.result(table([head, ...runs.flatMap(({ threads, rungs }) => rungs.map((rung) => row(threads, rung)))]));
   for (const { threads, bars, floors } of runs) {
     for (const { dtype, rival, speedup } of bars)

@@ -1,6 +1,6 @@
 // The table of winners: per component what each provider does of it, and the chosen plan against its rivals.
 import type { CompiledComponent } from "../compile/component.js";
-import { SURE_PAIRS } from "../compile/duel.js";
+import { SURE_SAMPLES } from "../core/statistics.js";
 import { table, type Ui } from "./ui.js";
 
 /** Shows the winners: the table for people, a line a component for programs. */
@@ -43,7 +43,7 @@ function standingsTable({ component, standings }: CompiledComponent): string {
     label,
     `${(us / 1e3).toFixed(2)} ms`,
     median.toFixed(3),
-    pairs >= SURE_PAIRS
+    pairs >= SURE_SAMPLES
       ? `${low.toFixed(3)} … ${high.toFixed(3)}`
       : (FEW_PAIRS[pairs] ?? `ahead in all of ${pairs} pairs`),
   ]);

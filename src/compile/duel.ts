@@ -3,7 +3,7 @@
 import { rowError } from "../check/row-error.js";
 import { readElement } from "../core/dtype.js";
 import { sizeOf } from "../core/shape.js";
-import { median, pairedSpeedup, type Interval } from "../core/statistics.js";
+import { median, pairedSpeedup, SURE_SAMPLES, type Interval } from "../core/statistics.js";
 import type { Graph } from "../graph/node.js";
 import type { Session } from "../session/session.js";
 
@@ -12,7 +12,7 @@ export interface Standing {
   readonly label: string;
   /** Median wall time of one run. */
   readonly us: number;
-  /** How many times as fast the champion is, in pairs; the range of fewer than `SURE_PAIRS` is no 95 % interval. */
+  /** How many times as fast the champion is, in pairs; the range of fewer than `SURE_SAMPLES` is no 95 % interval. */
   readonly champion: Interval;
   /** Pairs of runs behind it; none where only the regions' times were compared. */
   readonly pairs: number;
@@ -30,8 +30,6 @@ export interface DuelOptions {
 }
 
 const MOST_ROUNDS = 50;
-/** The fewest pairs whose range is a 95 % interval of the median: it misses with a chance of 2 · 2⁻⁶. */
-export const SURE_PAIRS = 6;
 
 /** Runs `champion` and `rival` in turn, as long as it is worth it; both have been given the same inputs. */
 export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs, signal }: DuelOptions): Result {
@@ -40,7 +38,7 @@ export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs
   const difference = largestDifference(graph, champion, rival);
   const end = performance.now() + budgetMs;
   while (mine.length < MOST_ROUNDS && !signal?.aborted && !isDecided(mine, theirs)) {
-    if (performance.now() > end && mine.length >= SURE_PAIRS) break;
+    if (performance.now() > end && mine.length >= SURE_SAMPLES) break;
     // Who goes first changes, so that neither side always finds the other's data in the cache.
     const first = mine.length % 2 === 0;
     if (first) mine.push(champion.time());
@@ -54,14 +52,14 @@ export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs
 const DECISIVE = [
   { pairs: 1, factor: 4 },
   { pairs: 2, factor: 1.5 },
-  { pairs: SURE_PAIRS, factor: 1.02 },
+  { pairs: SURE_SAMPLES, factor: 1.02 },
 ] as const;
 /** A champion that is clearly slower goes before the time is over. */
 const LOST_BY = 1.02;
 
 function isDecided(mine: readonly number[], theirs: readonly number[]): boolean {
   const { low, high } = pairedSpeedup(mine, theirs);
-  const isLost = mine.length >= SURE_PAIRS && high < 1 / LOST_BY;
+  const isLost = mine.length >= SURE_SAMPLES && high < 1 / LOST_BY;
   return isLost || DECISIVE.some(({ pairs, factor }) => mine.length >= pairs && low > factor);
 }
 

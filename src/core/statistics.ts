@@ -17,16 +17,19 @@ export interface Interval {
   readonly high: number;
 }
 
+/** The fewest samples whose range is a 95 % interval of the median: it misses with a chance of 2 · 2⁻⁶. */
+export const SURE_SAMPLES = 6;
+
 /**
  * Median with its 95 % confidence interval from order statistics (binomial, normal approximation), which asks nothing
- * of the distribution. Fewer than six samples give their range.
+ * of the distribution. Fewer than `SURE_SAMPLES` give their range, which is none.
  */
 export function medianInterval(samples: readonly number[]): Interval {
   const sorted = samples.toSorted((a, b) => a - b);
   const n = sorted.length;
   const half = (1.96 * Math.sqrt(n)) / 2;
-  const low = n < 6 ? 0 : Math.max(0, Math.floor(n / 2 - half));
-  const high = n < 6 ? n - 1 : Math.min(n - 1, Math.ceil(n / 2 + half));
+  const low = n < SURE_SAMPLES ? 0 : Math.max(0, Math.floor(n / 2 - half));
+  const high = n < SURE_SAMPLES ? n - 1 : Math.min(n - 1, Math.ceil(n / 2 + half));
   return { median: median(sorted), low: sorted[low] ?? Number.NaN, high: sorted[high] ?? Number.NaN };
 }
 

@@ -52,7 +52,8 @@ export async function prepareTrials(trials: readonly Trial[]): Promise<TrialRun[
     return threads;
   });
   const file = cFile(lowered.map((program, i) => renderC(program, `trial_${i}`)));
-  const path = await compileC(compiler, file);
+  // Hundreds of programs, each run once on little data: what optimizing them takes is the most of it.
+  const path = await compileC({ ...compiler, flags: [...compiler.flags, "-O1"] }, file);
   const library = koffi.load(path);
   pinLibrary(path);
   return trials.map((trial, i) => runner(trial, lowered[i]!, library.func(`void trial_${i}(void *args)`)));
