@@ -76,15 +76,15 @@ async function probe(command: string): Promise<Compiler | Cannot> {
   }
   const folder = await mkdtemp(join(tmpdir(), "troupe-cc-"));
   try {
-    let flags = BASE_FLAGS;
-    for (const flag of OPTIONAL_FLAGS) {
-      const works = await run(command, [...flags, flag, "-x", "c", "-", "-o", join(folder, "probe.so")], PROBE).then(
-        () => true,
-        () => false,
-      );
-      if (works) flags = [...flags, flag];
+    const build = (flags: readonly string[]): Promise<unknown> =>
+      run(command, [...flags, "-x", "c", "-", "-o", join(folder, "probe.so")], PROBE);
+    const takes = (flags: readonly string[]): Promise<boolean> => build(flags).then(() => true, () => false); // prettier-ignore
+    let flags = [...BASE_FLAGS, ...OPTIONAL_FLAGS];
+    if (!(await takes(flags))) {
+      flags = [...BASE_FLAGS];
+      for (const flag of OPTIONAL_FLAGS) if (await takes([...flags, flag])) flags.push(flag);
+      await build(flags);
     }
-    await run(command, [...flags, "-x", "c", "-", "-o", join(folder, "probe.so")], PROBE);
     const openmp = flags.includes("-fopenmp");
     debug(1, `C compiler: ${version}${openmp ? "" : ", without OpenMP: one thread"}`);
     return { command, version, flags, openmp };
