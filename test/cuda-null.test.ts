@@ -4,15 +4,18 @@ import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
+import { whyNoCudaDevice } from "../src/device/cuda/target.js";
+import type { BenchReport } from "../src/report/bench/figures.js";
 import { decodePng } from "../src/pipeline/image/png.js";
-import { nullCuda, runOnNull, whyNoNullCuda } from "./cuda-null/null.support.js";
+import { nullCuda, runOnNull, smallModel, whyNoNullCuda } from "./cuda-null/null.support.js";
 
 const why = whyNoNullCuda();
 const folder = why === undefined ? nullCuda() : "";
 const skip = why ?? false;
 const TUNE = "dist/test/cuda-null/tune.fixture.js";
 const TROUPE = "bin/troupe.js";
-const RUN = [TROUPE, "run", "models/flux-shapes", "--device", "cuda", "--effort", "none", "--prompt", "a circle", "--quiet"]; // prettier-ignore
+const small = smallModel(mkdtempSync(join(tmpdir(), "null-model-")));
+const RUN = [TROUPE, "run", small, "--device", "cuda", "--effort", "none", "--prompt", "a circle", "--quiet"]; // prettier-ignore
 
 interface Row {
   readonly provider: string;
@@ -59,7 +62,8 @@ test("a candidate with wrong values is not timed", { skip }, () => {
   assert.match(wrong[0]!.verdict.reason!, /output 0 is off by 1.0e\+0/);
 });
 
-test("a picture is drawn with all steps replayed on the device, without cuDNN", { skip }, () => {
+const found = whyNoCudaDevice() === undefined && "the cuDNN of this machine would be found";
+test("a picture is drawn with all steps replayed on the device, without cuDNN", { skip: skip || found }, () => {
   const bare = nullCuda({ cudnn: false });
   const file = join(mkdtempSync(join(tmpdir(), "null-")), "out.png");
   const { status, err } = runOnNull(bare, [...RUN, "--output", file, "--size", "64x64"]);
@@ -76,4 +80,29 @@ test("a driver that is too old is said, and what to do", { skip }, () => {
   const { err, status } = runOnNull(folder, RUN, { NULL_CUDA_VERSION: "11080" });
   assert.match(err, /error \(provider\): the NVIDIA driver is for CUDA 11.8; 12.8 is the least\n {2}Update the driver/);
   assert.notEqual(status, 0);
+});
+
+test("the ladder is measured on the device, and its files name it", { skip }, () => {
+  const out = mkdtempSync(join(tmpdir(), "null-bench-"));
+  const args = ["--device", "cuda", "--dtype", "bf16", "--size", "64x64", "--effort", "none", "--rounds", "1", "--steps", "1"]; // prettier-ignore
+  const { status, err } = runOnNull(folder, [TROUPE, "bench", small, ...args, "--out", out]);
+  assert.equal(status, 0, err);
+  const { runs } = JSON.parse(readFileSync(join(out, "bench.json"), "utf8")) as BenchReport;
+  const [{ device, rungs, coldness, chosen }] = runs as readonly [BenchReport["runs"][number]];
+  assert.equal(device, "cuda");
+  const labels = rungs.filter(({ ms, notRun }) => ms || notRun).map(({ label }) => label);
+  assert.deepEqual(labels, [
+    "plain",
+    "single(cublaslt)",
+    "single(cudnn)",
+    "fused",
+    "single(cublaslt + cudnn)",
+    "chosen",
+  ]);
+  assert.ok(coldness[0]!.sweptBytes >= 2 * coldness[0]!.lastCacheBytes);
+  // Launches of the null driver take 10 us each, whatever the host does meanwhile.
+  const step = chosen[0]!.components.find(({ name }) => name === "step")!;
+  assert.ok(Math.abs(step.us - 10 * step.parts.length) < 10, `${step.us} us of ${step.parts.length} launches`);
+  assert.equal(decodePng(readFileSync(join(out, "ladder-bf16-gpu.png"))).width > 1000, true);
+  assert.match(readFileSync(join(out, "bench.html"), "utf8"), /bf16, the GPU: chosen draws/);
 });

@@ -1,5 +1,5 @@
-// troupe bench: the ladder from the plain baseline to the chosen plans, prompt to pixels, at several thread counts, as
-// CSV, JSON, pictures and a page.
+// troupe bench: the ladder from the plain baseline to the chosen plans, prompt to pixels, at several thread counts or on
+// the GPU, as CSV, JSON, pictures and a page.
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -8,8 +8,8 @@ import { messageOf, TroupeError } from "../core/error.js";
 import { SURE_SAMPLES } from "../core/statistics.js";
 import { measureApart } from "../report/bench/apart.js";
 import { benchCsv } from "../report/bench/csv.js";
-import type { BenchReport, Rung } from "../report/bench/figures.js";
-import { countOf, ladderFile } from "../report/bench/ladder-picture.js";
+import type { BenchReport, Rung, ThreadRun } from "../report/bench/figures.js";
+import { ladderFile, placeOf } from "../report/bench/ladder-picture.js";
 import { PRECISIONS, type Measured, type MeasureEvent, type MeasureRequest } from "../report/bench/measure.js";
 import { benchPage } from "../report/bench/page.js";
 import { pngOf } from "../report/bench/png.js";
@@ -52,24 +52,23 @@ export const benchCommand = ({ signal }: CommandContext): Command =>
       .option("--out <folder>", "where the report, its pictures and tables go", "out/bench")
       .option("--prompt <text>", "what to draw", PROMPT)
       .option("--steps <count>", "denoise steps", steps)
-      .option("--profile", "also write trace-DTYPE-N-threads.json of one picture, for Perfetto"),
+      .option("--profile", "also write trace-DTYPE-N-threads.json (or -gpu.json) of one picture, for Perfetto"),
     threadsOption(),
   ).action(async (folder: string, flags: BenchFlags) => {
     const ui = new Ui(flags);
-    if (flags.device === "cuda")
-      throw new TroupeError("usage", "the ladder is measured on the CPU only", { advice: "Leave --device away." });
+    const device = flags.device === "cuda" ? "cuda" : "cpu";
     await mkdir(flags.out, { recursive: true }).catch((cause: unknown) => {
       throw new TroupeError("io", `cannot make the folder ${flags.out}: ${messageOf(cause)}`, { cause });
     });
     const measured: Measured[] = [];
-    for (const threads of flags.threads) {
+    for (const threads of device === "cuda" ? [1] : flags.threads) {
+      const place = placeOf({ device, threads });
       const show = (event: MeasureEvent): void => {
-        if (event.kind === "rung")
-          ui.progress(`${event.dtype} ladder, ${countOf(threads)}`, event.done, event.total, event.label);
+        if (event.kind === "rung") ui.progress(`${event.dtype} ladder, ${place}`, event.done, event.total, event.label);
         else if (event.kind === "memory") showMemory(ui, event.use);
         else showCompiling(ui, event);
       };
-      measured.push(await measureApart({ ...requestOf(flags), folder, threads }, signal, show));
+      measured.push(await measureApart({ ...requestOf(flags), folder, device, threads }, signal, show));
     }
     const report: BenchReport = { ...measured[0]!.facts, runs: measured.map(({ run }) => run) };
     await saveAll(flags.out, report, measured);
@@ -78,7 +77,7 @@ export const benchCommand = ({ signal }: CommandContext): Command =>
   });
 
 /** What another process is asked for: plain data. */
-function requestOf(flags: BenchFlags): Omit<MeasureRequest, "folder" | "threads"> {
+function requestOf(flags: BenchFlags): Omit<MeasureRequest, "folder" | "device" | "threads"> {
   const { dtype, rounds, prompt, profile = false, size, steps: taken, effort, budget, memory, maxError } = flags;
   return {
     dtypes: dtype === "auto" ? PRECISIONS : [dtype],
@@ -93,9 +92,12 @@ function requestOf(flags: BenchFlags): Omit<MeasureRequest, "folder" | "threads"
       ...(budget !== undefined && { budgetMs: budget }),
       ...(memory !== undefined && { memoryBytes: memory }),
       ...(flags.calibration && { calibration: flags.calibration }),
+      ...(flags.randomWeights && { randomWeights: true }),
     },
   };
 }
+
+const fileEnd = ({ device, threads }: ThreadRun): string => (device === "cuda" ? "gpu" : `${threads}-threads`);
 
 async function saveAll(out: string, report: BenchReport, measured: readonly Measured[]): Promise<void> {
   await save(join(out, "bench.json"), `${JSON.stringify(report, null, 1)}\n`);
@@ -103,38 +105,44 @@ async function saveAll(out: string, report: BenchReport, measured: readonly Meas
   await save(join(out, "bench.html"), benchPage(report));
   for (const run of report.runs)
     for (const { dtype } of run.chosen) {
-      const name = join(out, `ladder-${dtype}-${run.threads}-threads`);
+      const name = join(out, `ladder-${dtype}-${fileEnd(run)}`);
       await save(`${name}.svg`, ladderFile(report, run, dtype, "both"));
       await save(`${name}.png`, await pngOf(ladderFile(report, run, dtype, "light")));
     }
   for (const { run, traces } of measured)
     for (const { dtype, trace } of traces)
-      await save(join(out, `trace-${dtype}-${run.threads}-threads.json`), JSON.stringify(trace));
+      await save(join(out, `trace-${dtype}-${fileEnd(run)}.json`), JSON.stringify(trace));
 }
 
 function tell(ui: Ui, { runs }: BenchReport): void {
-  for (const { threads, rungs, bars, floors } of runs) {
-    for (const rung of rungs) ui.data("rung", { threads, ...rung });
-    for (const bar of bars) ui.data("bar", { threads, ...bar });
-    for (const floor of floors) ui.data("floor", { threads, ...floor });
+  for (const { device, threads, rungs, bars, floors, chosen } of runs) {
+    for (const rung of rungs) ui.data("rung", { device, threads, ...rung });
+    for (const bar of bars) ui.data("bar", { device, threads, ...bar });
+    for (const floor of floors) ui.data("floor", { device, threads, ...floor });
+    for (const { dtype, components } of chosen)
+      for (const { name, runs: times, us } of components)
+        ui.data("component", { device, threads, dtype, name, runs: times, us });
   }
   const rounds = Math.min(...runs.flatMap(({ rungs }) => rungs.map((rung) => rung.rounds ?? SURE_SAMPLES)));
   const spread = rounds < SURE_SAMPLES ? `range of ${rounds}` : "95 % interval";
-  const head = ["threads", "dtype", "rung", "picture", "per second", "chosen is × as fast", spread, "over best rival"]; // prettier-ignore
-  ui.result(table([head, ...runs.flatMap(({ threads, rungs }) => rungs.map((rung) => row(threads, rung)))]));
-  for (const { threads, bars, floors } of runs) {
+  const head = ["on", "dtype", "rung", "picture", "per second", "chosen is × as fast", spread, "over best rival"]; // prettier-ignore
+  ui.result(table([head, ...runs.flatMap((run) => run.rungs.map((rung) => row(placeOf(run), rung)))]));
+  for (const { bars, floors, chosen, ...where } of runs) {
+    const place = placeOf(where);
     for (const { dtype, rival, speedup } of bars)
       ui.result(
-        `${countOf(threads)}: ${dtype} chosen is ${speedup.median.toFixed(3)} × (${speedup.low.toFixed(3)} … ${speedup.high.toFixed(3)}) as fast as f32 ${rival}`,
+        `${place}: ${dtype} chosen is ${speedup.median.toFixed(3)} × (${speedup.low.toFixed(3)} … ${speedup.high.toFixed(3)}) as fast as f32 ${rival}`,
       );
     const over = floors.map(({ dtype, stage, timeOverFloor }) => `${dtype} ${stage} ${timeOverFloor.toFixed(2)}`);
-    ui.result(`${countOf(threads)}, time over floor: ${over.join(", ")}`);
+    ui.result(`${place}, time over floor: ${over.join(", ")}`);
+    for (const { dtype, components } of chosen)
+      ui.result(`${place}, one run of each component in ${dtype}: ${components.map(({ name, us }) => `${name} ${(us / 1e3).toFixed(2)} ms`).join(", ")}`); // prettier-ignore
   }
 }
 
-function row(threads: number, rung: Rung): readonly string[] {
+function row(place: string, rung: Rung): readonly string[] {
   const { label, dtype, ms, picturesPerSecond, chosenIsFaster, overBestRival, notRun } = rung;
-  const begin = [String(threads), dtype, label];
+  const begin = [place, dtype, label];
   if (!ms) return [...begin, "", "", "", `not run: ${notRun}`, ""];
   return [
     ...begin, `${ms.picture.median.toFixed(1)} ms`, picturesPerSecond!.toFixed(2), chosenIsFaster!.median.toFixed(3),

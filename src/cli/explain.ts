@@ -23,6 +23,7 @@ import type { Plan } from "../plan/plan.js";
 import type { Rates } from "../plan/roofline.js";
 import { writeWhole } from "../plan/store.js";
 import { measureCeiling } from "../report/bench/ceiling.js";
+import type { Ceiling } from "../report/bench/figures.js";
 import { explainPage } from "../report/explain/page.js";
 import { rewriteGraph } from "../rewrite/passes.js";
 import { RecordStore } from "../tuner/records.js";
@@ -30,8 +31,9 @@ import { choicesTable } from "./choices.js";
 import type { CommandContext } from "./context.js";
 import { finite, oneOf, pixels, promptsOf, steps, whole, type ModelFlags } from "./options.js";
 import { Ui } from "./ui.js";
+import { showWinners } from "./winners.js";
 
-interface ExplainFlags extends Pick<ModelFlags, "device" | "dtype" | "size" | "threads" | "json"> {
+interface ExplainFlags extends Pick<ModelFlags, "device" | "dtype" | "size" | "threads" | "randomWeights" | "json"> {
   readonly steps?: number;
   readonly maxError?: number;
   readonly calibration?: readonly string[];
@@ -51,6 +53,8 @@ interface Told {
   readonly regions: readonly Regions[];
   readonly explanations: readonly Explanation[];
   readonly without: readonly Without[];
+  /** What is compiled, for the table of winners; of a file nothing is. */
+  readonly compiled: readonly CompiledComponent[];
 }
 
 export const explainCommand = ({ signal }: CommandContext): Command =>
@@ -70,6 +74,7 @@ export const explainCommand = ({ signal }: CommandContext): Command =>
     .option("--max-error <error>", "the largest error that the model was compiled for", finite)
     .option("--calibration <file>", "the prompts that it was measured on, one a line", promptsOf)
     .option("--threads <count>", "CPU threads that the model was compiled for", whole(1))
+    .option("--random-weights", "the model was compiled with weights made up")
     .option("--json", "print JSON lines")
     .action(async (what: string, op: string | undefined, flags: ExplainFlags) => {
       const ui = new Ui(flags);
@@ -106,6 +111,7 @@ function show(ui: Ui, told: Told, explanations: readonly Explanation[], differen
     ui.data("component", explanation);
     ui.result(explainText(explanation));
   }
+  if (explanations.length > 1) showWinners(ui, told.compiled);
   for (const { provider, ratio, unmeasured, difference } of told.without) {
     ui.data("without", { provider, ratio, unmeasured, component: difference.component });
     ui.result(`without ${provider} ${difference.component} would take ${ratio === undefined ? `a time that is not known: ${unmeasured} steps were never measured` : `${ratio.toFixed(3)} × as long`}`); // prettier-ignore
@@ -139,7 +145,7 @@ function onlyAbout(explanations: readonly Explanation[], op: string | undefined)
 
 /** The stored plans of a model on this machine. */
 async function tellModel(folder: string, flags: ExplainFlags, signal: AbortSignal): Promise<Told> {
-  const model = await openImageModel(folder);
+  const model = await openImageModel(folder, { randomWeights: flags.randomWeights });
   try {
     using machine = await openMachine({ device: flags.device, threads: flags.threads });
     const shape = imageShape(model, flags);
@@ -178,6 +184,7 @@ async function tellModel(folder: string, flags: ExplainFlags, signal: AbortSigna
       regions: known.map(({ graph }) => new Regions(graph)),
       explanations: known.map(({ plan, graph }) => explainWith(plan, graph, machine, rates)),
       without,
+      compiled: known,
     };
   } finally {
     await model.close();
@@ -207,8 +214,8 @@ async function withinError(
   return plans;
 }
 
-const ratesText = ({ flopsPerSecond, bytesPerSecond }: Rates): string =>
-  `measured now: ${(flopsPerSecond / 1e9).toFixed(0)} GFLOP/s by a product of 1024³, ${(bytesPerSecond / 1e9).toFixed(1)} GB/s read and written`;
+const ratesText = ({ flopsPerSecond, bytesPerSecond, side }: Ceiling): string =>
+  `measured now: ${(flopsPerSecond / 1e9).toFixed(0)} GFLOP/s by a product of ${side}³, ${(bytesPerSecond / 1e9).toFixed(1)} GB/s read and written`;
 
 /** The plans of a file, explained where their model is named. */
 async function tellFile(file: string, flags: ExplainFlags): Promise<Told> {
@@ -226,6 +233,7 @@ async function tellFile(file: string, flags: ExplainFlags): Promise<Told> {
     regions: [],
     explanations: [],
     without: [],
+    compiled: [],
   };
   if (flags.model === undefined) return nothing;
   const model = await openImageModel(flags.model);

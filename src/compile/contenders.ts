@@ -1,5 +1,5 @@
 // The plans that a component's chosen plan has to beat, made from the same records through the same cover: the plain
-// one, each provider wherever it can, each provider for the whole component.
+// one, each provider wherever it can, on a GPU all libraries together, each provider for the whole component.
 import { messageOf } from "../core/error.js";
 import { assemble } from "../plan/assemble.js";
 import { conversionsOf } from "../plan/conversion.js";
@@ -21,8 +21,33 @@ import { ruleRecords } from "./rules.js";
 /** No rival: it is there so that every op has a kernel. */
 const REFERENCE = "reference";
 
+/** Our own kernels. */
+const OWN = "tile";
+
 export const nativesOf = (providers: readonly Provider[]): readonly Provider[] =>
   providers.filter(({ name }) => name !== REFERENCE);
+
+/** The libraries of a GPU, which have a part of the ops each: as a rival they stand together. Elsewhere each has all. */
+export function librariesTogether({ device, opened }: Machine): readonly string[] {
+  const names = nativesOf(opened.providers).flatMap(({ name }) => (name === OWN ? [] : [name]));
+  return device.numbers && names.length > 1 ? names : [];
+}
+
+export const togetherLabel = (libraries: readonly string[]): string => `single(${libraries.join(" + ")})`;
+
+/**
+ * Records for rivals on a GPU: candidates that the tuner passed over, because by their own estimate they are far slower,
+ * with that estimate, so that a plan of one provider alone is known to be slow and not unknown.
+ */
+export function withEstimates(recordOf: SelectOptions["recordOf"], rules: SelectOptions["recordOf"]): SelectOptions["recordOf"] {
+  return (signature) => {
+    const [record, estimated] = [recordOf(signature), rules(signature)];
+    if (!record || !estimated || record === estimated) return record;
+    const tried = new Set(record.measurements.map(({ candidate }) => candidate.provider));
+    const added = estimated.measurements.filter(({ candidate }) => !tried.has(candidate.provider));
+    return { ...record, measurements: [...record.measurements, ...added] };
+  };
+} // prettier-ignore
 
 /** What a cover is made from: records, and conversions from records or, where there are none, estimated. */
 export function sourcesOf({ opened }: Machine, recordOf: SelectOptions["recordOf"]): SelectOptions {
@@ -30,13 +55,18 @@ export function sourcesOf({ opened }: Machine, recordOf: SelectOptions["recordOf
   return { recordOf, conversionOf: (...which) => measured(...which) ?? estimated(...which) };
 }
 
-/** Label and selection of every contender, the chosen one first; undefined where there is no such plan. */
+/**
+ * Label and selection of every contender, the chosen one first; undefined where there is no such plan.
+ * @param rivals what the others are chosen from
+ */
 export function contenderSelections(
+  machine: Machine,
   proposals: Proposals,
-  providers: readonly Provider[],
   options: SelectOptions,
+  rivals = options,
 ): readonly (readonly [string, () => Promise<Selection | undefined>])[] {
-  const natives = nativesOf(providers);
+  const natives = nativesOf(machine.opened.providers);
+  const libraries = librariesTogether(machine);
   const isMeasured = ({ region }: Proposal): boolean =>
     options.recordOf(region.signature)?.measurements.some(({ us }) => us && us.runs > 0) ?? false;
   // A whole component with a made-up time must not hide the mix that was measured; it is a rival all the same.
@@ -44,9 +74,12 @@ export function contenderSelections(
     !proposal.whole || proposal.work.length === 1 || isMeasured(proposal);
   return [
     ["chosen", () => select(proposals, { ...options, admit })],
-    ["plain", () => selectPlain(proposals, options)],
-    ...natives.map(({ name }) => [`single(${name})`, () => selectSingle(proposals, name, options)] as const),
-    ...natives.map(({ name }) => [`component(${name})`, () => selectComponent(proposals, name, options)] as const),
+    ["plain", () => selectPlain(proposals, rivals)],
+    ...natives.map(({ name }) => [`single(${name})`, () => selectSingle(proposals, [name], rivals)] as const),
+    ...(libraries.length > 0
+      ? [[togetherLabel(libraries), () => selectSingle(proposals, libraries, rivals)] as const]
+      : []),
+    ...natives.map(({ name }) => [`component(${name})`, () => selectComponent(proposals, name, rivals)] as const),
   ];
 }
 
@@ -99,7 +132,10 @@ export async function rivalPlans(
   const sources = sourcesOf(machine, recordOf);
   const withoutPacks = (): Promise<Selection> =>
     select(proposals, { ...sources, admit: (_, { packs }) => packs.length === 0 });
-  const selections = contenderSelections(proposals, providers, sources);
+  const rivals = machine.device.numbers
+    ? { ...sources, recordOf: withEstimates(recordOf, (s) => rules.get(s)) }
+    : sources;
+  const selections = contenderSelections(machine, proposals, sources, rivals);
   for (const [label, make] of lean ? [...selections, ["without packs", withoutPacks] as const] : selections) {
     if (label === "chosen") continue;
     try {

@@ -19,7 +19,7 @@ import type { RecordStore } from "../tuner/records.js";
 import { tune, type TuneResult } from "../tuner/tune.js";
 import { championOf, type Contender } from "./champion.js";
 import type { CompiledComponent, CompileEvent } from "./component.js";
-import { contenderSelections, planOf, planWork, sourcesOf } from "./contenders.js";
+import { contenderSelections, planOf, planWork, sourcesOf, withEstimates } from "./contenders.js";
 import { byImportance, MATTERS, type Ranked } from "./importance.js";
 import type { Machine } from "./machine.js";
 import { completeProfiles } from "./profiles.js";
@@ -194,7 +194,12 @@ async function contendersOf(
   modelled?: SelectOptions,
 ): Promise<readonly Contender[]> {
   const selections = [
-    ...contenderSelections(proposals, machine.opened.providers, sources),
+    ...contenderSelections(
+      machine,
+      proposals,
+      sources,
+      modelled && { ...sources, recordOf: withEstimates(sources.recordOf, modelled.recordOf) },
+    ),
     ...(modelled ? [["rules", () => select(proposals, modelled)] as const] : []),
   ];
   const contenders = new Map<string, Contender>();

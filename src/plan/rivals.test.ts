@@ -49,7 +49,7 @@ test("single takes its provider wherever it can, however slow, and plain elsewhe
       },
     ]),
   );
-  const single = await selectSingle(proposals, "channels", { ...options, recordOf: (s) => slow.get(s) });
+  const single = await selectSingle(proposals, ["channels"], { ...options, recordOf: (s) => slow.get(s) });
   for (const { proposal, candidate } of single.chosen) {
     const hasConv = proposal.work.some((id) => proposal.region.graph.nodes[id]!.op === "conv2d");
     if (candidate.provider !== "channels") assert.ok(hasConv, "plain stands in where the provider can");
@@ -60,7 +60,7 @@ test("single takes its provider wherever it can, however slow, and plain elsewhe
 
 test("the free selection is no slower than any restricted one", async () => {
   const best = totalUs(await select(proposals, options));
-  for (const rival of [await selectPlain(proposals, options), await selectSingle(proposals, "fuser", options)])
+  for (const rival of [await selectPlain(proposals, options), await selectSingle(proposals, ["fuser"], options)])
     assert.ok(best <= totalUs(rival) + 1e-6);
 });
 
@@ -182,7 +182,7 @@ test("single selections of a transformer are valid for every provider", async ()
   const known = inventRecords(flux);
   const recordOf = (signature: string): RegionRecord | undefined => known.get(signature);
   for (const provider of ["plain", "fuser", "channels"]) {
-    const selection = await selectSingle(flux, provider, { recordOf, conversionOf: inventConversion });
+    const selection = await selectSingle(flux, [provider], { recordOf, conversionOf: inventConversion });
     assert.ok(selection.chosen.length > 0);
   }
 });

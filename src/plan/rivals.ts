@@ -1,5 +1,5 @@
-// The selections that the chosen one is compared with, through the same cover with fewer candidates: plain, one
-// provider wherever it can, one provider for the whole component; and the one that runs before anything is measured.
+// The selections that the chosen one is compared with, through the same cover with fewer candidates: plain, some
+// providers wherever they can, one provider for the whole component; and the one that runs before anything is measured.
 import { TroupeError } from "../core/error.js";
 import { isCannot, type Provider } from "../provider/provider.js";
 import { candidateKey } from "../tuner/candidate-key.js";
@@ -48,8 +48,12 @@ export function selectPlain(proposals: Proposals, options: SelectOptions): Promi
   });
 }
 
-/** A provider wherever it can, by its own patterns too; plain elsewhere. */
-export function selectSingle(proposals: Proposals, provider: string, options: SelectOptions): Promise<Selection> {
+/** Some providers wherever one of them can, by their own patterns too; plain elsewhere. */
+export function selectSingle(
+  proposals: Proposals,
+  providers: readonly string[],
+  options: SelectOptions,
+): Promise<Selection> {
   const { recordOf } = options;
   const isSingle = isPlainSingle(proposals);
   const accepted = (proposal: Proposal) =>
@@ -61,18 +65,19 @@ export function selectSingle(proposals: Proposals, provider: string, options: Se
   for (const proposal of proposals.all) {
     if (proposal.whole && proposal.work.length > 1) continue;
     const times = accepted(proposal);
-    if (times.some(({ candidate }) => candidate.provider === provider)) for (const id of proposal.work) able.add(id);
+    if (times.some(({ candidate }) => providers.includes(candidate.provider)))
+      for (const id of proposal.work) able.add(id);
     if (isSingle(proposal)) sumUs += Math.max(0, ...times.map(({ us }) => us!.p50));
   }
   return select(proposals, {
     ...options,
     admit: (proposal, candidate) => {
-      if (candidate.provider === provider) return !(proposal.whole && proposal.work.length > 1);
+      if (providers.includes(candidate.provider)) return !(proposal.whole && proposal.work.length > 1);
       return isSingle(proposal) && isSame(candidate, plainOf(recordOf(proposal.region.signature)));
     },
-    // Dearer than any detour by way of the provider, so plain ones stand in only where it cannot.
+    // Dearer than any detour by way of the providers, so plain ones stand in only where they cannot.
     handicapUs: (proposal, candidate) =>
-      candidate.provider !== provider && proposal.work.some((id) => able.has(id)) ? sumUs : 0,
+      !providers.includes(candidate.provider) && proposal.work.some((id) => able.has(id)) ? sumUs : 0,
   });
 }
 

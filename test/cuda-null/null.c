@@ -4,16 +4,19 @@
 //   NULL_CUDA_VERSION  what the driver calls itself (13000)      NULL_CUDA_MEMORY  bytes of the device (150e9)
 //   NULL_CUDA_FAULT    number of the cuBLASLt algorithm that makes an illegal access
 //   NULL_CUDA_WRONG    number of the cuBLASLt algorithm whose results are judged wrong
+//   NULL_CUDA_GRAPH_US how long the launch of a graph takes (0)
+// A kernel called "wild" makes an illegal access.
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 typedef uint64_t u64;
 typedef uint32_t u32;
-enum { OK = 0, INVALID = 1, NO_MEMORY = 2, ILLEGAL = 700 };
+enum { OK = 0, INVALID = 1, NO_MEMORY = 2, NOT_READY = 600, ILLEGAL = 700 };
 /** Bytes of a buffer that are really kept: what is read of large ones lies in front or at the end. */
 #define KEPT (8 << 20)
 #define TAIL (1 << 16)
@@ -82,12 +85,14 @@ int cuStreamBeginCapture_v2(u64 s, int mode) { capturing = 1; captured = 0; retu
 int cuStreamEndCapture(u64 s, u64 *out) { capturing = 0; u64 *graph = malloc(8); *graph = captured; *out = (u64)graph; return sticky; }
 int cuGraphInstantiateWithFlags(u64 *out, u64 graph, u64 f) { u64 *exec = malloc(8); *exec = *(u64 *)graph; *out = (u64)exec; return sticky; }
 int cuGraphUpload(u64 e, u64 s) { return sticky; }
-int cuGraphLaunch(u64 e, u64 s) { launches += *(u64 *)e; return sticky; }
+int cuGraphLaunch(u64 e, u64 s) { usleep((u32)setting("NULL_CUDA_GRAPH_US", 0)); launches += *(u64 *)e; return sticky; }
 int cuGraphExecDestroy(u64 e) { free((void *)e); return sticky; }
 int cuGraphDestroy(u64 g) { free((void *)g); return sticky; }
-int cuEventCreate(u64 *out, u32 f) { *out = (u64)calloc(1, 8); return sticky; }
-int cuEventRecord(u64 e, u64 s) { *(u64 *)e = launches; return sticky; }
-int cuEventQuery(u64 e) { return sticky; }
+/** When it was recorded, and whether it has been asked for since: the first answer is "not yet". */
+struct event { u64 at, asked; };
+int cuEventCreate(u64 *out, u32 f) { *out = (u64)calloc(1, sizeof(struct event)); return sticky; }
+int cuEventRecord(u64 e, u64 s) { *(struct event *)e = (struct event){launches, 0}; return sticky; }
+int cuEventQuery(u64 e) { return sticky ? sticky : ((struct event *)e)->asked++ ? OK : NOT_READY; }
 int cuEventSynchronize(u64 e) { return sticky; }
 int cuEventElapsedTime_v2(float *ms, u64 a, u64 b) { *ms = 0.002f + 0.01f * (float)(*(u64 *)b - *(u64 *)a); return sticky; }
 int cuEventDestroy_v2(u64 e) { free((void *)e); return sticky; }
@@ -102,6 +107,7 @@ int cuOccupancyMaxActiveClusters(int *out, u64 fn, void *config) { *out = 66; re
 int cuTensorMapEncodeTiled(void *out, int d, u32 r, u64 a, void *x, void *y, void *z, void *w, int i, int s, int p, int f) { memset(out, 0, 128); return OK; }
 /** Judges of values find no difference, unless the algorithm that ran last is one to be judged wrong. */
 int cuLaunchKernel(u64 fn, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 bz, u32 shared, u64 s, void **params, void **extra) {
+  if (!strcmp((char *)fn, "wild")) sticky = ILLEGAL;
   if (!capturing && !strcmp((char *)fn, "row_errors")) {
     double *out = *(double **)params[2];
     long long rows = *(long long *)params[3];

@@ -58,14 +58,18 @@ export class ImageEngine implements Disposable {
   /** Those that end with it. */
   readonly #owned: readonly Session[];
   readonly compiled: Readonly<Record<ComponentName, CompiledComponent>>;
+  /** Where its weights lie for others to read. */
+  readonly pool: WeightPool | undefined;
 
   private constructor(
     model: ImageModel,
     shape: ImageShape,
     compiled: Readonly<Record<ComponentName, CompiledComponent>>,
     sessions: Readonly<Record<ComponentName, Session>>,
+    pool: WeightPool | undefined,
     owned: readonly Session[] = Object.values(sessions),
   ) {
+    this.pool = pool;
     this.#model = model;
     this.#shape = shape;
     this.compiled = compiled;
@@ -107,7 +111,13 @@ export class ImageEngine implements Disposable {
         });
         loaded.push([name, session]);
       }
-      return new ImageEngine(model, shape, compiled, Object.fromEntries(loaded) as Record<ComponentName, Session>);
+      return new ImageEngine(
+        model,
+        shape,
+        compiled,
+        Object.fromEntries(loaded) as Record<ComponentName, Session>,
+        options.pool,
+      );
     } catch (error) {
       for (const [, session] of loaded) session.dispose();
       throw error;
@@ -128,7 +138,7 @@ export class ImageEngine implements Disposable {
         sessions[name] = await Session.load({ graph, plan, providers, device, weights: component.weights, signal });
         owned.push(sessions[name]);
       }
-      return new ImageEngine(this.#model, this.#shape, compiled, sessions, owned);
+      return new ImageEngine(this.#model, this.#shape, compiled, sessions, this.pool, owned);
     } catch (error) {
       for (const session of owned) session.dispose();
       throw error;

@@ -1,6 +1,7 @@
-// Attention as two batched products with a softmax of our own between them, all scores in the workspace: for depths that
-// kernels which never write the scores do not take, such as the 512 of an image decoder.
+// Attention as two batched products with a softmax of our own between them, all scores in the workspace: for what kernels
+// that never write the scores do not take, such as the depth of 512 of an image decoder or the bias of T5.
 import { dtypeBytes, type DType } from "../../core/dtype.js";
+import type { Strides } from "../../core/shape.js";
 import type { CudaDevice } from "../../device/cuda/device.js";
 import { architectureOf } from "../../device/cuda/target.js";
 import type { Operand, Region } from "../../graph/region.js";
@@ -19,7 +20,7 @@ const DTYPES: ReadonlySet<DType> = new Set(["f32", "bf16", "f16"]);
 const MOST_SCORE_BYTES = 4 * 2 ** 30;
 const SCORE_BYTES_PER_US = 3e6;
 
-/** One attention without a mask: its two products and the rows between them. */
+/** One attention without a causal mask: its two products and the rows between them. */
 export class AttentionProducts {
   private constructor(
     readonly library: CublasLt,
@@ -28,9 +29,7 @@ export class AttentionProducts {
     readonly operands: readonly number[],
     readonly products: readonly [Form, Form],
     readonly algorithms: readonly [Algorithm, Algorithm],
-    /** Scores: rows of all heads, keys. */
-    readonly rows: number,
-    readonly keys: number,
+    readonly scores: Scores,
   ) {}
 
   static of(library: CublasLt, device: CudaDevice, region: Region): AttentionProducts | Cannot {
@@ -44,8 +43,9 @@ export class AttentionProducts {
     const L = k.shape[1]!;
     const odd = [q, k, v, output].find(({ dtype }) => dtype !== output.dtype || !DTYPES.has(dtype));
     if (odd) return { cannot: `cuBLASLt multiplies operands of one float type here, not ${odd.dtype}` };
-    if (links.length > 0 || bias || causal)
-      return { cannot: "attention as two products has no mask and nothing after it" };
+    if (links.length > 0 || causal)
+      return { cannot: "attention as two products has no causal mask and nothing after it" };
+    if (bias && !DTYPES.has(bias.dtype)) return { cannot: `a bias of ${bias.dtype} is no bias here` };
     if (k.shape[2] !== H) return { cannot: "query heads share key heads" };
     if (B !== 1 && H !== 1) return { cannot: "batches of several heads do not lie at one stride" };
     if ([B, Q, H, D, L].includes(0)) return { cannot: "an operand has no elements" };
@@ -69,12 +69,14 @@ export class AttentionProducts {
     );
     const [first, second] = found;
     if (!first || !second) return { cannot: "cuBLASLt has no algorithm for these operands" };
-    return new AttentionProducts(library, device, region, operands, products, [first, second], batch * Q, L);
+    const added = bias && { dtype: bias.dtype, strides: B === 1 ? bias.strides : [0, ...bias.strides.slice(1)] };
+    const form: Scores = { heads: batch, queries: Q, keys: L, dtype: output.dtype, ...(added && { bias: added }) };
+    return new AttentionProducts(library, device, region, operands, products, [first, second], form);
   }
 
   candidate(provider: string): Candidate {
-    const { region, rows, keys } = this;
-    const bytes = rows * keys * (4 * 3 + 2 * dtypeBytes(this.products[0].dtype));
+    const { region } = this;
+    const bytes = this.#count * (4 * 3 + 2 * dtypeBytes(this.products[0].dtype));
     return {
       provider,
       id: "attention as two products",
@@ -92,57 +94,77 @@ export class AttentionProducts {
     };
   }
 
+  get #count(): number {
+    const { heads, queries, keys } = this.scores;
+    return heads * queries * keys;
+  }
   get #scoreBytes(): number {
-    return aligned(this.rows * this.keys * 4);
+    return aligned(this.#count * 4);
   }
   get #weightBytes(): number {
-    return aligned(this.rows * this.keys * dtypeBytes(this.products[0].dtype));
+    return aligned(this.#count * dtypeBytes(this.products[0].dtype));
   }
 
   async #build(): Promise<Kernel> {
     const { library, device, products, algorithms, operands } = this;
-    const form = softmaxForm(this.rows, this.keys, products[0].dtype);
+    const form = softmaxForm(this.scores);
     const layouts = Object.fromEntries(form.parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
     const program = lowerToBlock(
       form.program,
       { sizes: form.sizes, layouts, alignments: { scores: 256, weights: 256 } },
-      { blocks: { M: 1 } },
+      { blocks: { Q: 1 } },
       device.facts.multiprocessors,
     );
     const work: CudaWork = { name: "softmax of scores", device, architecture: architectureOf(device.facts), form };
     const first = new Product(library, "scores", products[0], algorithms[0]);
     const between = await GeneralKernel.build(work, program);
     const second = new Product(library, "weighted values", products[1], algorithms[1]);
-    const all = [first, between, second];
-    const [scoreBytes] = [this.#scoreBytes];
+    const parts = [first, between, second];
+    const scoreBytes = this.#scoreBytes;
     return {
       pack: () => first.pack(),
       bind: ({ inputs, outputs, workspace }: Binding) => {
         const [q, k, v] = operands.map((index) => inputs[index]!) as [bigint, bigint, bigint];
+        const bias = operands.slice(3).map((index) => inputs[index]!);
         const scores = workspace + BigInt(MOST_WORKSPACE_BYTES);
         const weights = scores + BigInt(scoreBytes);
         return [
           ...first.bind({ inputs: [k, q], outputs: [scores], workspace }),
-          ...between.bind({ inputs: [scores], outputs: [weights], workspace }),
+          ...between.bind({ inputs: [scores, ...bias], outputs: [weights], workspace }),
           ...second.bind({ inputs: [v, weights], outputs: [outputs[0]!], workspace }),
         ];
       },
-      dispose: () => all.forEach((kernel) => kernel.dispose()),
+      dispose: () => parts.forEach((kernel) => kernel.dispose()),
     };
   }
 }
 
 const aligned = (bytes: number): number => Math.ceil(bytes / 256) * 256;
 
+/** The rows between the products. */
+interface Scores {
+  /** Heads of one picture, or pictures of one head. */
+  readonly heads: number;
+  readonly queries: number;
+  readonly keys: number;
+  /** Of the weights. */
+  readonly dtype: DType;
+  /** What is added before the softmax, as it lies: [heads, queries, keys]. */
+  readonly bias?: { readonly dtype: DType; readonly strides: Strides };
+}
+
 /** Rows of f32 scores to weights that add up to 1. */
-function softmaxForm(rows: number, keys: number, dtype: DType): KernelForm {
+function softmaxForm({ heads, queries, keys, dtype, bias }: Scores): KernelForm {
   const sheet = new Sheet();
-  sheet.axis("M", rows);
-  sheet.axis("L", keys);
-  sheet.parameter("scores", "in", { input: 0 }, "f32", ["M", "L"], [keys, 1]);
-  sheet.parameter("weights", "out", { output: 0 }, dtype, ["M", "L"], [keys, 1]);
+  for (const [axis, size] of Object.entries({ H: heads, Q: queries, L: keys })) sheet.axis(axis, size);
+  const axes = ["H", "Q", "L"];
+  const dense = [queries * keys, keys, 1];
+  sheet.parameter("scores", "in", { input: 0 }, "f32", axes, dense);
+  if (bias) sheet.parameter("bias", "in", { input: 1 }, bias.dtype, axes, bias.strides);
+  sheet.parameter("weights", "out", { output: 0 }, dtype, axes, dense);
   return sheet.finish("softmax_of_scores", (body) => {
-    const at = { M: body.t.program("M") };
-    body.store("weights", at, softmax(body.floats("scores", at), "L"));
+    const at = { H: body.t.each("H"), Q: body.t.program("Q") };
+    const scores = body.floats("scores", at);
+    body.store("weights", at, softmax(bias ? scores.add(body.floats("bias", at)) : scores, "L"));
   });
 }

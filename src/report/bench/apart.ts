@@ -1,6 +1,7 @@
 // Measures in a process of its own; see child.ts. What it tells on the way is told on.
 import { fork } from "node:child_process";
 import { TroupeError } from "../../core/error.js";
+import { placeOf } from "./ladder-picture.js";
 import type { Measured, MeasureEvent, MeasureRequest } from "./measure.js";
 import type { Answer, Order } from "./messages.js";
 
@@ -23,8 +24,8 @@ export function measureApart(
       else if (answer.kind === "measured") resolve(answer.measured);
       else reject(errorOf(answer));
     });
-    child.on("error", (cause) => reject(ended(request.threads, cause.message)));
-    child.on("close", (status, name) => reject(ended(request.threads, name ?? `status ${status}`)));
+    child.on("error", (cause) => reject(ended(request, cause.message)));
+    child.on("close", (status, name) => reject(ended(request, name ?? `status ${status}`)));
     order({ kind: "measure", request });
   }).finally(() => {
     signal.removeEventListener("abort", onAbort);
@@ -38,7 +39,7 @@ function errorOf({ code, message, advice, stack }: Extract<Answer, { kind: "fail
   return error;
 }
 
-const ended = (threads: number, how: string): TroupeError =>
-  new TroupeError("provider", `the process that measured ${threads} threads ended with ${how}`, {
+const ended = (where: MeasureRequest, how: string): TroupeError =>
+  new TroupeError("provider", `the process that measured on ${placeOf(where)} ended with ${how}`, {
     advice: "Find the provider that does it with `troupe conform`, and leave it out with TROUPE_WITHOUT.",
   });

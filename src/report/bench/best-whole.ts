@@ -13,7 +13,7 @@ import { showUs } from "../../plan/print.js";
 import { propose } from "../../plan/propose.js";
 import { isCannot, type Candidate, type Cannot } from "../../provider/provider.js";
 import { Session } from "../../session/session.js";
-import type { CacheSweep } from "./cold.js";
+import type { Sweep } from "./cold.js";
 
 export interface BestWhole {
   readonly plan: Plan;
@@ -23,7 +23,7 @@ export interface BestWhole {
 
 export interface TrialOptions {
   readonly rounds: number;
-  readonly sweep: CacheSweep;
+  readonly sweep: Sweep;
 }
 
 export async function bestWhole(

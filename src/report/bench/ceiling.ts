@@ -1,5 +1,6 @@
-// The machine's ceilings at its thread count, measured now: the fastest provider's product of 1024³, and its
-// elementwise kernel over arrays that no cache holds.
+// The machine's ceilings at its thread count, measured now: the fastest provider's product of two square matrices, and
+// its elementwise kernel over arrays that no cache holds.
+import { requiredTensors } from "../../model/weights.js";
 import { messageOf } from "../../core/error.js";
 import { debug } from "../../core/debug.js";
 import { dtypeBytes, writeElement, type DType } from "../../core/dtype.js";
@@ -13,35 +14,37 @@ import { propose } from "../../plan/propose.js";
 import { selectFirst } from "../../plan/rivals.js";
 import type { Provider } from "../../provider/provider.js";
 import { Session } from "../../session/session.js";
-import { formulaStore } from "../../weights/formula.js";
+import { RandomWeights } from "../../weights/random.js";
 import type { Ceiling } from "./figures.js";
 
-const SIDE = 1024;
-/** Two such arrays of f32 take 128 MiB: more than last caches hold. */
-const COPIED = 2 ** 24;
+/** Rows and columns of the product; elements of the copied array, of which two of any float are more than a last cache. */
+const SIZES = { host: { side: 1024, copied: 2 ** 24 }, device: { side: 4096, copied: 2 ** 27 } } as const;
+/** Elements of a row that is copied. */
+const ROW = 1024;
 const RUNS = 7;
 const SEED = 11;
 const US_PER_SECOND = 1e6;
-const WEIGHT = "weight";
 
-function productGraph(dtype: DType): Graph {
+function productGraph(dtype: DType, side: number): Graph {
   const g = new Words("ceiling_product");
-  const x = g.input("x", dtype, [SIDE, SIDE]);
-  return g.finish({ y: g.linear(x, g.weight(WEIGHT, dtype, [SIDE, SIDE])) });
+  const x = g.input("x", dtype, [side, side]);
+  return g.finish({ y: g.linear(x, g.weight("weight", dtype, [side, side])) });
 }
 
-function copyGraph(dtype: DType): Graph {
+function copyGraph(dtype: DType, copied: number): Graph {
   const g = new Words("ceiling_copy");
-  return g.finish({ y: g.mul(g.input("x", dtype, [COPIED / SIDE, SIDE]), 2) });
+  return g.finish({ y: g.mul(g.input("x", dtype, [copied / ROW, ROW]), 2) });
 }
 
 export async function measureCeiling(machine: Machine, dtype: DType): Promise<Ceiling> {
-  const product = await fastest(machine, productGraph(dtype));
-  const copy = await fastest(machine, copyGraph(dtype));
+  const { side, copied } = SIZES[machine.device.numbers ? "device" : "host"];
+  const product = await fastest(machine, productGraph(dtype, side));
+  const copy = await fastest(machine, copyGraph(dtype, copied));
   return {
     dtype,
-    flopsPerSecond: (2 * SIDE ** 3 * US_PER_SECOND) / product.us,
-    bytesPerSecond: (2 * COPIED * dtypeBytes(dtype) * US_PER_SECOND) / copy.us,
+    flopsPerSecond: (2 * side ** 3 * US_PER_SECOND) / product.us,
+    bytesPerSecond: (2 * copied * dtypeBytes(dtype) * US_PER_SECOND) / copy.us,
+    side,
     by: { product: product.by, copy: copy.by },
   };
 }
@@ -64,9 +67,9 @@ async function fastest(machine: Machine, graph: Graph): Promise<{ readonly us: n
 /** Random numbers, for zeros would run faster; one row over and over, for drawing millions takes longer than the runs. */
 function fill(session: Session): void {
   const { dtype, shape } = session.type("x");
-  const row = new Float32Array(SIDE);
+  const row = new Float32Array(shape[1]!);
   fillNormal(row, SEED);
-  const bytes = new Uint8Array(SIDE * dtypeBytes(dtype));
+  const bytes = new Uint8Array(row.length * dtypeBytes(dtype));
   const view = new DataView(bytes.buffer);
   row.forEach((x, i) => writeElement(view, dtype, i, x));
   const all = new Uint8Array(shape[0]! * bytes.length);
@@ -76,12 +79,15 @@ function fill(session: Session): void {
 
 async function timeBy(machine: Machine, provider: Provider, graph: Graph): Promise<number> {
   const selection = selectFirst(propose(new Regions(graph), [provider]), [provider]);
+  const { dtype } = graph.values[0]!;
+  const weights = new RandomWeights("ceiling", SEED, dtype);
+  weights.declare(requiredTensors(graph));
   using session = await Session.load({
     graph,
     plan: planOf(machine, selection, `ceiling(${provider.name})`),
     providers: machine.providers,
     device: machine.device,
-    weights: formulaStore({ [WEIGHT]: [SIDE, SIDE] }),
+    weights,
   });
   fill(session);
   return Math.min(...Array.from({ length: RUNS }, () => session.time()));

@@ -23,6 +23,7 @@ export function chosenComponents({ machine, engine, compiled }: Draw, steps: num
     return {
       name,
       runs: name === "step" ? steps : 1,
+      us: median(Array.from({ length: RUNS }, () => engine.session(name).time())),
       explanation: explain(plan, regions, (signature) => records.get(signature, target.threads)),
       parts: plan.steps.map((step, i) => ({
         ops: stepOps(step, regions),

@@ -46,6 +46,8 @@ export interface Ceiling {
   readonly flopsPerSecond: number;
   /** Bytes read and written by an elementwise kernel over arrays larger than the caches. */
   readonly bytesPerSecond: number;
+  /** Rows and columns of the product. */
+  readonly side: number;
   /** Providers that reached them. */
   readonly by: { readonly product: string; readonly copy: string };
 }
@@ -85,14 +87,17 @@ export interface ChosenComponent {
   readonly name: string;
   /** Runs of it per picture. */
   readonly runs: number;
+  /** Median of whole runs one after another; on a GPU the device's time between events around the captured graph. */
+  readonly us: number;
   readonly explanation: Explanation;
   /** In the order of the plan. */
   readonly parts: readonly Part[];
   readonly memory: MemoryMap;
 }
 
-/** Everything measured at one thread count, in one process. */
+/** Everything measured at one thread count of the CPU, or on the GPU, in one process. */
 export interface ThreadRun {
+  readonly device: "cpu" | "cuda";
   readonly threads: number;
   readonly rungs: readonly Rung[];
   readonly bars: readonly Bar[];

@@ -67,17 +67,19 @@ function rungRow({ label, ms }: Rung, top: number, x: (ms: number) => number, sh
 }
 
 /** The one sentence that the picture shows. */
-export function ladderFinding({ threads, rungs, bars }: ThreadRun, dtype: string): string {
+export function ladderFinding({ device, threads, rungs, bars }: ThreadRun, dtype: string): string {
   const chosen = rungs.find((rung) => rung.dtype === dtype && rung.label === "chosen");
   const bar = bars.find((one) => one.dtype === dtype);
   const rate = `${chosen?.picturesPerSecond?.toFixed(2) ?? "?"} pictures a second`;
-  const where = `${dtype}, ${countOf(threads)}`;
+  const where = `${dtype}, ${placeOf({ device, threads })}`;
   if (!bar) return `${where}: chosen draws ${rate}`;
   const whose = dtype === "f32" ? "the best rival" : "the best f32 rival";
   return `${where}: chosen draws ${rate}, ${bar.speedup.median.toFixed(2)} × as fast as ${whose}, ${bar.rival}`;
 }
 
-export const countOf = (threads: number): string => `${threads} ${threads === 1 ? "thread" : "threads"}`;
+/** Where a run was measured. */
+export const placeOf = ({ device, threads }: Pick<ThreadRun, "device" | "threads">): string =>
+  device === "cuda" ? "the GPU" : `${threads} ${threads === 1 ? "thread" : "threads"}`;
 
 /** Machine, date and the versions of who was compared. */
 export const originOf = ({ hardware, isa, cores, date, versions }: BenchReport): string =>

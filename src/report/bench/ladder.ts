@@ -4,7 +4,7 @@ import { messageOf } from "../../core/error.js";
 import type { Interval } from "../../core/statistics.js";
 import { ImageEngine, type DrawRequest } from "../../pipeline/image/engine.js";
 import type { Draw } from "../../pipeline/image/text-to-image.js";
-import type { CacheSweep } from "./cold.js";
+import type { Sweep } from "./cold.js";
 import type { Bar, Rung } from "./figures.js";
 import { drawPairs, drawTimed, stageTimes, type Sample } from "./pairs.js";
 import { mapped, rungPlans, type RungPlans } from "./rungs.js";
@@ -12,7 +12,7 @@ import { mapped, rungPlans, type RungPlans } from "./rungs.js";
 export interface LadderOptions {
   readonly request: DrawRequest;
   readonly rounds: number;
-  readonly sweep: CacheSweep;
+  readonly sweep: Sweep;
   readonly onRung?: (label: string, done: number, total: number) => void;
 }
 
@@ -27,8 +27,9 @@ const MS_PER_SECOND = 1e3;
 /** A library's sessions are compared by fewer runs than rungs are. */
 const MOST_TRIALS = 5;
 
-const load = (draw: Draw, plans: RungPlans): Promise<ImageEngine> =>
-  ImageEngine.load(draw.machine, draw.model, draw.engine.shape, plans.compiled!);
+/** On a device of its own memory rivals read the very weights that the chosen plans read. */
+const load = ({ machine, model, engine }: Draw, plans: RungPlans): Promise<ImageEngine> =>
+  ImageEngine.load(machine, model, engine.shape, plans.compiled!, machine.device.numbers ? { pool: engine.pool } : {});
 
 /** All rungs of the precision that `draw` was compiled for, the chosen plans last. */
 export async function measureLadder(draw: Draw, options: LadderOptions): Promise<Ladder> {

@@ -1,4 +1,4 @@
-// Everything that is measured at one thread count, in this process: for each precision the ladder, the bar, ceilings and
+// Everything that is measured at one thread count or on the GPU, in this process: for each precision the ladder, the bar, ceilings and
 // floors, what cold weights cost, and what the chosen plans are made of.
 import { availableParallelism } from "node:os";
 import { basename, resolve } from "node:path";
@@ -8,7 +8,7 @@ import type { MemoryUse } from "../../pipeline/image/memory.js";
 import { textToImage, type Draw, type TextToImageOptions } from "../../pipeline/image/text-to-image.js";
 import { measureCeiling } from "./ceiling.js";
 import { chosenComponents } from "./chosen.js";
-import { CacheSweep, measureColdness } from "./cold.js";
+import { measureColdness, sweepOf } from "./cold.js";
 import type { Bar, BenchFacts, Ceiling, ChosenComponent, Coldness, Floor, Rung, ThreadRun } from "./figures.js";
 import { floorsOf } from "./floor.js";
 import { measureBar, measureLadder } from "./ladder.js";
@@ -20,12 +20,14 @@ export const PRECISIONS = ["f32", "bf16"] as const;
 /** What to measure; plain data, for it is handed to another process. */
 export interface MeasureRequest {
   readonly folder: string;
+  readonly device: "cpu" | "cuda";
+  /** Of the CPU. */
   readonly threads: number;
   readonly dtypes: readonly (typeof PRECISIONS)[number][];
   readonly rounds: number;
   readonly prompt: string;
   readonly profile: boolean;
-  readonly options: Pick<TextToImageOptions, "size" | "steps" | "effort" | "budgetMs" | "memoryBytes" | "calibration">; // prettier-ignore
+  readonly options: Pick<TextToImageOptions, "size" | "steps" | "effort" | "budgetMs" | "memoryBytes" | "calibration" | "randomWeights">; // prettier-ignore
   /** Of f32 plans alone. */
   readonly maxError?: number;
 }
@@ -50,18 +52,18 @@ export async function measure(
   signal: AbortSignal,
   onEvent: (event: MeasureEvent) => void,
 ): Promise<Measured> {
-  const { folder, threads, rounds, prompt, profile, options, maxError } = request;
+  const { folder, device, threads, rounds, prompt, profile, options, maxError } = request;
   const [rungs, bars, ceilings, floors]: [Rung[], Bar[], Ceiling[], Floor[]] = [[], [], [], []];
   const coldness: Coldness[] = [];
   const chosen: { dtype: string; components: readonly ChosenComponent[] }[] = [];
   const traces: { dtype: string; trace: Trace }[] = [];
-  const sweep = new CacheSweep();
   let facts: BenchFacts | undefined;
   let best: RungPlans | undefined;
   for (const dtype of request.dtypes) {
     const mayLower = maxError !== undefined && (dtype === "f32" || request.dtypes.length === 1);
     const lowered = mayLower ? { maxError } : {};
-    await using draw = await textToImage(folder, { ...options, ...lowered, dtype, threads, signal, onEvent });
+    await using draw = await textToImage(folder, { ...options, ...lowered, device, dtype, threads, signal, onEvent });
+    using sweep = sweepOf(draw.machine.device);
     const steps = options.steps ?? draw.compiled.step.component.runs;
     const picture = { prompt, steps, seed: SEED, guidance: GUIDANCE, signal };
     const onRung = (label: string, done: number, total: number): void => onEvent({ kind: "rung", dtype, label, done, total }); // prettier-ignore
@@ -83,7 +85,7 @@ export async function measure(
     onEvent({ kind: "memory", use: draw.memory });
     facts ??= factsOf(request, draw, steps);
   }
-  return { facts: facts!, run: { threads, rungs, bars, ceilings, floors, coldness, chosen }, traces };
+  return { facts: facts!, run: { device, threads, rungs, bars, ceilings, floors, coldness, chosen }, traces };
 }
 
 /** The best f32 rival is the bar of every precision; f32 has met it on the ladder. */

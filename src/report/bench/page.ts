@@ -1,12 +1,12 @@
 // The benchmark as one self-contained page: no script, no request; light or dark as the reader has it, narrow or wide.
 import { showBytes, showUs } from "../../plan/print.js";
 import type { BenchReport, ChosenComponent, ThreadRun } from "./figures.js";
-import { countOf, ladderBody, ladderFinding, ladderKey, originOf } from "./ladder-picture.js";
+import { ladderBody, ladderFinding, ladderKey, originOf, placeOf } from "./ladder-picture.js";
 import { memoryBody, memoryFinding } from "./memory-picture.js";
 import { pageStyle } from "./style.js";
 import { escapeXml, inlineSvg, type Body } from "./svg.js";
 import { ceilingList, coldTable, floorTable, ladderTable, marginTable, rejectTable, summaryTable } from "./tables.js";
-import { winnersBody, winnersFinding, winnersKey, winnersTimes } from "./winners-picture.js";
+import { winnersBody, winnersFinding, winnersKey, winnersTimes, runTimes } from "./winners-picture.js";
 
 export function benchPage(report: BenchReport): string {
   const title = headline(report);
@@ -42,9 +42,9 @@ const mostThreadsFirst = (runs: readonly ThreadRun[]): readonly ThreadRun[] =>
 
 /** What was found, in one sentence. */
 function headline({ model, runs }: BenchReport): string {
-  const [first, ...others] = mostThreadsFirst(runs).flatMap(({ threads, bars }) => {
+  const [first, ...others] = mostThreadsFirst(runs).flatMap(({ bars, ...run }) => {
     const bar = bars.find(({ dtype }) => dtype === "f32") ?? bars[0];
-    return bar ? [{ ratio: `${bar.speedup.median.toFixed(2)} ×`, where: `on ${countOf(threads)}` }] : [];
+    return bar ? [{ ratio: `${bar.speedup.median.toFixed(2)} ×`, where: `on ${placeOf(run)}` }] : [];
   });
   if (!first) return `${model}: how fast the chosen plans draw`;
   const rest = others.map(({ ratio, where }) => `, ${ratio} ${where}`);
@@ -65,7 +65,7 @@ function ladders({ runs, steps }: BenchReport): string {
     });
     const all = runs.map((run) => {
       const rungs = run.rungs.filter((rung) => rung.dtype === dtype);
-      return `<h3>${dtype}, ${countOf(run.threads)}</h3>${ladderTable(rungs)}${notes(rungs)}`;
+      return `<h3>${dtype}, ${placeOf(run)}</h3>${ladderTable(rungs)}${notes(rungs)}`;
     });
     return `<div class="pair">${one.join("\n")}</div><details><summary>all figures in ${dtype}</summary>${all.join("\n")}</details>`;
   });
@@ -81,7 +81,7 @@ function notes(rungs: ThreadRun["rungs"]): string {
 }
 
 function winners(run: ThreadRun, dtype: string, components: readonly ChosenComponent[], isOpen: boolean): string {
-  const finding = `${dtype}, ${countOf(run.threads)}: ${winnersFinding(components)} of a picture’s time`;
+  const finding = `${dtype}, ${placeOf(run)}: ${winnersFinding(components)} of a picture’s time`;
   const margins = components.map(({ name, explanation }) => {
     const { label, expectedUs, regions } = explanation;
     const expected = expectedUs === undefined ? "not all of it measured" : `${showUs(expectedUs)} expected`;
@@ -89,7 +89,7 @@ function winners(run: ThreadRun, dtype: string, components: readonly ChosenCompo
   });
   const explanations = components.map(({ explanation }) => explanation);
   const content = `${winnersKey(components)}${drawn((form) => winnersBody(components, form), finding)}
-<p class="about">Time in a picture by component: ${winnersTimes(components)}.</p>
+<p class="about">Time in a picture by component: ${winnersTimes(components)}. One run by itself: ${runTimes(components)}.</p>
 <details><summary>margins: by how much each part was won</summary>${margins.join("\n")}</details>
 <details><summary>rejects: who was not taken, and why</summary>${rejectTable(explanations)}</details>`;
   return isOpen
@@ -97,12 +97,11 @@ function winners(run: ThreadRun, dtype: string, components: readonly ChosenCompo
     : `<details><summary>${escapeXml(finding)}</summary>${content}</details>`;
 }
 
-function memory({ threads, chosen }: ThreadRun): string {
+function memory({ chosen, ...run }: ThreadRun): string {
   const [first] = chosen;
   const maps = first!.components.filter((one) => one.memory.steps > 1 && one.memory.buffers.length > 0);
-  if (maps.length === 0)
-    return `<p class="about">The plans for ${countOf(threads)} are single steps and keep nothing.</p>`;
-  return `<p class="about">Plans for ${first!.dtype} and ${countOf(threads)}. From left to right the steps of a plan, from bottom to top its arena; a box is a buffer from the first to the last step that touches it.
+  if (maps.length === 0) return `<p class="about">The plans for ${placeOf(run)} are single steps and keep nothing.</p>`;
+  return `<p class="about">Plans for ${first!.dtype} and ${placeOf(run)}. From left to right the steps of a plan, from bottom to top its arena; a box is a buffer from the first to the last step that touches it.
 Inputs, outputs and weights lie outside.</p>
 ${maps
   .map(({ name, memory: map }) => {
@@ -121,7 +120,11 @@ ${runs.map(coldTable).join("\n")}`
     : "";
   return `<section><h2>How it was measured</h2>
 <p>Each thread count in a process of its own, all pairs of it in that process: a rung and the chosen plans draw the same picture in turn, who goes first changes.
-Figures are medians with their 95 % interval, ratios medians of paired ratios. Waiting threads of OpenMP pools stay awake for a moment, then sleep.
-ONNX Runtime gets models of opset 21 with all graph optimizations, preallocated inputs and outputs, and per component the fastest of its fused attention or products, threads and planned memory of its own or shared ones, its waiting threads spinning or not.</p>
+Figures are medians with their 95 % interval, ratios medians of paired ratios. ${runs.some(({ device }) => device === "cuda") ? ON_GPU : ON_CPU}</p>
 ${cold}</section>`;
 }
+
+const ON_GPU =
+  "Times of a picture are the host's, times of a run by itself and of a plan's parts are the device's, between events.";
+const ON_CPU = `Waiting threads of OpenMP pools stay awake for a moment, then sleep.
+ONNX Runtime gets models of opset 21 with all graph optimizations, preallocated inputs and outputs, and per component the fastest of its fused attention or products, threads and planned memory of its own or shared ones, its waiting threads spinning or not.`;

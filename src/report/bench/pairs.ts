@@ -3,7 +3,7 @@
 import { median, medianInterval, pairedSpeedup, type Interval } from "../../core/statistics.js";
 import type { DrawRequest, ImageEngine, Stage } from "../../pipeline/image/engine.js";
 import type { Picture } from "../../pipeline/image/png.js";
-import type { CacheSweep } from "./cold.js";
+import type { Sweep } from "./cold.js";
 import { STAGES, type StageName, type StageTimes } from "./figures.js";
 
 export type Sample = Readonly<Record<StageName, number>>;
@@ -43,7 +43,7 @@ export async function drawPairs(
   mine: ImageEngine,
   theirs: ImageEngine,
   request: DrawRequest,
-  { rounds, sweep }: { readonly rounds: number; readonly sweep: CacheSweep },
+  { rounds, sweep }: { readonly rounds: number; readonly sweep: Sweep },
 ): Promise<Pairs> {
   const samples = { mine: [] as Sample[], theirs: [] as Sample[] };
   const pictures: Picture[] = [];

@@ -49,15 +49,18 @@ const parts = [
   { ops: "softmax", provider: "somebody", id: "<script>", us: 1000 },
 ];
 const run: ThreadRun = {
+  device: "cpu",
   threads: 2,
   rungs: [rival, { ...rival, label: "plain", notRun: "no <memory>", ms: undefined as never }, chosen],
   bars: [{ dtype: "f32", rival: rival.label, speedup: exactly(1.5) }],
-  ceilings: [{ dtype: "f32", flopsPerSecond: 1e11, bytesPerSecond: 1e10, by: { product: "tile", copy: "tile" } }],
+  ceilings: [
+    { dtype: "f32", flopsPerSecond: 1e11, bytesPerSecond: 1e10, side: 1024, by: { product: "tile", copy: "tile" } },
+  ],
   floors: (["encode", "prepare", "step", "decode", "picture"] as const).map((stage) => ({
     dtype: "f32", stage, flops: 1e9, bytes: 1e6, ms: 1, timeOverFloor: 2,
   })), // prettier-ignore
   coldness: [{ dtype: "f32", sweptBytes: 2 ** 26, lastCacheBytes: 2 ** 25, cold: times(10, 57), warm: times(9, 57) }],
-  chosen: [{ dtype: "f32", components: [{ name: "step", runs: 4, explanation, parts, memory }] }],
+  chosen: [{ dtype: "f32", components: [{ name: "step", runs: 4, us: 9500, explanation, parts, memory }] }],
 };
 const report: BenchReport = {
   model: "a <model>", date: "2026-01-02", hardware: "A & B", isa: "avx2", cores: 2, width: 256, height: 256, steps: 4,

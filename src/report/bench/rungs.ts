@@ -1,6 +1,13 @@
 // The rungs of the ladder as plans for all components: plain, our own fused kernels, each provider wherever it can,
 // whole components by a library at its best. Rungs that do the very same work as an earlier one are named, not run.
-import { nativesOf, planWork, rivalPlans, type RivalPlans } from "../../compile/contenders.js";
+import {
+  librariesTogether,
+  nativesOf,
+  planWork,
+  rivalPlans,
+  togetherLabel,
+  type RivalPlans,
+} from "../../compile/contenders.js";
 import type { CompiledComponent } from "../../compile/component.js";
 import type { Machine } from "../../compile/machine.js";
 import { COMPONENTS, type ComponentName } from "../../pipeline/image/components.js";
@@ -45,6 +52,9 @@ export async function rungPlans(
       return byLabel({ label: isRival ? `single(${name})` : "fused", isRival }, `single(${name})`, chosen, rivals);
     }),
   ];
+  const libraries = librariesTogether(machine);
+  const together = togetherLabel(libraries);
+  if (libraries.length > 0) rungs.push(byLabel({ label: together, isRival: true }, together, chosen, rivals));
   for (const name of wholes) rungs.push(await wholeRung(machine, chosen, rivals, name, trials));
   const seen = new Map<string, string>();
   return rungs.map((rung) => {

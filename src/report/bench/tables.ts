@@ -3,7 +3,7 @@ import type { Interval } from "../../core/statistics.js";
 import type { ExplainedRegion, Explanation } from "../../plan/explain.js";
 import { showBytes, showUs } from "../../plan/print.js";
 import { STAGES, type BenchReport, type Coldness, type Rung, type ThreadRun } from "./figures.js";
-import { countOf } from "./ladder-picture.js";
+import { placeOf } from "./ladder-picture.js";
 import { escapeXml } from "./svg.js";
 
 const GIGA = 1e9;
@@ -17,14 +17,14 @@ export const htmlTable = (head: readonly string[], rows: readonly string[]): str
 
 /** What each run and precision comes to. */
 export function summaryTable({ runs }: BenchReport): string {
-  const rows = runs.flatMap(({ threads, rungs, bars }) =>
+  const rows = runs.flatMap(({ rungs, bars, ...run }) =>
     rungs
       .filter(({ label, ms }) => label === "chosen" && ms)
       .map(({ dtype, ms, picturesPerSecond, overBestRival }) => {
         const bar = bars.find((one) => one.dtype === dtype);
         const ratio = bar ? `<b>${bar.speedup.median.toFixed(2)} ×</b><small>${between(bar.speedup, 2)}</small>` : "";
         const own = dtype === "f32" ? "" : (overBestRival?.toFixed(2) ?? "");
-        return `<tr><th scope="row">${dtype}, ${countOf(threads)}</th><td>${ms!.picture.median.toFixed(1)}<small>${between(ms!.picture, 1)}</small></td><td>${picturesPerSecond!.toFixed(2)}</td><td>${ratio}</td><td class="text">${escapeXml(bar?.rival ?? "none")}</td><td>${own}</td></tr>`;
+        return `<tr><th scope="row">${dtype}, ${placeOf(run)}</th><td>${ms!.picture.median.toFixed(1)}<small>${between(ms!.picture, 1)}</small></td><td>${picturesPerSecond!.toFixed(2)}</td><td>${ratio}</td><td class="text">${escapeXml(bar?.rival ?? "none")}</td><td>${own}</td></tr>`;
       }),
   );
   const head = ["", "ms a picture", "pictures a second", "× the best f32 rival", "which one", "× the best rival of its precision"]; // prettier-ignore
@@ -69,10 +69,7 @@ export function floorTable({ runs }: BenchReport): string {
     const cells = columns.map(({ run, dtype }) => floorCell(run, dtype, stage));
     return `<tr><th scope="row">${stage}</th>${cells.join("")}</tr>`;
   });
-  return htmlTable(
-    ["chosen over floor", ...columns.map(({ run, dtype }) => `${dtype}, ${countOf(run.threads)}`)],
-    rows,
-  );
+  return htmlTable(["chosen over floor", ...columns.map(({ run, dtype }) => `${dtype}, ${placeOf(run)}`)], rows);
 }
 
 function floorCell({ floors, rungs }: ThreadRun, dtype: string, stage: (typeof STAGES)[number]): string {
@@ -84,10 +81,10 @@ function floorCell({ floors, rungs }: ThreadRun, dtype: string, stage: (typeof S
 
 export const ceilingList = ({ runs }: BenchReport): string =>
   `<ul class="about">${runs
-    .flatMap(({ threads, ceilings }) =>
+    .flatMap(({ ceilings, ...run }) =>
       ceilings.map(
-        ({ dtype, flopsPerSecond, bytesPerSecond, by }) =>
-          `<li>${dtype}, ${countOf(threads)}: ${(flopsPerSecond / GIGA).toFixed(0)} GFLOP/s by a product of 1024³ (${escapeXml(by.product)}), ${(bytesPerSecond / GIGA).toFixed(1)} GB/s read and written (${escapeXml(by.copy)})</li>`,
+        ({ dtype, flopsPerSecond, bytesPerSecond, side, by }) =>
+          `<li>${dtype}, ${placeOf(run)}: ${(flopsPerSecond / GIGA).toFixed(0)} GFLOP/s by a product of ${side}³ (${escapeXml(by.product)}), ${(bytesPerSecond / GIGA).toFixed(1)} GB/s read and written (${escapeXml(by.copy)})</li>`,
       ),
     )
     .join("")}</ul>`;
@@ -153,7 +150,7 @@ export function coldTable(run: ThreadRun): string {
       const [c, w] = [cold[stage].median, warm[stage].median];
       return `<td>${(c / w).toFixed(2)} ×<small>${c.toFixed(1)} against ${w.toFixed(1)} ms</small></td>`;
     });
-    return `<tr><th scope="row">${dtype}, ${countOf(run.threads)}</th>${cells.join("")}</tr>`;
+    return `<tr><th scope="row">${dtype}, ${placeOf(run)}</th>${cells.join("")}</tr>`;
   });
   return htmlTable(["cold over warm", ...STAGES], rows);
 }

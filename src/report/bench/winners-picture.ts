@@ -131,6 +131,10 @@ export const winnersFinding = (components: readonly ChosenComponent[]): string =
 export const winnersTimes = (components: readonly ChosenComponent[]): string =>
   components.map((one) => `${escapeXml(nameOf(one))} ${showMs(pictureUs(one))}`).join(", ");
 
+/** Every component's run by itself. */
+export const runTimes = (components: readonly ChosenComponent[]): string =>
+  components.map(({ name, us }) => `${escapeXml(name)} ${showMs(us)}`).join(", ");
+
 export const winnersKey = (components: readonly ChosenComponent[]): string =>
   `<p class="key">${sharesOf(components)
     .map(([name]) => `<span><i class="${providerClass(name)}"></i>${escapeXml(name)}</span>`)
