@@ -1,0 +1,108 @@
+# FLUX.1-schnell at full size by diffusers, random weights, 1024x1024, 256 text tokens, batch 1, bf16: one denoise step, one
+# decode, and 4 steps + decode as one run from latents to pixels. It does what bench/cuda-flux.ts does, on the same GPU.
+# usage: python3 bench/cuda/diffusers_flux.py [--out FILE.jsonl] [eager] [compile]
+#   eager    as it comes
+#   compile  as flux-fast does it in bf16: fused QKV, cuDNN attention, decoder channels-last, torch.compile reduce-overhead
+import argparse, json, time
+import torch
+import torch._inductor.config as inductor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+try:
+    import diffusers
+    from diffusers import AutoencoderKL, FluxTransformer2DModel
+except ImportError as error:
+    raise SystemExit(f"diffusers is not installed here ({error}): pip install diffusers, or put its src on PYTHONPATH")
+
+STEPS, RUNS, WARM_UP_S = 4, 7, 1.0
+parser = argparse.ArgumentParser()
+parser.add_argument("--out")
+parser.add_argument("ways", nargs="*", default=["eager", "compile"])
+flags = parser.parse_args()
+BF16, GPU = torch.bfloat16, torch.device("cuda")
+torch.manual_seed(0)
+
+
+def tell(what, **figures):
+    print(f"{what}: " + ", ".join(f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()), flush=True)
+    if flags.out:
+        with open(flags.out, "a") as file:
+            file.write(json.dumps({"what": what, **figures}) + "\n")
+
+
+def milliseconds(work):
+    """Median of some runs by events, after a second of work that does not count."""
+    end = time.perf_counter() + WARM_UP_S
+    while time.perf_counter() < end:
+        work()
+        torch.cuda.synchronize()
+    times = []
+    for _ in range(RUNS):
+        start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        work()
+        stop.record()
+        stop.synchronize()
+        times.append(start.elapsed_time(stop))
+    return sorted(times)[RUNS // 2]
+
+
+def build():
+    with GPU:
+        torch.set_default_dtype(BF16)
+        transformer = FluxTransformer2DModel(
+            patch_size=1, in_channels=64, num_layers=19, num_single_layers=38, attention_head_dim=128, num_attention_heads=24,
+            joint_attention_dim=4096, pooled_projection_dim=768, guidance_embeds=False)
+        decoder = AutoencoderKL(
+            in_channels=3, out_channels=3, down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=16, norm_num_groups=32,
+            sample_size=1024, use_quant_conv=False, use_post_quant_conv=False)
+        torch.set_default_dtype(torch.float32)
+    return transformer.eval(), decoder.eval()
+
+
+def random(*shape): return torch.randn(*shape, device=GPU, dtype=BF16)
+
+
+def measure(name, transformer, decode):
+    rows = torch.arange(64, device=GPU, dtype=BF16)
+    places = torch.stack([torch.zeros(4096, device=GPU, dtype=BF16), rows.repeat_interleave(64), rows.repeat(64)], 1)
+    fixed = dict(
+        guidance=None, pooled_projections=random(1, 768), encoder_hidden_states=random(1, 256, 4096),
+        txt_ids=torch.zeros(256, 3, device=GPU, dtype=BF16), img_ids=places, return_dict=False)
+    noise, latents = random(1, 4096, 64), random(1, 16, 128, 128)
+    level = torch.tensor([0.7], device=GPU, dtype=BF16)
+
+    def step(x=noise):
+        torch.compiler.cudagraph_mark_step_begin()
+        return transformer(hidden_states=x, timestep=level, **fixed)[0]
+
+    def picture():
+        x = noise
+        for _ in range(STEPS):
+            x = x - 0.25 * step(x)
+        unpacked = x.view(1, 64, 64, 16, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(1, 16, 128, 128)
+        return decode(unpacked)
+
+    began = time.perf_counter()
+    step(), decode(latents)
+    torch.cuda.synchronize()
+    seconds = time.perf_counter() - began
+    one, last, whole = milliseconds(step), milliseconds(lambda: decode(latents)), milliseconds(picture)
+    tell(f"diffusers {name}", step=one, decode=last, run=whole, stepsAndDecode=STEPS * one + last, setupSeconds=seconds)
+
+
+with torch.no_grad():
+    tell("diffusers machine", gpu=torch.cuda.get_device_name(0), torch=torch.__version__, diffusers=diffusers.__version__, date=time.strftime("%Y-%m-%d"))
+    transformer, vae = build()
+    if "eager" in flags.ways:
+        measure("eager", transformer, lambda z: vae.decode(z, return_dict=False)[0])
+    if "compile" in flags.ways:
+        transformer.fuse_qkv_projections()
+        vae.fuse_qkv_projections()
+        vae.to(memory_format=torch.channels_last)
+        inductor.conv_1x1_as_mm, inductor.epilogue_fusion = True, False
+        compiled = torch.compile(transformer, mode="reduce-overhead", fullgraph=True)
+        decode = torch.compile(vae.decode, mode="reduce-overhead", fullgraph=True)
+        with sdpa_kernel([SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]):
+            measure("torch.compile", compiled, lambda z: decode(z, return_dict=False)[0])
