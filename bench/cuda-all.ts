@@ -6,6 +6,7 @@ import { appendFileSync, mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { writeFluxFolder } from "./cuda/flux-folder.js";
 
 interface Part {
   readonly name: string;
@@ -18,25 +19,62 @@ const { values: flags } = parseArgs({
   options: { seconds: { type: "string", default: "1200" }, out: { type: "string", default: "out/cuda" }, only: { type: "string" }, tune: { type: "string", default: "85" } },
 }); // prettier-ignore
 mkdirSync(flags.out, { recursive: true });
+const flux = join(flags.out, "flux");
+mkdirSync(flux, { recursive: true });
+writeFluxFolder(flux);
 const figures = join(flags.out, "figures.jsonl");
 const log = join(flags.out, "log.txt");
 const node = process.execPath;
 const troupe = (...args: readonly string[]): Pick<Part, "command" | "args"> => ({ command: node, args: ["bin/troupe.js", ...args] }); // prettier-ignore
 const bench = (name: string, ...args: readonly string[]): Pick<Part, "command" | "args"> => ({ command: node, args: [`dist/bench/${name}.js`, ...args, "--out", figures] }); // prettier-ignore
+const full = ["--random-weights", "--device", "cuda", "--dtype", "bf16", "--size", "1024x1024", "--steps", "4"];
 const verify = (...how: readonly string[]) => troupe("verify", "models/flux-shapes", "models/flux-shapes/golden.safetensors", "--device", "cuda", ...how); // prettier-ignore
 
 const PARTS: readonly Part[] = [
   { name: "doctor", seconds: 20, ...troupe("doctor") },
-  { name: "tests", seconds: 45, command: node, args: ["tools/test.mjs", "src/device/cuda", "tuner/cuda"] },
+  { name: "load", seconds: 50, ...bench("cuda-load") },
   { name: "flux", seconds: 250, ...bench("cuda-flux", "--tune", flags.tune) },
   { name: "stored", seconds: 40, ...bench("cuda-flux", "--stored") },
-  { name: "load", seconds: 50, ...bench("cuda-load") },
+  { name: "explain", seconds: 40, ...troupe("explain", flux, ...full) },
+  {
+    name: "faults",
+    seconds: 90,
+    command: node,
+    args: ["tools/test.mjs", "cuda-faults", "src/device/cuda", "tuner/cuda"],
+  },
   { name: "values by rules", seconds: 40, ...verify("--effort", "none") },
   { name: "width", seconds: 40, ...bench("cuda-width") },
   { name: "values tuned", seconds: 60, ...verify("--dtype", "bf16", "--budget", "20s") },
   { name: "conform cublaslt", seconds: 90, ...troupe("conform", "--device", "cuda", "--provider", "cublaslt", "--effort", "full") }, // prettier-ignore
   { name: "conform", seconds: 300, ...troupe("conform", "--device", "cuda") },
-  { name: "rivals, kernels", seconds: 120, command: "python3", args: ["bench/cuda/rivals.py"] },
+  {
+    name: "ladder",
+    seconds: 150,
+    ...troupe("bench", flux, ...full, "--rounds", "5", "--out", join(flags.out, "ladder")),
+  },
+  {
+    name: "ladder, small",
+    seconds: 90,
+    ...troupe(
+      "bench",
+      "models/flux-shapes",
+      "--device",
+      "cuda",
+      "--dtype",
+      "bf16",
+      "--budget",
+      "20s",
+      "--out",
+      join(flags.out, "ladder-small"),
+    ),
+  },
+  { name: "rivals, kernels", seconds: 60, command: "python3", args: ["bench/cuda/rivals.py"] },
+  {
+    name: "rivals, diffusers",
+    seconds: 240,
+    command: "python3",
+    args: ["bench/cuda/diffusers_flux.py", "--out", figures],
+  },
 ];
 
 const began = performance.now();

@@ -1,11 +1,12 @@
 // FLUX.1-schnell at full size on this machine's GPU, prompt to pixels: random bf16 weights made on the device, plans by
 // rules, then tuned, each measured. usage: node dist/bench/cuda-flux.js [--blocks DOUBLE,SINGLE] [--tune SECONDS]
 // [--stored] [--out FILE.jsonl]; --stored begins with the plans of an earlier run and measures the first picture alone.
+import { execFile } from "node:child_process";
 import { appendFileSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
-import { TroupeError } from "../src/core/error.js";
+import { parseArgs, promisify } from "node:util";
+import { messageOf, TroupeError } from "../src/core/error.js";
 import { median } from "../src/core/statistics.js";
 import { textToImage, type Draw } from "../src/pipeline/image/text-to-image.js";
 import { writeFluxFolder } from "./cuda/flux-folder.js";
@@ -39,19 +40,32 @@ function component(draw: Draw, name: "clip" | "t5" | "prepare" | "step" | "decod
   tell(`${label} ${name}`, { ms: median(ms), least: Math.min(...ms), most: Math.max(...ms) });
 }
 
+/** What the GPU's clocks are while it works, and what holds them down, as nvidia-smi tells. */
+const clocksNow = async (): Promise<string> => {
+  const asked = "clocks.sm,clocks.mem,power.draw,temperature.gpu,clocks_event_reasons.active";
+  try {
+    const { stdout } = await promisify(execFile)("nvidia-smi", [`--query-gpu=${asked}`, "--format=csv,noheader"]);
+    return stdout.trim();
+  } catch (error) {
+    return messageOf(error);
+  }
+};
+
 /** Noise to pixels as one run, wall clock: all steps as replays, the decoder, the picture on the host. */
 async function run(draw: Draw, label: string): Promise<void> {
   const { engine } = draw;
   const { width, height } = engine.shape.size;
   const noise = new Float32Array((width / 16) * (height / 16) * 64).map((_, i) => Math.sin(i * 12.9898) * 1.4);
-  const [denoise, decode, whole, idle]: number[][] = [[], [], [], []];
-  for (const end = performance.now() + WARM_UP_MS; performance.now() < end;) await engine.denoiseFrom(noise, STEPS);
+  const [denoise, decode, whole, idle, before]: number[][] = [[], [], [], [], []];
+  for (const end = performance.now() + WARM_UP_MS; performance.now() < end;)
+    before!.push((await timed(() => engine.denoiseFrom(noise, STEPS))).ms);
+  const clocks = clocksNow();
   for (let i = 0; i < RUNS; i++) {
-    const before = process.cpuUsage();
+    const used = process.cpuUsage();
     const start = performance.now();
     const latents = await engine.denoiseFrom(noise, STEPS);
     const middle = performance.now();
-    const { user, system } = process.cpuUsage(before);
+    const { user, system } = process.cpuUsage(used);
     const session = engine.session("decode");
     session.write("latents", new Uint8Array(latents.buffer, latents.byteOffset, latents.byteLength));
     await session.run();
@@ -62,7 +76,7 @@ async function run(draw: Draw, label: string): Promise<void> {
   }
   tell(`${label} ${STEPS} steps + decode, one run`, {
     ms: median(whole!), least: Math.min(...whole!), most: Math.max(...whole!), steps: median(denoise!), decode: median(decode!),
-    hostIdle: median(idle!),
+    hostIdle: median(idle!), stepsBefore: before!.map(round), clocks: await clocks,
   }); // prettier-ignore
 }
 
@@ -135,7 +149,10 @@ await using draw = await textToImage(folder, {
   effort: "none",
   randomWeights: true,
   onEvent: (event) => {
-    if (event.kind === "note") notes.push(event.text);
+    if (event.kind === "note") {
+      notes.push(event.text);
+      console.log(event.text);
+    }
     if (event.kind === "plan") tell("plan", { component: event.component, label: event.label });
     if (event.kind !== "tune" || performance.now() - said < 2000) return;
     said = performance.now();
@@ -151,6 +168,7 @@ tell("opened", { seconds: secondsSince(began), bytes: draw.engine.bytes, origins
 if (flags.stored) {
   const { ms } = await timed(() => draw(PROMPT, { seed: 1 }));
   tell("first picture from stored plans", { ms, secondsSinceStart: secondsSince(began) });
+  component(draw, "step", "stored");
   await run(draw, "stored");
 } else {
   await measure(draw, "rules");

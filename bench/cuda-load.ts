@@ -88,6 +88,10 @@ try {
   for (let i = 0; i < count; i++) await buffer.receive!(TENSOR_BYTES, async () => {});
   const copy = rate(start);
   buffer.dispose();
+  const allocating = performance.now();
+  const buffers = Array.from({ length: count }, () => device.allocate(TENSOR_BYTES));
+  const allocateMs = performance.now() - allocating;
+  for (const one of buffers) one.dispose();
   const g = new Words("weights");
   const values: Record<string, Value> = {};
   for (let i = 0; i < count; i++) values[`w${i}`] = g.weight(`w${i}`, "bf16", SHAPE);
@@ -97,8 +101,8 @@ try {
   const loaded = await loadWeights(graph, store, device, new Set(graph.sources.keys()), []);
   const load = rate(began);
   const share = load / Math.min(read, copy);
-  const figures = { gigabytes: bytes / 1e9, readGBs: read, copyGBs: copy, loadGBs: load, share };
-  console.log(`load: ${(bytes / 1e9).toFixed(1)} GB at ${load.toFixed(1)} GB/s, page cache ${read.toFixed(1)}, copies ${copy.toFixed(1)}: ${(100 * share).toFixed(0)} % of the slower (${100 * SAID} asked)`); // prettier-ignore
+  const figures = { gigabytes: bytes / 1e9, readGBs: read, copyGBs: copy, loadGBs: load, share, allocateMs };
+  console.log(`load: ${(bytes / 1e9).toFixed(1)} GB at ${load.toFixed(1)} GB/s, page cache ${read.toFixed(1)}, copies ${copy.toFixed(1)}: ${(100 * share).toFixed(0)} % of the slower (${100 * SAID} asked); taking the memory ${allocateMs.toFixed(0)} ms`); // prettier-ignore
   if (flags.out) appendFileSync(flags.out, `${JSON.stringify({ what: "load", ...figures })}\n`);
   loaded.dispose();
   await store.close();
