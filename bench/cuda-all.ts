@@ -2,8 +2,8 @@
 // that a failure costs its part alone. usage: node dist/bench/cuda-all.js [--seconds N] [--out FOLDER] [--only PART,PART] [--tune SECONDS]
 // FOLDER gets figures.jsonl, which grows as parts go, and log.txt.
 import { spawn } from "node:child_process";
-import { appendFileSync, mkdirSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { appendFileSync, mkdirSync, mkdtempSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { writeFluxFolder } from "./cuda/flux-folder.js";
@@ -19,8 +19,7 @@ const { values: flags } = parseArgs({
   options: { seconds: { type: "string", default: "1200" }, out: { type: "string", default: "out/cuda" }, only: { type: "string" }, tune: { type: "string", default: "85" } },
 }); // prettier-ignore
 mkdirSync(flags.out, { recursive: true });
-const flux = join(flags.out, "flux");
-mkdirSync(flux, { recursive: true });
+const flux = mkdtempSync(join(tmpdir(), "flux-"));
 writeFluxFolder(flux);
 const figures = join(flags.out, "figures.jsonl");
 const log = join(flags.out, "log.txt");

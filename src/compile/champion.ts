@@ -14,7 +14,12 @@ import type { Machine } from "./machine.js";
 export interface Contender {
   readonly label: string;
   readonly plan: Plan;
+  /** What it should take where not all of it was measured, by its providers' models for the rest. */
+  readonly likelyUs?: number | undefined;
 }
+
+/** Microseconds that a plan should take, as far as is known. */
+export const likelyUsOf = ({ plan, likelyUs }: Contender): number | undefined => plan.expectedUs ?? likelyUs;
 
 export interface Champion {
   readonly plan: Plan;
@@ -36,10 +41,11 @@ interface ProofOptions {
 /** Largest row error between two right plans of a whole component, by the dtype it computes in. */
 const AGREEMENT = { f32: 1e-4, bf16: 8e-2 } as const;
 
-/** A rival whose regions were measured to take this many times as long is not run. */
+/** A rival whose regions should take this many times as long is not run. */
 const HOPELESS = 4;
 
-function expectedToLose({ expectedUs: theirs }: Plan, { expectedUs: mine }: Plan): Omit<Standing, "label"> | undefined {
+function expectedToLose(rival: Contender, champion: Contender): Omit<Standing, "label"> | undefined {
+  const [theirs, mine] = [likelyUsOf(rival), likelyUsOf(champion)];
   if (mine === undefined || theirs === undefined || theirs < HOPELESS * mine) return undefined;
   const ratio = theirs / mine;
   return { us: theirs, champion: { median: ratio, low: ratio, high: ratio }, pairs: 0 };
@@ -69,7 +75,7 @@ export async function championOf(
   let best: { readonly contender: Contender; readonly session: Session } | undefined;
   try {
     for (const [index, contender] of contenders.entries()) {
-      const hopeless = best && expectedToLose(contender.plan, best.contender.plan);
+      const hopeless = best && expectedToLose(contender, best.contender);
       if (hopeless) {
         standings.push({ label: contender.label, ...hopeless });
         continue;

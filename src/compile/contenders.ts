@@ -10,6 +10,7 @@ import { select, type Selection, type SelectOptions } from "../plan/select.js";
 import type { Graph } from "../graph/node.js";
 import { Regions } from "../graph/region.js";
 import type { Provider } from "../provider/provider.js";
+import { candidateKey } from "../tuner/candidate-key.js";
 import { currentRows, type RegionRecord } from "../tuner/measurement.js";
 import { rewriteGraph } from "../rewrite/passes.js";
 import { RecordStore } from "../tuner/records.js";
@@ -48,6 +49,19 @@ export function withEstimates(recordOf: SelectOptions["recordOf"], rules: Select
     return { ...record, measurements: [...record.measurements, ...added] };
   };
 } // prettier-ignore
+
+/** The sum of a selection's parts by these records, conversions included; undefined where one has no time. */
+export function likelyUs({ chosen, conversions }: Selection, recordOf: SelectOptions["recordOf"]): number | undefined {
+  let sum = conversions.reduce((all, { us }) => all + us, 0);
+  for (const { proposal, candidate } of chosen) {
+    const key = candidateKey(candidate);
+    const rows = recordOf(proposal.region.signature)?.measurements ?? [];
+    const row = rows.find((one) => one.us && candidateKey(one.candidate) === key);
+    if (!row) return undefined;
+    sum += row.us!.p50;
+  }
+  return sum;
+}
 
 /** What a cover is made from: records, and conversions from records or, where there are none, estimated. */
 export function sourcesOf({ opened }: Machine, recordOf: SelectOptions["recordOf"]): SelectOptions {

@@ -17,9 +17,9 @@ import type { RegionRecord } from "../tuner/measurement.js";
 import type { Pin } from "../tuner/pin.js";
 import type { RecordStore } from "../tuner/records.js";
 import { tune, type TuneResult } from "../tuner/tune.js";
-import { championOf, type Contender } from "./champion.js";
+import { championOf, likelyUsOf, type Contender } from "./champion.js";
 import type { CompiledComponent, CompileEvent } from "./component.js";
-import { contenderSelections, planOf, planWork, sourcesOf, withEstimates } from "./contenders.js";
+import { contenderSelections, likelyUs, planOf, planWork, sourcesOf, withEstimates } from "./contenders.js";
 import { byImportance, MATTERS, type Ranked } from "./importance.js";
 import type { Machine } from "./machine.js";
 import { completeProfiles } from "./profiles.js";
@@ -111,7 +111,7 @@ export async function byTuning(
       return { contenders: await contendersOf(machine, item, all, onEvent, modelled), unmet, sources: all };
     }),
   );
-  const runUs = contests.map(({ contenders }) => contenders[0]!.plan.expectedUs ?? 0);
+  const runUs = contests.map(({ contenders }) => likelyUsOf(contenders[0]!) ?? 0);
   for (const [done, item] of prepared.entries()) {
     const { component, graph, proposals, file } = item;
     const { contenders, unmet, sources } = contests[done]!;
@@ -193,13 +193,9 @@ async function contendersOf(
   onEvent: TuningOptions["onEvent"],
   modelled?: SelectOptions,
 ): Promise<readonly Contender[]> {
+  const rivals = modelled && { ...sources, recordOf: withEstimates(sources.recordOf, modelled.recordOf) };
   const selections = [
-    ...contenderSelections(
-      machine,
-      proposals,
-      sources,
-      modelled && { ...sources, recordOf: withEstimates(sources.recordOf, modelled.recordOf) },
-    ),
+    ...contenderSelections(machine, proposals, sources, rivals),
     ...(modelled ? [["rules", () => select(proposals, modelled)] as const] : []),
   ];
   const contenders = new Map<string, Contender>();
@@ -209,7 +205,8 @@ async function contendersOf(
       if (!selection) continue;
       const plan = planOf(machine, selection, label);
       const key = planWork(plan);
-      if (!contenders.has(key)) contenders.set(key, { label, plan });
+      const known = rivals && { likelyUs: likelyUs(selection, rivals.recordOf) };
+      if (!contenders.has(key)) contenders.set(key, { label, plan, ...known });
     } catch (error) {
       if (label === "chosen") throw error;
       onEvent?.({ kind: "note", text: `${component.name}: no ${label} plan: ${messageOf(error)}` });

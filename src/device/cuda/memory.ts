@@ -5,9 +5,9 @@ import type { Buffer } from "../device.js";
 import type { CudaBuffer, CudaDevice, PinnedMemory } from "./device.js";
 import { CudaEvent, CudaStream } from "./stream.js";
 
-const STAGE_BYTES = 4 << 20;
+const STAGE_BYTES = 8 << 20;
 /** Some are filled, by several threads of the system's, while others travel. */
-const BLOCKS = 16;
+const BLOCKS = 12;
 /** Below this the driver's own staging is as fast. */
 const DIRECT_BYTES = 1 << 20;
 
