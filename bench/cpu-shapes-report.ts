@@ -6,17 +6,22 @@ import type { ProductForecast } from "../src/tuner/shapes/forecast.js";
 import type { Product } from "../src/tuner/shapes/product.js";
 
 export interface Result extends Pick<Candidate, "provider" | "id" | "method" | "tiling"> {
-  readonly p20: number;
-  readonly runs: number;
+  readonly key: string;
+  /** Of every run but the first; none where the candidate could not be bound. */
+  readonly us: readonly number[];
 }
 
 export interface Line {
   readonly threads: number;
+  readonly stage: "measure" | "again";
   /** Share of the time in which other programs kept a thread waiting. */
   readonly disturbed: number;
   readonly shape: Product;
   readonly results: readonly Result[];
 }
+
+/** What disturbs a run only adds to it. */
+export const usOf = ({ us }: Pick<Result, "us">): number => quantile(us, 0.1);
 
 export interface Picked {
   readonly line: Line;
@@ -25,33 +30,63 @@ export interface Picked {
   readonly best: Result;
   /** Of the best; 1 is the best itself. */
   readonly share: number;
+  /** The same of the second measurement; absent where there is none. */
+  readonly again?: number;
 }
 
-/** What the forecast picks of each line's candidates; lines it knows nothing of are left out. */
-export function picksOf(lines: readonly Line[], forecast: ProductForecast): readonly Picked[] {
+const ran = ({ results }: Line): readonly Result[] => results.filter(({ us }) => us.length > 0);
+
+const byTime = (line: Line): readonly Result[] => ran(line).toSorted((a, b) => usOf(a) - usOf(b));
+
+/** The candidate that the forecast expects to be the fastest; undefined where it knows none. */
+function pickOf(line: Line, forecast: ProductForecast): { readonly one: Result; readonly us: number } | undefined {
+  const known = ran(line).flatMap((one) => {
+    const us = forecast.us(line.shape, one);
+    return us === undefined ? [] : [{ one, us }];
+  });
+  return known.sort((a, b) => a.us - b.us)[0];
+}
+
+/** The fastest of a product and what the forecast picks. */
+export function contendersOf(line: Line, forecast: ProductForecast, fastest: number): readonly Result[] {
+  const pick = pickOf(line, forecast);
+  return [...byTime(line).slice(0, fastest), ...(pick ? [pick.one] : [])];
+}
+
+/**
+ * What the forecast picks of each line's candidates; lines it knows nothing of are left out. The fastest of many was
+ * lucky, too, so its rivals are the fastest three, measured again beside it.
+ */
+export function picksOf(
+  lines: readonly Line[],
+  again: ReadonlyMap<string, Line>,
+  forecast: ProductForecast,
+): readonly Picked[] {
   return lines.flatMap((line) => {
-    const ran = line.results.filter(({ p20 }) => p20 > 0);
-    const known = ran.flatMap((one) => {
-      const us = forecast.us(line.shape, one);
-      return us === undefined ? [] : [{ one, us }];
-    });
-    const [first] = known.sort((a, b) => a.us - b.us);
-    const [best] = ran.toSorted((a, b) => a.p20 - b.p20);
-    if (!first || !best) return [];
-    return [{ line, pick: first.one, foretoldUs: first.us, best, share: best.p20 / first.one.p20 }];
+    const pick = pickOf(line, forecast);
+    const [best] = byTime(line);
+    if (!pick || !best) return [];
+    const share = usOf(best) / usOf(pick.one);
+    const { rows, columns, terms } = line.shape;
+    const second = again.get(`${rows}x${columns}x${terms}`);
+    const same = second && ran(second).find(({ key }) => key === pick.one.key);
+    const met = second && same ? { again: usOf(byTime(second)[0]!) / usOf(same) } : {};
+    return [{ line, pick: pick.one, foretoldUs: pick.us, best, share, ...met }];
   });
 }
 
 export function summaryOf(picks: readonly Picked[]): string {
-  const shares = picks.map(({ share }) => share);
-  const mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
   const disturbed = quantile(picks.map(({ line }) => line.disturbed), 0.5); // prettier-ignore
-  return `${shares.length} products: mean ${(100 * mean).toFixed(1)} % of the best, fifth percentile ${(100 * quantile(shares, 0.05)).toFixed(1)} %; threads waited for other programs in ${(100 * disturbed).toFixed(0)} % of the time (median)`;
+  const second = picks.flatMap(({ again }) => again ?? []);
+  return `first measurement: ${sharesText(picks.map(({ share }) => share))}; second: ${sharesText(second)}; threads waited for other programs in ${(100 * disturbed).toFixed(0)} % of the time (median)`;
 }
+
+const sharesText = (shares: readonly number[]): string =>
+  `${shares.length} products, mean ${(100 * (shares.reduce((sum, share) => sum + share, 0) / shares.length)).toFixed(1)} % of the best, fifth percentile ${(100 * quantile(shares, 0.05)).toFixed(1)} %`;
 
 /** Microseconds of a processor for one choice among the candidates of a product. */
 export function choiceUs(lines: readonly Line[], forecast: ProductForecast): number {
-  picksOf(lines, forecast); // compiled, and every weight met once
+  picksOf(lines, new Map(), forecast); // compiled, and every weight met once
   const start = process.cpuUsage();
   for (let i = 0; i < ROUNDS; i++)
     for (const { shape, results } of lines) for (const one of results) forecast.us(shape, one);
@@ -64,9 +99,9 @@ const nameOf = ({ provider, id }: Result): string => `${provider} ${id}`;
 
 export const csvOf = (picks: readonly Picked[]): string =>
   [
-    "threads,rows,columns,terms,disturbed,pick,foretold_us,pick_us,best,best_us,share",
-    ...picks.map(({ line: { threads, disturbed, shape }, pick, foretoldUs, best, share }) =>
-      [threads, shape.rows, shape.columns, shape.terms, disturbed.toFixed(2), `"${nameOf(pick)}"`, foretoldUs.toFixed(1), pick.p20.toFixed(1), `"${nameOf(best)}"`, best.p20.toFixed(1), share.toFixed(3)].join(),
+    "threads,rows,columns,terms,disturbed,pick,foretold_us,pick_us,best,best_us,share,share_again",
+    ...picks.map(({ line: { threads, disturbed, shape }, pick, foretoldUs, best, share, again }) =>
+      [threads, shape.rows, shape.columns, shape.terms, disturbed.toFixed(2), `"${nameOf(pick)}"`, foretoldUs.toFixed(1), usOf(pick).toFixed(1), `"${nameOf(best)}"`, usOf(best).toFixed(1), share.toFixed(3), again?.toFixed(3) ?? ""].join(),
     ),
   ].join("\n") + "\n"; // prettier-ignore
 
@@ -81,14 +116,14 @@ export function svgOf(picks: readonly Picked[]): string {
     weights.set(title, [...(weights.get(title) ?? []), one]);
   }
   const gflops = ({ line: { shape } }: Picked, us: number): number => (2e-3 * shape.rows * shape.columns * shape.terms) / us; // prettier-ignore
-  const most = Math.max(...picks.map((one) => Math.max(gflops(one, one.best.p20), gflops(one, one.foretoldUs))));
+  const most = Math.max(...picks.map((one) => Math.max(gflops(one, usOf(one.best)), gflops(one, one.foretoldUs))));
   const panels = [...weights].map(([title, of], i) => {
     const [left, top] = [(i % PANEL.columns) * PANEL.width, Math.floor(i / PANEL.columns) * PANEL.height];
     const x = ({ line }: Picked): string => (left + PANEL.margin + ((PANEL.width - 2 * PANEL.margin) * Math.log(line.shape.rows)) / Math.log(4096)).toFixed(1); // prettier-ignore
     const y = (value: number): string => (top + PANEL.height - PANEL.margin - ((PANEL.height - 2 * PANEL.margin) * value) / most).toFixed(1); // prettier-ignore
     const sorted = of.toSorted((a, b) => a.line.shape.rows - b.line.shape.rows);
     const line = sorted.map((one) => `${x(one)},${y(gflops(one, one.foretoldUs))}`).join(" ");
-    const dots = sorted.map((one) => `<circle cx="${x(one)}" cy="${y(gflops(one, one.best.p20))}" r="4" fill="none" stroke="#888"/><circle cx="${x(one)}" cy="${y(gflops(one, one.pick.p20))}" r="2" fill="#c33"/>`); // prettier-ignore
+    const dots = sorted.map((one) => `<circle cx="${x(one)}" cy="${y(gflops(one, usOf(one.best)))}" r="4" fill="none" stroke="#888"/><circle cx="${x(one)}" cy="${y(gflops(one, usOf(one.pick)))}" r="2" fill="#c33"/>`); // prettier-ignore
     return `<text x="${left + PANEL.margin}" y="${top + 18}">${title}</text><polyline points="${line}" fill="none" stroke="#36c"/>${dots.join("")}`;
   });
   const rows = Math.ceil(weights.size / PANEL.columns);

@@ -1,41 +1,42 @@
 // How good a choice without measuring is: every candidate of two hundred products is timed, cold weights, and the one
 // that the machine's profile picks is compared with the fastest. usage, each with a number of threads:
 //   node dist/bench/cpu-shapes.js build 2      compiles what will be timed
-//   node dist/bench/cpu-shapes.js measure 2    times for at most SECONDS; again until all is there; disturbed ones come again
 //   node bin/troupe.js doctor --profile --threads 2
+//   node dist/bench/cpu-shapes.js measure 2    times for at most SECONDS; repeat until all is there; disturbed ones come again
+//   node dist/bench/cpu-shapes.js again 2      the same for each product's fastest three and the forecast's pick, more often
 //   node dist/bench/cpu-shapes.js report 2     bench/cpu-shapes-2.csv and .svg
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { openMachine, type Machine } from "../src/compile/machine.js";
 import { cpuTarget, lastCacheBytes } from "../src/device/cpu/target.js";
 import { PROVIDERS } from "../src/provider/open.js";
 import { isCannot, type Candidate } from "../src/provider/provider.js";
-import { quantile } from "../src/core/statistics.js";
 import { candidateKey } from "../src/tuner/candidate-key.js";
 import { ProductForecast } from "../src/tuner/shapes/forecast.js";
 import { profilePath, type Profile } from "../src/tuner/shapes/profile.js";
-import { regionOf, type Product } from "../src/tuner/shapes/product.js";
+import { regionOf, roughMs, type Product } from "../src/tuner/shapes/product.js";
 import { Stopwatch, type StopwatchTiming } from "../src/tuner/shapes/stopwatch.js";
 import { MOST_WAITING, waitedUs } from "../src/tuner/undisturbed.js";
-import { csvOf, picksOf, choiceUs, summaryOf, svgOf, type Line } from "./cpu-shapes-report.js";
+import { choiceUs, contendersOf, csvOf, picksOf, summaryOf, svgOf, usOf, type Line } from "./cpu-shapes-report.js";
 import { shapeSet } from "./cpu-shapes-set.js";
 
 const SECONDS = 100;
 const FILE = "/tmp/cpu-shapes.jsonl";
-/** Runs of every candidate that is not hopeless, at least; and how fast a run is taken to be when they are planned. */
-const RUNS = 5;
-const FLOPS_PER_MS = 80e6;
+/** Runs of every candidate that is not hopeless, and time for it at least: of all, then of the few that meet again. */
+const TIMING = { measure: { runs: 4, leastMs: 10 }, again: { runs: 12, leastMs: 30 } } as const;
+/** How many of a product's fastest meet its pick again. */
+const FASTEST = 3;
 const specs = PROVIDERS.filter(({ name }) => name !== "reference");
 
 const nameOf = ({ rows, columns, terms }: Product): string => `${rows}x${columns}x${terms}`;
 
-function done(file: string, threads: number): ReadonlySet<string> {
-  if (!existsSync(file)) return new Set();
-  const lines = readFileSync(file, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line)); // prettier-ignore
-  return new Set(
-    lines
-      .filter((line) => line.threads === threads && line.disturbed <= MOST_WAITING)
-      .map(({ shape }) => nameOf(shape)),
-  );
+type Stage = keyof typeof TIMING;
+
+/** The least disturbed line of each product. */
+function linesOf(file: string, threads: number, stage: Stage): ReadonlyMap<string, Line> {
+  if (!existsSync(file)) return new Map();
+  const all = readFileSync(file, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line) as Line); // prettier-ignore
+  const mine = all.filter((line) => line.threads === threads && line.stage === stage);
+  return new Map(mine.sort((a, b) => b.disturbed - a.disturbed).map((line) => [nameOf(line.shape), line]));
 }
 
 function candidatesOf(machine: Machine, product: Product): readonly Candidate[] {
@@ -46,8 +47,8 @@ function candidatesOf(machine: Machine, product: Product): readonly Candidate[] 
   });
 }
 
-const timingOf = ({ rows, columns, terms }: Product): StopwatchTiming => ({
-  candidateMs: Math.max(15, (RUNS * 2 * rows * columns * terms) / FLOPS_PER_MS),
+const timingOf = (product: Product, { runs, leastMs }: (typeof TIMING)[Stage]): StopwatchTiming => ({
+  candidateMs: Math.max(leastMs, runs * roughMs(product)),
   finalMs: 0,
   rotationBytes: 2 ** 30,
 });
@@ -60,46 +61,51 @@ async function build(threads: number, shapes: readonly Product[]): Promise<void>
   }
 }
 
-async function measure(threads: number, shapes: readonly Product[], file: string): Promise<void> {
+/** Times all candidates of a product or, again, its fastest and the pick. */
+async function measure(threads: number, shapes: readonly Product[], file: string, stage: Stage): Promise<void> {
   const start = performance.now();
   using machine = await openMachine({ threads, specs });
   using watch = new Stopwatch(machine.device, lastCacheBytes());
-  const known = done(file, threads);
-  const left = shapes.filter((product) => !known.has(nameOf(product)));
+  const known = linesOf(file, threads, stage);
+  const first = linesOf(file, threads, "measure");
+  const forecast = stage === "again" ? storedForecast(threads) : undefined;
+  const left = shapes.filter((product) => !((known.get(nameOf(product))?.disturbed ?? 1) <= MOST_WAITING));
   for (const [i, product] of left.entries()) {
     if (performance.now() - start > SECONDS * 1e3) return console.log(`${left.length - i} are left`);
     const region = regionOf(product);
-    const candidates = candidatesOf(machine, product);
+    const few = forecast && new Set(contendersOf(first.get(nameOf(product))!, forecast, FASTEST).map(({ key }) => key));
+    const candidates = candidatesOf(machine, product).filter((one) => !few || few.has(candidateKey(one)));
     const built = await Promise.all(candidates.map(async (candidate) => ({ candidate, kernel: await candidate.build() }))); // prettier-ignore
     const [waited, begun] = [waitedUs(), performance.now()];
-    const samples = watch.time(region, built, timingOf(product));
+    const samples = watch.time(region, built, timingOf(product, TIMING[stage]));
     const disturbed = waited === undefined ? 0 : (waitedUs()! - waited) / (1e3 * (performance.now() - begun));
     const results = candidates.map((candidate, c) => ({
       key: candidateKey(candidate), provider: candidate.provider, id: candidate.id, ...(candidate.method && { method: candidate.method }), ...(candidate.tiling && { tiling: candidate.tiling }),
       us: samples[c]!.map((us) => Math.round(us * 10) / 10),
     })); // prettier-ignore
     for (const { kernel } of built) kernel.dispose();
-    appendFileSync(file, `${JSON.stringify({ threads, disturbed, shape: product, results })}\n`);
-    const best = results.toSorted((a, b) => quantile(a.us, 0.2) - quantile(b.us, 0.2))[0]!;
-    console.log(`${nameOf(product)}: ${best.provider} ${best.id} ${quantile(best.us, 0.2).toFixed(1)} us, ${best.us.length} runs, ${(100 * disturbed).toFixed(0)} % disturbed, ${((performance.now() - start) / 1e3).toFixed(1)} s`); // prettier-ignore
+    appendFileSync(file, `${JSON.stringify({ threads, stage, disturbed, shape: product, results })}\n`);
+    const best = results.toSorted((a, b) => usOf(a) - usOf(b))[0]!;
+    console.log(`${nameOf(product)}: ${best.provider} ${best.id} ${usOf(best).toFixed(1)} us, ${best.us.length} runs, ${(100 * disturbed).toFixed(0)} % disturbed, ${((performance.now() - start) / 1e3).toFixed(1)} s`); // prettier-ignore
   }
   console.log("all is there");
 }
 
-const [what, threads = String(cpuTarget().threads), file = FILE] = process.argv.slice(2);
-/** By the stored profile as it lies: it was made by the providers that were measured. */
+/** As the profile lies: it was made by the providers that are measured. */
+const storedForecast = (threads: number): ProductForecast =>
+  new ProductForecast(JSON.parse(readFileSync(profilePath(cpuTarget(threads), "f32"), "utf8")) as Profile);
+
 function report(threads: number, file: string): void {
-  const all = readFileSync(file, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line) as Line); // prettier-ignore
-  const lines = [...new Map(all.filter((line) => line.threads === threads).sort((a, b) => b.disturbed - a.disturbed).map((line) => [nameOf(line.shape), line])).values()]; // prettier-ignore
-  const path = profilePath(cpuTarget(threads), "f32");
-  const forecast = new ProductForecast(JSON.parse(readFileSync(path, "utf8")) as Profile);
-  const picks = picksOf(lines, forecast);
+  const forecast = storedForecast(threads);
+  const lines = [...linesOf(file, threads, "measure").values()];
+  const picks = picksOf(lines, linesOf(file, threads, "again"), forecast);
   writeFileSync(`bench/cpu-shapes-${threads}.csv`, csvOf(picks));
   writeFileSync(`bench/cpu-shapes-${threads}.svg`, svgOf(picks));
   console.log(`${threads} threads, ${summaryOf(picks)}; a choice takes ${choiceUs(lines, forecast).toFixed(1)} us`);
 }
 
+const [what, threads = String(cpuTarget().threads), file = FILE] = process.argv.slice(2);
 if (what === "report") report(Number(threads), file);
 if (what === "build") await build(Number(threads), shapeSet());
-if (what === "measure") await measure(Number(threads), shapeSet(), file);
+if (what === "measure" || what === "again") await measure(Number(threads), shapeSet(), file, what);
 process.exit(0); // idle pools of libraries keep a process alive

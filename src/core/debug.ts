@@ -60,12 +60,22 @@ export function setCompilerThreads(threads: number): void {
  * than cores.
  */
 export function setNativeThreads(threads: number): void {
-  if (env.OMP_WAIT_POLICY === undefined) {
-    env.OMP_WAIT_POLICY = "ACTIVE";
-    env.GOMP_SPINCOUNT ??= "4000";
-    env.KMP_BLOCKTIME ??= "1";
-  }
+  if (env.OMP_WAIT_POLICY === undefined) for (const [name, value] of Object.entries(WAITING)) env[name] ??= value;
   env.OMP_NUM_THREADS = String(threads);
   env.OPENBLAS_NUM_THREADS = String(threads);
   env.BLIS_NUM_THREADS = String(threads);
+}
+
+/** How threads wait unless the environment says otherwise. */
+const WAITING = { OMP_WAIT_POLICY: "ACTIVE", GOMP_SPINCOUNT: "4000", KMP_BLOCKTIME: "1" } as const;
+const PLACING = ["OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY", "OMP_DYNAMIC", "OMP_SCHEDULE"];
+
+/**
+ * Settings of OpenMP that change times and are not the usual ones, ", OMP_WAIT_POLICY=PASSIVE"; empty where there are
+ * none. Part of the version of providers that run on OpenMP: what they took under other settings is void.
+ */
+export function openmpSettings(): string {
+  const isUsual = env.OMP_WAIT_POLICY === undefined || Object.entries(WAITING).every(([name, value]) => env[name] === value); // prettier-ignore
+  const names = [...(isUsual ? [] : Object.keys(WAITING)), ...PLACING];
+  return names.flatMap((name) => (env[name] === undefined ? [] : [`, ${name}=${env[name]}`])).join("");
 }

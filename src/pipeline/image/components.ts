@@ -21,6 +21,8 @@ export type ComponentName = (typeof COMPONENTS)[number];
 export interface ImageModel {
   /** The folder's name. */
   readonly name: string;
+  /** Its absolute path. */
+  readonly folder: string;
   readonly config: FluxCheckpoint;
   readonly clipTokenizer: PromptTokenizer;
   readonly t5Tokenizer: PromptTokenizer;
@@ -42,7 +44,14 @@ export async function openImageModel(folder: string, { open, randomWeights }: Op
     const t5Tokenizer = await loadTokenizer(join(folder, "tokenizer_2"), "t5");
     expectRows(join(folder, "tokenizer"), clipTokenizer, config.clip.vocab_size);
     expectRows(join(folder, "tokenizer_2"), t5Tokenizer, config.t5.vocab_size);
-    return { name: basename(resolve(folder)), config, clipTokenizer, t5Tokenizer, close: config.close };
+    return {
+      name: basename(resolve(folder)),
+      folder: resolve(folder),
+      config,
+      clipTokenizer,
+      t5Tokenizer,
+      close: config.close,
+    };
   } catch (error) {
     await config.close();
     throw error;

@@ -2,7 +2,8 @@
 import { compileComponents } from "../../compile/compile.js";
 import type { CompiledComponent, CompileEvent } from "../../compile/component.js";
 import { openMachine, type Machine } from "../../compile/machine.js";
-import { TroupeError } from "../../core/error.js";
+import { debug } from "../../core/debug.js";
+import { messageOf, TroupeError } from "../../core/error.js";
 import { readLock, saveLock, type Lock } from "../../plan/lock.js";
 import { forgetPeak, resident, type Resident } from "../../core/resident.js";
 import type { ProviderSpec } from "../../provider/open.js";
@@ -16,6 +17,7 @@ import {
   type ImageModel,
   type ImageShape,
 } from "./components.js";
+import { TunerBetween, type Better, type Job } from "./between.js";
 import { ImageEngine, type Stage } from "./engine.js";
 import { isBundle, openBundle, type Bundle } from "./open-bundle.js";
 import { saveBundle } from "./save-bundle.js";
@@ -45,6 +47,12 @@ export interface TextToImageOptions {
   readonly maxError?: number;
   /** The prompts that `maxError` is measured on; unless given, some of simple scenes. */
   readonly calibration?: readonly string[];
+  /**
+   * "between": no request waits for tuning. What no plan is stored for, a new size or thread count, is drawn at once with
+   * plans made without measuring, and a process of its own tunes it while nobody draws; plans that it proves to be faster
+   * are taken over between requests, as `onEvent` tells. `effort` and `budgetMs` are that process's.
+   */
+  readonly tune?: "between";
   /** Looks for kernels although a plan is stored. */
   readonly again?: boolean;
   /** A lock file: its choices are replayed, and what cannot be is told by `onEvent`. See `Draw.saveLock`. */
@@ -138,6 +146,7 @@ export async function textToImage(folder: string, given: TextToImageOptions = {}
     model = await openImageModel(folder, { open: bundle?.store, randomWeights: options.randomWeights });
     const { dtype } = imageShape(model, options); // what cannot be drawn is refused before libraries are opened
     expectMaxError(options, dtype);
+    expectTunable(options, bundle !== undefined);
     machine = await openMachine({ device: options.device, threads: options.threads, specs: options.providers });
     for (const text of machine.notes) options.onEvent?.({ kind: "note", text });
     forgetPeak();
@@ -150,6 +159,13 @@ export async function textToImage(folder: string, given: TextToImageOptions = {}
     await bundle?.close();
     throw error;
   }
+}
+
+/** Throws TroupeError("usage") where there is nothing that could be tuned between requests. */
+function expectTunable({ tune, lock, maxError }: TextToImageOptions, isBundled: boolean): void {
+  const fixed = isBundled ? "a bundle" : lock !== undefined ? "a lock" : maxError === undefined ? undefined : "a largest error"; // prettier-ignore
+  if (tune === undefined || fixed === undefined) return;
+  throw new TroupeError("usage", `plans of ${fixed} are not tuned between requests`, { advice: "Use one of the two." });
 }
 
 /** What is not asked for otherwise is as it was when the lock was made. */
@@ -184,6 +200,9 @@ class Artist {
   readonly #engines = new Map<string, ImageEngine>();
   /** Engines of different shapes read the same weights. */
   readonly #pool = new WeightPool();
+  readonly #between: TunerBetween | undefined;
+  /** Shapes that were tuned between requests, or cannot be. */
+  readonly #settled = new Set<string>();
   #last: ImageEngine | undefined;
   /** Draws wait for each other: an engine's buffers belong to one run at a time. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -203,6 +222,16 @@ class Artist {
     this.#before = before;
     this.#lock = lock;
     this.#bundle = bundle;
+    if (options.tune === "between")
+      this.#between = new TunerBetween({
+        next: () => this.#nextJob(),
+        take: (job, better, signal) => this.#takeOver(job, better, signal),
+        giveUp: ({ shape }, message) => {
+          this.#settled.add(JSON.stringify(shape));
+          this.#note(`${showSize(shape)} cannot be tuned between requests: ${message}`);
+        },
+        onEvent: (event) => options.onEvent?.(event),
+      });
   }
 
   shape({
@@ -220,9 +249,10 @@ class Artist {
   /** The engine of a shape, compiled when it is new or when `again` asks for more effort. */
   async ready(
     shape: ImageShape,
-    { effort = "quick", budgetMs, signal }: TuneOptions,
+    { effort: wanted = "quick", budgetMs, signal }: TuneOptions,
     again = false,
   ): Promise<ImageEngine> {
+    const effort = this.#between && !again ? "none" : wanted;
     const key = JSON.stringify(shape);
     const known = this.#engines.get(key);
     if (known && !again) return (this.#last = known);
@@ -260,11 +290,66 @@ class Artist {
     const plans = maxError === undefined || this.#bundle ? byName : await loweredPlans(
       this.#machine, byName, load, { maxError, calibration, steps: this.#defaultSteps, effort, again, budgetMs, signal, onEvent },
     ); // prettier-ignore
-    const engine = await load(plans);
+    return (this.#last = this.#keep(key, await load(plans)));
+  }
+
+  /** The engine of a shape from now on. */
+  #keep(key: string, engine: ImageEngine): ImageEngine {
+    const known = this.#engines.get(key);
+    if (known === this.#last) this.#last = engine;
     known?.dispose();
     this.#pool.trim();
     this.#engines.set(key, engine);
-    return (this.#last = engine);
+    return engine;
+  }
+
+  #note(text: string): void {
+    debug(1, text);
+    this.#options.onEvent?.({ kind: "note", text });
+  }
+
+  /** The shape drawn last comes first. */
+  #nextJob(): Job | undefined {
+    const engines = [this.#last, ...this.#engines.values()];
+    const engine = engines.find(
+      (one) =>
+        one &&
+        !this.#settled.has(JSON.stringify(one.shape)) &&
+        Object.values(one.compiled).some(({ origin }) => origin === "rules"),
+    );
+    if (!engine) return undefined;
+    const { shape, compiled } = engine;
+    const { effort = "quick", budgetMs, memoryBytes, randomWeights = false } = this.#options;
+    const { target } = this.#machine.device;
+    return {
+      folder: this.#model.folder, randomWeights, shape, effort, budgetMs, memoryBytes, specs: this.#machine.specs,
+      device: target.device === "cuda" ? "cuda" : "cpu", threads: target.threads,
+      running: Object.fromEntries(COMPONENTS.map((name) => [name, compiled[name].plan])) as Job["running"],
+    }; // prettier-ignore
+  }
+
+  /** Goes on with plans that proved faster; false where a request came first. */
+  #takeOver({ shape }: Job, better: readonly Better[], signal: AbortSignal): Promise<boolean> {
+    const key = JSON.stringify(shape);
+    return this.#inTurn(async () => {
+      const { compiled } = this.#engines.get(key)!;
+      const plans = { ...compiled };
+      for (const { name, plan } of better) plans[name] = { ...compiled[name], plan, origin: "tuned" };
+      if (better.length > 0)
+        this.#keep(key, await ImageEngine.load(this.#machine, this.#model, shape, plans, { signal, pool: this.#pool }));
+      this.#settled.add(key);
+      const told = better.map(({ name, standing: { champion } }) => `${name} ${(1 / champion.median).toFixed(2)} times as fast`); // prettier-ignore
+      this.#note(
+        `${showSize(shape)} was tuned between requests: ${told.join(", ") || "nothing is faster than what it runs"}`,
+      );
+      return true;
+    }).catch((error: unknown) => {
+      if (!signal.aborted && !this.#disposed) {
+        this.#settled.add(key);
+        this.#note(`plans tuned between requests cannot be loaded: ${messageOf(error)}`);
+      }
+      return false;
+    });
   }
 
   async draw(prompt: string, options: DrawOptions): Promise<Image> {
@@ -273,6 +358,11 @@ class Artist {
 
   /** All prompts in one run; each further one takes the next seed. */
   drawAll(prompts: readonly string[], options: DrawOptions | BatchOptions): Promise<readonly Image[]> {
+    this.#between?.begin();
+    return this.#drawAll(prompts, options).finally(() => this.#between?.end());
+  }
+
+  #drawAll(prompts: readonly string[], options: DrawOptions | BatchOptions): Promise<readonly Image[]> {
     return this.#inTurn(async () => {
       throwIfCancelled(options.signal);
       if (prompts.length === 0 || prompts.some((prompt) => typeof prompt !== "string" || prompt.trim() === ""))
@@ -311,6 +401,7 @@ class Artist {
   asFunction(): Draw {
     const dispose = async (): Promise<void> => {
       if (this.#disposed) return;
+      await this.#between?.[Symbol.asyncDispose]();
       const last = this.#inTurn(async () => {
         for (const engine of this.#engines.values()) engine.dispose();
         this.#engines.clear();
@@ -358,6 +449,8 @@ class Artist {
     return result;
   }
 }
+
+const showSize = ({ size: { width, height } }: ImageShape): string => `${width}x${height}`;
 
 function throwIfCancelled(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new TroupeError("cancelled", "it was cancelled before it began", { cause: signal.reason });

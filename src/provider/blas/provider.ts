@@ -1,4 +1,5 @@
 // BLAS as a provider: f32 products through every BLAS library that is here, each a candidate of its own.
+import { openmpSettings } from "../../core/debug.js";
 import { dtypeBytes } from "../../core/dtype.js";
 import { sizeOf } from "../../core/shape.js";
 import type { Address, Step, Target } from "../../device/device.js";
@@ -26,7 +27,7 @@ class BlasProvider implements Provider {
   readonly version: string;
 
   constructor(private readonly libraries: readonly Blas[]) {
-    this.version = libraries.map(({ version }) => version).join("; ");
+    this.version = `${libraries.map(({ version }) => version).join("; ")}${openmpSettings()}`;
   }
 
   patterns(regions: Regions): Iterable<readonly NodeId[]> {

@@ -1,4 +1,5 @@
 // oneDNN as a provider: which makers serve which ops, patterns for its post-ops, candidates and their revival.
+import { openmpSettings } from "../../core/debug.js";
 import { openOpenMp } from "../../device/native/openmp.js";
 import type { Target } from "../../device/device.js";
 import type { Node, NodeId, Params } from "../../graph/node.js";
@@ -60,7 +61,7 @@ class OneDnnProvider implements Provider {
   readonly version: string;
 
   constructor(private readonly dnn: OneDnn) {
-    this.version = `${dnn.version}, ISA ${dnn.isa.toString(16)}`;
+    this.version = `${dnn.version}, ISA ${dnn.isa.toString(16)}${openmpSettings()}`;
   }
 
   patterns(regions: Regions): Iterable<readonly NodeId[]> {

@@ -1,5 +1,6 @@
 // Our own kernels as a provider: every op of the graph by itself, and with the pointwise ops that follow it; compiled
 // from the tile language through C. The first candidate of a one-op region is the plain plan.
+import { openmpSettings } from "../../core/debug.js";
 import { dtypeBytes } from "../../core/dtype.js";
 import { messageOf } from "../../core/error.js";
 import { hashOf } from "../../core/hash.js";
@@ -41,7 +42,7 @@ class TileProvider implements Provider {
   constructor(compiler: Compiler, target: CpuTarget) {
     this.#compiler = compiler;
     this.#target = target;
-    this.version = `${VERSION}, ${compiler.version}, flags ${hashOf(compiler.flags.join(" ")).slice(0, 8)}`;
+    this.version = `${VERSION}, ${compiler.version}, flags ${hashOf(compiler.flags.join(" ")).slice(0, 8)}${openmpSettings()}`;
   }
 
   *patterns(regions: Regions): Generator<readonly NodeId[]> {

@@ -14,7 +14,7 @@ const WEIGHTS: readonly (readonly [number, number])[] = [
   [256, 256], [1536, 320], [320, 1536], [1024, 1024], [4096, 768], [768, 4096], [3072, 3072],
 ]; // prettier-ignore
 const ROWS = [1, 2, 3, 4, 5, 6, 8, 11, 16, 24, 36, 54, 80, 128, 200, 320, 640, 1280, 4096];
-const TILED_ROWS: ReadonlySet<number> = new Set([1, 4, 11, 36, 128, 640]);
+const TILED_ROWS: ReadonlySet<number> = new Set([1, 2, 4, 5, 8, 11, 16, 24, 36, 80, 128, 320, 640]);
 /** Multiply-adds of the largest. */
 const MOST_WORK = 2 ** 29;
 

@@ -4,18 +4,18 @@ import type { Tiling } from "../../provider/provider.js";
 import { nonNegative, solvePositive } from "./fit.js";
 import type { Product } from "./product.js";
 import type { Sample } from "./profile.js";
-import { PARTS, partsOf } from "./work.js";
+import { PARTS, partsOf, type Unit } from "./work.js";
 
 /** Over which distance corrections are alike, in natural logarithms of rows and of columns and terms. */
-const REACH = { rows: 0.8, weights: 1.2 } as const;
+const REACH = { rows: 1, weights: 1.6 } as const;
 /** Standard deviations, as shares of a time: of what the sum leaves over, and of a measurement. */
 const LEFT_OVER = 0.35;
-const NOISE = 0.08;
+const NOISE = 0.2;
 
 type Sizes = Pick<Product, "rows" | "columns" | "terms">;
 
 export class Curve {
-  readonly #units: number;
+  readonly #unit: Unit;
   readonly #weights: readonly number[];
   readonly #places: readonly Place[];
   /** Logarithms of the heights of samples, in the order of `#pullsAt`. */
@@ -26,9 +26,9 @@ export class Curve {
   /** Candidates of one family meet at the same sizes. */
   #last = { rows: 0, weights: 0, correction: 1 };
 
-  constructor(samples: readonly Sample[], units: number) {
-    this.#units = units;
-    const parts = samples.map((sample) => partsOf(sample, sample.tiling, units));
+  constructor(samples: readonly Sample[], unit: Unit) {
+    this.#unit = unit;
+    const parts = samples.map((sample) => partsOf(sample, sample.tiling, unit));
     this.#weights = nonNegative(parts.map((counts, i) => counts.map((count) => count / samples[i]!.us)), PARTS);
     const over = samples.map(({ us }, i) => Math.log(us / this.#sum(parts[i]!)));
     const places = samples.map(placeOf);
@@ -45,7 +45,7 @@ export class Curve {
     const weights = sizes.columns * 2 ** 26 + sizes.terms;
     if (this.#last.rows !== sizes.rows || this.#last.weights !== weights)
       this.#last = { rows: sizes.rows, weights, correction: this.#correctionAt(sizes, weights) };
-    return this.#sum(partsOf(sizes, tiling, this.#units)) * this.#last.correction;
+    return this.#sum(partsOf(sizes, tiling, this.#unit)) * this.#last.correction;
   }
 
   #correctionAt(sizes: Sizes, weights: number): number {

@@ -1,5 +1,6 @@
 // Expected times of candidates that were never run here, from the machine's profile. It knows candidates and families,
 // not providers; undefined is an ordinary answer and means that rules of thumb have to do.
+import { dtypeBytes } from "../../core/dtype.js";
 import type { Target } from "../../device/device.js";
 import type { Region } from "../../graph/region.js";
 import type { Candidate } from "../../provider/provider.js";
@@ -49,10 +50,11 @@ export class ProductForecast {
   readonly flopsPerUs: number | undefined;
   readonly #curves: ReadonlyMap<string, Curve>;
 
-  constructor({ families, threads }: Profile) {
+  constructor({ families, threads, dtype }: Profile) {
+    const unit = { units: threads, bytes: dtypeBytes(dtype) };
     const enough = families.filter(({ samples }) => samples.length >= FEWEST_SAMPLES);
     this.#curves = new Map(
-      enough.map(({ provider, family, samples }) => [`${provider} ${family}`, new Curve(samples, threads)]),
+      enough.map(({ provider, family, samples }) => [`${provider} ${family}`, new Curve(samples, unit)]),
     );
     const rates = enough.flatMap(({ samples }) => samples.map(({ rows, columns, terms, us }) => (2 * rows * columns * terms) / us)); // prettier-ignore
     this.flopsPerUs = rates.length > 0 ? Math.max(...rates) : undefined;

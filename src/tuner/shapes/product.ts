@@ -1,6 +1,6 @@
 // A linear layer seen as rows × columns × terms: the sizes that a profile of the machine predicts its time from.
 import { sizeOf } from "../../core/shape.js";
-import type { DType } from "../../core/dtype.js";
+import { dtypeBytes, type DType } from "../../core/dtype.js";
 import { hasTrait } from "../../graph/op.js";
 import { opOf } from "../../graph/ops.js";
 import { Regions, type Region } from "../../graph/region.js";
@@ -34,3 +34,10 @@ export function regionOf({ dtype, rows, columns, terms }: Product): Region {
   const regions = new Regions(materialize(g.finish({ y })));
   return regions.region([regions.work[0]!.id]);
 }
+
+/** What a run is taken to last when runs are planned, whatever the machine: multiply-adds, or a cold weight's bytes. */
+export const roughMs = ({ dtype, rows, columns, terms }: Product): number =>
+  Math.max((2 * rows * columns * terms) / FLOPS_PER_MS, (columns * terms * dtypeBytes(dtype)) / BYTES_PER_MS);
+
+const FLOPS_PER_MS = 80e6;
+const BYTES_PER_MS = 12e6;

@@ -11,7 +11,7 @@ import type { Verdict } from "../measurement.js";
 import type { TryRequest } from "../messages.js";
 import { Worker } from "../worker-pool.js";
 import { anchors, type Anchor } from "./anchors.js";
-import { regionOf, type Product } from "./product.js";
+import { regionOf, roughMs, type Product } from "./product.js";
 import { familyOf, missingIn, type FamilySamples, type Profile, type Sample } from "./profile.js";
 
 export interface ProfilingOptions {
@@ -21,11 +21,10 @@ export interface ProfilingOptions {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
-/** Time for a candidate at an anchor, and more where a run takes long: so many runs, were they this fast. */
-const CANDIDATE_MS = 8;
-const RUNS = 4;
-const FLOPS_PER_MS = 80e6;
-const ROTATION_BYTES = 256 * 2 ** 20;
+/** Time for a candidate at an anchor, and more where a run takes long: so many runs. */
+const CANDIDATE_MS = 7;
+const RUNS = 3;
+const ROTATION_BYTES = 512 * 2 ** 20;
 const HANG_MS = 10_000;
 const PASSED: Verdict = { kind: "failed", reason: "not asked for" };
 
@@ -70,8 +69,8 @@ export async function completed(
   return { ...profile, versions, families: [...profile.families, ...made] };
 }
 
-const timingOf = ({ rows, columns, terms }: Product): NonNullable<TryRequest["timing"]> => ({
-  candidateMs: Math.max(CANDIDATE_MS, (RUNS * 2 * rows * columns * terms) / FLOPS_PER_MS),
+const timingOf = (product: Product): NonNullable<TryRequest["timing"]> => ({
+  candidateMs: Math.max(CANDIDATE_MS, RUNS * roughMs(product)),
   finalMs: 0,
   rotationBytes: ROTATION_BYTES,
 });

@@ -26,6 +26,8 @@ export interface StopwatchTiming extends TimingOptions {
 
 /** More would only cost bindings. */
 const MOST_COPIES = 32;
+/** Copies of a weight exceed the last cache so many times: caches do not forget what is oldest first. */
+const COLD = 2;
 /** So many times as slow as the fastest at first, a candidate is not run again. */
 const HOPELESS = 6;
 const PATTERN = 1 << 18;
@@ -110,7 +112,7 @@ export class Stopwatch implements Disposable {
     const bytes = inputs.filter(isWeight).reduce((sum, { shape, dtype }) => sum + sizeOf(shape) * dtypeBytes(dtype), 0);
     if (bytes === 0) return 1;
     const forms = new Set(built.flatMap(({ candidate: { provider, packs } }) => packs.map(({ recipe }) => `${provider} ${recipe}`))); // prettier-ignore
-    const wanted = Math.ceil((1.25 * this.#cacheBytes) / bytes) + 1;
+    const wanted = Math.ceil((COLD * this.#cacheBytes) / bytes) + 1;
     const affordable = Math.floor(limitBytes / (bytes * (1 + forms.size)));
     return Math.max(1, Math.min(wanted, affordable, MOST_COPIES));
   }
