@@ -22,7 +22,7 @@ import { shapeSet } from "./cpu-shapes-set.js";
 const SECONDS = 100;
 const FILE = "/tmp/cpu-shapes.jsonl";
 /** Runs of every candidate that is not hopeless, and time for it at least: of all, then of the few that meet again. */
-const TIMING = { measure: { runs: 4, leastMs: 10 }, again: { runs: 12, leastMs: 30 } } as const;
+const TIMING = { measure: { runs: 3, leastMs: 6 }, again: { runs: 12, leastMs: 30 } } as const;
 /** How many of a product's fastest meet its pick again. */
 const FASTEST = 3;
 const specs = PROVIDERS.filter(({ name }) => name !== "reference");

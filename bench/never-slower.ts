@@ -1,7 +1,7 @@
 // Whether the chosen plan is ever slower than a rival: random graphs, or the components of a model, are compiled by
 // measuring; then the plan meets plain, every single provider and every whole component again, in pairs, and its values
 // are compared with theirs. With an empty TROUPE_CACHE everything is measured from nothing.
-// usage: node dist/bench/never-slower.js [GRAPHS | MODEL] [THREADS] [quick|full]
+// usage: node dist/bench/never-slower.js [GRAPHS | FROM-TO | MODEL] [THREADS] [quick|full]
 import { existsSync } from "node:fs";
 import { compileComponents } from "../src/compile/compile.js";
 import type { Component } from "../src/compile/component.js";
@@ -32,7 +32,8 @@ function randomComponent(seed: number): Component {
 /** Lists of components that are compiled together. */
 async function batches(): Promise<readonly (readonly Component[])[]> {
   if (existsSync(what)) return [Object.values(imageComponents(await openImageModel(what), shape))];
-  return Array.from({ length: Number(what) }, (_, n) => [randomComponent(n + 1)]);
+  const [from, to] = what.includes("-") ? what.split("-").map(Number) : [1, Number(what)];
+  return Array.from({ length: to! - from! + 1 }, (_, n) => [randomComponent(from! + n)]);
 }
 
 using machine = await openMachine({ threads: Number(threads) });

@@ -1,7 +1,10 @@
 // What `--max-error` keeps: plans calibrated on 20 prompts draw 100 others, whose final latents are compared with those
-// of the f32 plans; and how fast the lowered plans are beside f32 and beside the model in bf16, in pairs.
-// node dist/bench/precision.js [E …]; by default 0.02 and 0.05.
-import { basename } from "node:path";
+// of the f32 plans; and how fast the lowered plans are beside f32 and beside the model in bf16, in pairs. In pieces of a
+// few minutes, each of which finds what the earlier ones stored:
+//   node dist/bench/precision.js tune              plans in f32 and in bf16
+//   node dist/bench/precision.js calibrate 0.05    lowered plans for E
+//   node dist/bench/precision.js others 0.05       100 other prompts
+//   node dist/bench/precision.js compare 0.05      pairs
 import { quantile } from "../src/core/statistics.js";
 import { LatentsJudge } from "../src/pipeline/image/calibration.js";
 import { textToImage, type Draw, type TextToImageOptions } from "../src/pipeline/image/text-to-image.js";
@@ -14,48 +17,51 @@ const CALIBRATED_ON = 20;
 const OTHERS = 100;
 const SEEDS = { calibration: 101, others: 202 };
 const ROUNDS = 15;
-/** For tuning each of the three; a second run finds everything stored. */
-const BUDGET_MS = 300_000;
+const TUNE_MS = 60_000;
+const CALIBRATE_MS = 120_000;
 
 function prompts(count: number, seed: number): readonly string[] {
   const draw = random(seed);
   return Array.from({ length: count }, () => caption(scene(draw), draw));
 }
 
-const sweep = new CacheSweep();
-const given = process.argv.slice(2).map(Number);
-const bounds = given.length > 0 ? given : [0.02, 0.05];
+const [stage, bound = "0.05"] = process.argv.slice(2);
+const maxError = Number(bound);
 const onEvent = (event: { kind: string; text?: string }): void => {
   if (event.kind === "note") process.stderr.write(`${event.text}\n`);
 };
-const open = (options: TextToImageOptions): Promise<Draw> => textToImage(MODEL, { budgetMs: BUDGET_MS, onEvent, ...options }); // prettier-ignore
-const openLowered = (maxError: number): Promise<Draw> =>
-  open({ maxError, calibration: prompts(CALIBRATED_ON, SEEDS.calibration) });
+const open = (options: TextToImageOptions = {}): Promise<Draw> => textToImage(MODEL, { budgetMs: TUNE_MS, onEvent, ...options }); // prettier-ignore
+const openLowered = (): Promise<Draw> =>
+  open({ maxError, budgetMs: CALIBRATE_MS, calibration: prompts(CALIBRATED_ON, SEEDS.calibration) });
 
-await using plain = await open({});
-const { steps } = plain.engine.shape;
-for (const maxError of bounds) {
-  await using lowered = await openLowered(maxError);
-  console.log(`\n${basename(MODEL)}, E = ${maxError}`);
-  await report(lowered, maxError);
-  await compare("beside f32", lowered, plain);
+if (stage === "tune") for (const dtype of ["f32", "bf16"] as const) await (await open({ dtype })).dispose();
+if (stage === "calibrate") describe(await openLowered());
+if (stage === "others") await others(await openLowered());
+if (stage === "compare") {
+  await using lowered = await openLowered();
+  await compare(`E = ${maxError} beside f32`, lowered, await open());
+  await compare(`E = ${maxError} beside all-bf16`, lowered, await open({ dtype: "bf16" }));
 }
-await using bf16 = await open({ dtype: "bf16" });
-for (const maxError of bounds) {
-  await using lowered = await openLowered(maxError);
-  await compare(`E = ${maxError} beside all-bf16`, lowered, bf16);
-}
+process.exit(0); // idle pools of libraries keep a process alive
 
-/** Errors of prompts that the calibration has not seen. */
-async function report(lowered: Draw, maxError: number): Promise<void> {
-  const others = prompts(OTHERS, SEEDS.others);
-  using judge = new LatentsJudge(plain.machine, () => plain.engine.with(plain.machine, []), others, steps);
-  const parts = Object.values(lowered.compiled).filter(({ plan }) => plan.lowered);
-  for (const { component, plan } of parts) {
-    const { error, regions } = plan.lowered!;
+/** What is lowered in each component, and the error on the calibration's prompts. */
+function describe({ compiled, model }: Draw): void {
+  console.log(`${model.name}, E = ${maxError}`);
+  for (const { component, plan } of Object.values(compiled)) {
+    const { error = 0, regions = [] } = plan.lowered ?? {};
     const counts = ["i8", "bf16"].map((one) => `${regions.filter((r) => r.precision === one).length} in ${one}`);
     console.log(`${component.name}: ${counts.join(", ")}; error ${error.toExponential(2)} on ${CALIBRATED_ON} prompts`);
   }
+}
+
+/** Errors of prompts that the calibration has not seen. */
+async function others(lowered: Draw): Promise<void> {
+  describe(lowered);
+  await using plain = await open();
+  const { steps } = plain.engine.shape;
+  const others = prompts(OTHERS, SEEDS.others);
+  using judge = new LatentsJudge(plain.machine, () => plain.engine.with(plain.machine, []), others, steps);
+  const parts = Object.values(lowered.compiled).filter(({ plan }) => plan.lowered);
   if (parts.length === 0) return console.log("nothing is lowered");
   const errors = await judge.errors(parts);
   const within = errors.filter((error) => error <= maxError).length;
@@ -66,6 +72,8 @@ async function report(lowered: Draw, maxError: number): Promise<void> {
 }
 
 async function compare(label: string, lowered: Draw, rival: Draw): Promise<void> {
+  const { steps } = lowered.engine.shape;
+  const sweep = new CacheSweep();
   const request = { prompt: prompts(1, SEEDS.others)[0]!, steps, seed: 1, guidance: 3.5 };
   const { mine, theirs, speedup } = await drawPairs(lowered.engine, rival.engine, request, { rounds: ROUNDS, sweep });
   const [own, other] = [stageTimes(mine), stageTimes(theirs)];

@@ -17,11 +17,12 @@ import { defaultSteps, imageShape, type ShapeRequest } from "../pipeline/image/s
 import { differenceOf, isComparable, type PlanDifference } from "../plan/difference.js";
 import { differenceText } from "../plan/difference-text.js";
 import { explainText, isAbout } from "../plan/explain-text.js";
-import { explain, type Explanation } from "../plan/explain.js";
+import { explain, type ExplainOptions, type Explanation } from "../plan/explain.js";
 import { readLock } from "../plan/lock.js";
 import type { Plan } from "../plan/plan.js";
 import type { Rates } from "../plan/roofline.js";
 import { writeWhole } from "../plan/store.js";
+import { isCannot } from "../provider/provider.js";
 import { measureCeiling } from "../report/bench/ceiling.js";
 import type { Ceiling } from "../report/bench/figures.js";
 import { explainPage } from "../report/explain/page.js";
@@ -260,11 +261,20 @@ function graphOf(plan: Plan, model: ImageModel, asked: ShapeRequest): Graph {
   });
 }
 
+/** Estimates of candidates that are here as they were recorded. */
+const forecastBy =
+  ({ providers, forecast }: Machine): NonNullable<ExplainOptions["forecastUs"]> =>
+  (region, choice) => {
+    if (!forecast.covers(region)) return undefined;
+    const candidate = providers.get(choice.provider)?.revive(region, choice);
+    return candidate && !isCannot(candidate) ? forecast.estimate(region, candidate) : undefined;
+  };
+
 function explainWith(plan: Plan, graph: Graph, machine?: Machine, rates?: Rates): Explanation {
   const records = new RecordStore(plan.target);
   const { versions = plan.versions } = machine ?? {};
   return explain(plan, new Regions(graph), (signature) => records.get(signature, plan.target.threads, versions), {
     rates,
-    ...(machine && { versions }),
+    ...(machine && { versions, forecastUs: forecastBy(machine) }),
   });
 }

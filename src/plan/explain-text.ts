@@ -52,21 +52,36 @@ function regionText(region: ExplainedRegion): string {
   const lines = [
     `${shortened(title)}  × ${uses}${us === undefined ? "" : `  ${showUs(us)} each`}  (${names[0]}${uses > 1 ? ", …" : ""})`,
   ];
-  const rows = candidates.map(({ provider, id, chosen: isChosen, us: times, error, layouts, packs, verdict }) => [
-    isChosen ? "→" : " ",
-    provider,
-    id,
-    times ? showUs(times.p50) : "",
-    times ? `${showUs(times.p20)} … ${showUs(times.p80)}` : "",
-    error === undefined ? "" : error.toExponential(1),
-    [...layouts, ...packs.map((recipe) => `pack ${recipe}`)].join(", ") || "default",
-    verdict,
-  ]);
+  const isForetold = candidates.some(({ forecastUs }) => forecastUs !== undefined);
+  const rows = candidates.map(
+    ({ provider, id, chosen: isChosen, us: times, forecastUs, error, layouts, packs, verdict }) => [
+      isChosen ? "→" : " ",
+      provider,
+      id,
+      times ? showUs(times.p50) : "",
+      times ? `${showUs(times.p20)} … ${showUs(times.p80)}` : "",
+      ...(isForetold ? [forecastUs === undefined ? "" : showUs(forecastUs)] : []),
+      error === undefined ? "" : error.toExponential(1),
+      [...layouts, ...packs.map((recipe) => `pack ${recipe}`)].join(", ") || "default",
+      verdict,
+    ],
+  );
   if (rows.length > 0)
     lines.push(
-      ...columns([["", "provider", "candidate", "p50", "p20 … p80", "error", "layout", "verdict"], ...rows]).map(
-        (line) => `  ${line}`,
-      ),
+      ...columns([
+        [
+          "",
+          "provider",
+          "candidate",
+          "p50",
+          "p20 … p80",
+          ...(isForetold ? ["forecast"] : []),
+          "error",
+          "layout",
+          "verdict",
+        ],
+        ...rows,
+      ]).map((line) => `  ${line}`),
     );
   else lines.push(`  → ${chosen.provider} ${chosen.id}: nothing was measured`);
   for (const { provider, reason } of cannot) lines.push(`    ${provider} cannot: ${reason}`);

@@ -69,6 +69,17 @@ async function explained() {
   return { plan, regions, recordOf };
 }
 
+test("what is foretold stands beside what was measured", async () => {
+  const { plan, regions, recordOf } = await explained();
+  const forecastUs = (_: unknown, { id }: { readonly id: string }): number | undefined =>
+    id === "sgemm" ? 9 : undefined;
+  const foretold = explain(plan, regions, recordOf, { forecastUs });
+  const rows = foretold.regions.flatMap(({ candidates }) => candidates);
+  assert.deepEqual(new Set(rows.map(({ id, forecastUs: us }) => `${id} ${us}`).filter((row) => !row.endsWith("undefined"))), new Set(["sgemm 9"])); // prettier-ignore
+  assert.match(explainText(foretold), /p20 … p80 +forecast +error[^]*sgemm .* 9\.00 us +2\.5e-7/);
+  assert.doesNotMatch(explainText(explain(plan, regions, recordOf)), /forecast/);
+});
+
 test("the explanation has every candidate, the winner's margins and who offered nothing", async () => {
   const { plan, regions, recordOf } = await explained();
   const { regions: parts, usByProvider, expectedUs } = explain(plan, regions, recordOf);

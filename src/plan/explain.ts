@@ -6,6 +6,7 @@ import type { Measurement, RegionRecord } from "../tuner/measurement.js";
 import { confidenceOf, isFasterBeyond95, type Times } from "../tuner/interval.js";
 import { layoutKey } from "./layout.js";
 import type { Lowered, Plan, PlanStep, RegionStep } from "./plan.js";
+import type { Choice } from "../provider/provider.js";
 import { conversionRegion } from "./conversion.js";
 import { stepOps } from "./print.js";
 import { floorOf, workIn, type Floor, type Rates, type Work } from "./roofline.js";
@@ -16,6 +17,8 @@ export interface ExplainedCandidate {
   readonly chosen: boolean;
   /** Absent where it was not accepted. */
   readonly us?: Times;
+  /** What the machine's profile foretells; absent where it does not cover the region. */
+  readonly forecastUs?: number;
   readonly error?: number;
   /** Layouts of inputs and outputs that are not the default, "in0 0,2,3,1". */
   readonly layouts: readonly string[];
@@ -81,6 +84,8 @@ export interface ExplainOptions {
   readonly versions?: Readonly<Record<string, string>>;
   /** For the floors of regions. */
   readonly rates?: Rates | undefined;
+  /** Microseconds that are foretold of a candidate of a region. */
+  readonly forecastUs?: ((region: Region, choice: Choice) => number | undefined) | undefined;
 }
 
 export function explain(
@@ -143,7 +148,7 @@ function explainSteps(
   record: RegionRecord | undefined,
   regions: Regions,
   recordOf: (signature: string) => RegionRecord | undefined,
-  { versions, rates }: ExplainOptions,
+  { versions, rates, forecastUs }: ExplainOptions,
 ): ExplainedRegion {
   const [first] = steps as [PlanStep];
   const { graph } = regions;
@@ -170,7 +175,8 @@ function explainSteps(
   const other = compared(rivals.find((m) => m.candidate.provider !== first.choice.provider));
   const apartUs = first.kind === "region" && first.nodes.length > 1 ? apart(first, regions, recordOf) : undefined;
   const us = first.us ?? winner?.us?.p50;
-  const work = workIn(regionOf(first, regions));
+  const region = regionOf(first, regions);
+  const work = workIn(region);
   const floor = rates && floorOf(work, rates);
   return {
     ops: stepOps(first, regions),
@@ -181,13 +187,19 @@ function explainSteps(
     uses: steps.length,
     chosen: { provider: first.choice.provider, id: first.choice.id },
     ...(us === undefined ? {} : { us }),
-    candidates: measurements.map((m) => explainCandidate(m, isChosen(m), whyVoid(m.candidate.provider))),
+    candidates: measurements.map((m) => ({
+      ...explainCandidate(m, isChosen(m), whyVoid(m.candidate.provider)),
+      ...foretold(forecastUs?.(region, m.candidate)),
+    })),
     cannot: record?.cannot ?? [],
     ...(runnerUp ? { runnerUp } : {}),
     ...(other ? { bestOtherProvider: other } : {}),
     ...(apartUs === undefined ? {} : { apartUs }),
   };
 }
+
+const foretold = (us: number | undefined): Pick<ExplainedCandidate, "forecastUs"> =>
+  us === undefined ? {} : { forecastUs: us };
 
 const bySpeed = (a: Measurement, b: Measurement): number =>
   (a.us?.p50 ?? Number.POSITIVE_INFINITY) - (b.us?.p50 ?? Number.POSITIVE_INFINITY) || 0;

@@ -37,8 +37,8 @@ export function timeAll(
   try {
     const runners = racing.map(({ trial }) => {
       const bound: (Program | undefined)[] = Array.from({ length: copies });
-      return (round: number): number => {
-        const copy = round % copies;
+      return (turn: number): number => {
+        const copy = turn % copies;
         const program = (bound[copy] ??= remember(programs, trial.program(copy)));
         return program.time();
       };

@@ -33,6 +33,17 @@ describe("timing by turns", () => {
     assert.ok(samples[0]!.every((us) => us === 10));
   });
 
+  it("counts the turns of all, so that no two runs one after another find the same copy of the weights", () => {
+    const turns: number[] = [];
+    const runner = (turn: number): number => (turns.push(turn), 100);
+    timeByTurns([runner, runner, runner], { candidateMs: 1, finalMs: 0 });
+    assert.deepEqual(
+      turns,
+      Array.from(turns, (_, i) => i),
+    );
+    assert.ok(turns.length >= 12);
+  });
+
   it("takes a single run of what is slower than its whole time", () => {
     const { runners, counts } = fake(900_000);
     const [sample] = timeByTurns(runners, { candidateMs: 10, finalMs: 10 });

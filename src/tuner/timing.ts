@@ -2,8 +2,11 @@
 // leave early, and the best few run against each other again at the end.
 import { median } from "../core/statistics.js";
 
-/** Runs once and returns microseconds; `round` picks the copy of the weights. */
-export type Runner = (round: number) => number;
+/**
+ * Runs once and returns microseconds. `turn` counts the runs of all candidates together and picks the copy of the weights:
+ * those that share a packed form would find warm what another one has just read.
+ */
+export type Runner = (turn: number) => number;
 
 export interface TimingOptions {
   /** Time to spend on one candidate in the first part. */
@@ -28,10 +31,11 @@ export function timeByTurns(runners: readonly Runner[], options: TimingOptions):
   const samples = runners.map((): number[] => []);
   const spentUs = runners.map(() => 0);
   let active = runners.map((_, index) => index);
+  let turns = 0;
   for (let round = 0; active.length > 0; round++) {
-    for (const index of turn(active, round)) {
+    for (const index of inTurn(active, round)) {
       options.before?.(index);
-      const us = runners[index]!(round);
+      const us = runners[index]!(turns++);
       spentUs[index]! += us;
       if (round > 0 || us > options.candidateMs * 1e3) samples[index]!.push(us);
     }
@@ -52,12 +56,13 @@ function final(runners: readonly Runner[], samples: number[][], options: TimingO
   const finalists = order.slice(0, FINALISTS).filter((index) => median(samples[index]!) <= CLOSE * best);
   const rounds = Math.min(MOST_RUNS, Math.floor((options.finalMs * 1e3) / best));
   if (finalists.length < 2 || rounds < 2 * LEAST_RUNS) return;
+  let turns = 0;
   const before = finalists.map((index) => median(samples[index]!));
   for (const index of finalists) samples[index]!.length = 0;
   for (let round = 0; round < rounds; round++)
-    for (const index of turn(finalists, round)) {
+    for (const index of inTurn(finalists, round)) {
       options.before?.(index);
-      samples[index]!.push(runners[index]!(round));
+      samples[index]!.push(runners[index]!(turns++));
     }
   // A machine that grew slower, or faster, since the first part would make those who stayed behind look better, or worse.
   const drift = median(finalists.map((index, i) => median(samples[index]!) / before[i]!));
@@ -67,5 +72,5 @@ function final(runners: readonly Runner[], samples: number[][], options: TimingO
 }
 
 /** Each round in the other direction, so that none always follows the same one. */
-const turn = (indices: readonly number[], round: number): readonly number[] =>
+const inTurn = (indices: readonly number[], round: number): readonly number[] =>
   round % 2 === 0 ? indices : indices.toReversed();

@@ -77,8 +77,8 @@ export class Stopwatch implements Disposable {
         timing.candidateMs * 1e3,
       );
       const racing = built.flatMap((one, i) => (firstUs[i]! <= limitUs ? [{ one, mine: bound[i]!, i }] : []));
-      const runners = racing.map(({ one, mine }) => (round: number): number => {
-        const copy = round % copies;
+      const runners = racing.map(({ one, mine }) => (turn: number): number => {
+        const copy = turn % copies;
         return (mine[copy] ??= bind(one, copy))!.time();
       });
       const samples = undisturbed(() => timeByTurns(runners, timing));
