@@ -1,66 +1,96 @@
-// Tuning between requests: the first picture is drawn by rules, a request in the midst of tuning does not wait for it,
-// and when nobody draws, plans that are faster take over and draw the same picture to rounding.
+// Tuning between requests: it waits until nobody draws, ends when somebody does, begins again, and hands over what it
+// found while there is no request. What the process itself does is shown by tools/tune-between.mjs.
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { PROVIDERS } from "../../provider/open.js";
+import { TunerBetween, type Job } from "./between.js";
 import { textToImage } from "./text-to-image.js";
 
-const MODEL = "models/flux-shapes";
-const PROMPT = "a large red circle in the center, on a white background";
-const cache = await mkdtemp(join(tmpdir(), "troupe-between-"));
-const before = process.env.TROUPE_CACHE;
-process.env.TROUPE_CACHE = cache;
-after(async () => {
-  if (before === undefined) delete process.env.TROUPE_CACHE;
-  else process.env.TROUPE_CACHE = before;
-  await rm(cache, { recursive: true, force: true });
-});
+const alive = setInterval(() => {}, 60_000); // idle tuning keeps no process from ending
+after(() => clearInterval(alive));
 
-/** Compiling our own kernels is the longest part. */
-const providers = PROVIDERS.filter(({ name }) => name === "onednn" || name === "onnxruntime" || name === "reference");
-const SLOW_MS = 60_000;
-
-test("what is tuned between requests cannot be locked, lowered, or both", async () => {
-  await assert.rejects(textToImage(MODEL, { tune: "between", maxError: 0.02 }), /largest error are not tuned between/);
-});
-
-test("requests are answered at once; between them plans are tuned, and taken over where they are faster", { timeout: SLOW_MS }, async () => {
-  const notes: string[] = [];
-  const alive = setInterval(() => {}, SLOW_MS); // idle tuning keeps no process from ending
-  after(() => clearInterval(alive));
+/** A tuner whose steps can be waited for. `take` needs 200 ms unless a request comes. */
+function tuner(job: Partial<Job>) {
   const told = new EventEmitter();
-  const [tuned, working] = [once(told, "tuned"), once(told, "working")];
-  await using draw = await textToImage(MODEL, {
-    tune: "between", budgetMs: 3000, providers, size: { width: 32, height: 32 }, steps: 1,
-    onEvent: (event) => {
-      if (event.kind === "tune") told.emit("working");
-      if (event.kind !== "note") return;
-      notes.push(event.text);
-      if (event.text.includes("between requests")) told.emit("tuned");
+  const seen: string[] = [];
+  const say = (what: string): void => {
+    seen.push(what);
+    told.emit(what);
+  };
+  let isLeft = true;
+  const between = new TunerBetween(
+    {
+      next: () => (isLeft ? (job as Job) : undefined),
+      take: async (_, better, signal) => {
+        say(`take ${better.map(({ name }) => name).join()}`);
+        await sleep(200, undefined, { signal }).catch(() => {});
+        if (signal.aborted) return false;
+        isLeft = false;
+        say("taken");
+        return true;
+      },
+      giveUp: (_, message) => {
+        isLeft = false;
+        say(`given up: ${message}`);
+      },
+      onEvent: ({ kind }) => say(kind),
     },
-  });
-  const origins = (): readonly string[] => Object.values(draw.compiled).map(({ origin }) => origin);
-  assert.deepEqual(new Set(origins()), new Set(["rules"]));
-  const first = await draw(PROMPT, { seed: 1 });
-  await working;
-  const start = performance.now();
-  const during = await draw(PROMPT, { seed: 1 });
-  const waitedMs = performance.now() - start;
-  assert.deepEqual(during.pixels, first.pixels, "the plans are still those of the first picture");
-  assert.ok(waitedMs < 2000, `a request waited ${waitedMs} ms, far less than the tune takes`);
-  await tuned;
-  await sleep(0);
-  const [note] = notes.filter((text) => text.includes("between requests"));
-  assert.match(note!, /^32x32 was tuned between requests: /);
-  assert.equal(origins().includes("tuned"), note!.includes("times as fast"), note);
-  const { engine } = draw;
-  const last = await draw(PROMPT, { seed: 1 });
-  assert.equal(draw.engine, engine, "plans change between requests alone");
-  const difference = Math.max(...last.pixels.map((value, i) => Math.abs(value - first.pixels[i]!)));
-  assert.ok(difference <= 2, `pixels differ by ${difference} of 255`);
-}); // prettier-ignore
+    new URL("./between.fixture.js", import.meta.url),
+  );
+  const request = async (ms: number): Promise<void> => {
+    between.begin();
+    await sleep(ms);
+    between.end();
+  };
+  return { between, told, seen, request };
+}
+
+test("nothing runs while there are requests; between them it tunes and hands over", async () => {
+  const { between, told, seen, request } = tuner({ effort: "quick", budgetMs: 300 });
+  await using _ = between;
+  await Promise.all([request(100), request(700)]);
+  assert.deepEqual(seen, [], "one request had not ended");
+  await once(told, "taken");
+  assert.deepEqual(seen, ["tune", "take step", "taken"]);
+});
+
+test("a request ends the process at once, and the next idle moment begins again", async () => {
+  const { between, told, seen, request } = tuner({ effort: "quick", budgetMs: 1500 });
+  await using _ = between;
+  await request(0);
+  await once(told, "tune");
+  await request(100);
+  await once(told, "taken");
+  assert.deepEqual(seen, ["tune", "tune", "take step", "taken"]);
+});
+
+test("a request puts off taking over, which is tried again without tuning anew", async () => {
+  const { between, told, seen, request } = tuner({ effort: "quick", budgetMs: 100 });
+  await using _ = between;
+  await request(0);
+  await once(told, "take step");
+  await request(100);
+  await once(told, "taken");
+  assert.deepEqual(seen, ["tune", "take step", "take step", "taken"]);
+});
+
+test("a job that cannot be done is given up, with the reason, and disposing ends a process under way", async () => {
+  const failing = tuner({ effort: "none" });
+  await failing.request(0);
+  await once(failing.told, "given up: it cannot");
+  await failing.between[Symbol.asyncDispose]();
+  const endless = tuner({ effort: "quick", budgetMs: 100_000 });
+  await endless.request(0);
+  await once(endless.told, "tune");
+  await endless.between[Symbol.asyncDispose]();
+  assert.deepEqual(endless.seen, ["tune"]);
+});
+
+test("what is locked or lowered is not tuned between requests", async () => {
+  const between = { tune: "between", effort: "none" } as const;
+  await assert.rejects(
+    textToImage("models/flux-shapes", { ...between, maxError: 0.02 }),
+    /largest error are not tuned/,
+  );
+});

@@ -53,6 +53,7 @@ const IDLE_MS = 300;
 
 export class TunerBetween implements AsyncDisposable {
   readonly #hooks: Hooks;
+  readonly #program: string;
   #requests = 0;
   #timer: NodeJS.Timeout | undefined;
   #child: ChildProcess | undefined;
@@ -61,8 +62,10 @@ export class TunerBetween implements AsyncDisposable {
   /** What was found while there was no time to take it over. */
   #found: { readonly job: Job; readonly better: readonly Better[] } | undefined;
 
-  constructor(hooks: Hooks) {
+  /** @param program what the process runs */
+  constructor(hooks: Hooks, program = new URL("./between-child.js", import.meta.url)) {
     this.#hooks = hooks;
+    this.#program = fileURLToPath(program);
   }
 
   /** A request has come: nothing else runs from now on but what a candidate is in the midst of. */
@@ -112,7 +115,7 @@ export class TunerBetween implements AsyncDisposable {
 
   /** What it found, why it failed, or undefined where it was stopped. */
   #run(job: Job): Promise<readonly Better[] | string | undefined> {
-    const child = fork(fileURLToPath(new URL("./between-child.js", import.meta.url)), [], {
+    const child = fork(this.#program, [], {
       serialization: "advanced",
       stdio: ["ignore", "ignore", "inherit", "ipc"],
       execArgv: [],
