@@ -107,6 +107,11 @@ export function bindReason(kernel: CudaKernel, tensors: Bindings): string | unde
   for (const [name, { shape }] of Object.entries(tensors))
     if (shape.includes(0)) return `${name} is empty: [${shape.join(", ")}]`;
   for (const argument of kernel.arguments) {
+    if (argument.kind === "stride") {
+      const { strides, shape } = tensorOf(tensors, argument.tensor);
+      const isOdd = strides[argument.dim]! % 2 !== 0 && shape[argument.dim]! > 1 && argument.dim < shape.length - 1;
+      if (isOdd) return `${argument.tensor} is read in pairs, which a stride of ${strides[argument.dim]} parts`;
+    }
     if (argument.kind !== "map" && argument.kind !== "pointer") continue;
     const tensor = tensorOf(tensors, argument.tensor);
     const fastest = argument.kind === "map" ? tensor.axes.indexOf(argument.axes[0]!) : tensor.shape.length - 1;

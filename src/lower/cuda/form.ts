@@ -13,6 +13,8 @@ export interface MatmulForm {
   readonly m: Index;
   readonly n: Index;
   readonly k: string;
+  /** The point of the grid that rows, results and perhaps more belong to, but not the second operand: a batch. */
+  readonly outer: Index | undefined;
   /** The loop's result: the accumulator over m and n. */
   readonly accumulator: ValueId;
   /** Ops between the loop and the store, in text order. */

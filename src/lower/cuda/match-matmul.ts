@@ -1,5 +1,5 @@
 // Recognises the matmul loop: zero, then `acc + a·b` over blocks of one axis, then pointwise ops, then one store.
-import type { DotOp, LoadOp, LoopOp, Op, TileProgram, ValueId, ValueOp } from "../../tile/program.js";
+import type { DotOp, Index, LoadOp, LoopOp, Op, TileProgram, ValueId, ValueOp } from "../../tile/program.js";
 import { isConstant } from "../../tile/program.js";
 import { indicesOf, paramOf } from "../../tile/query.js";
 import { cannot, type Cannot, type MatmulForm } from "./form.js";
@@ -31,11 +31,13 @@ export function matchMatmul(program: TileProgram): MatmulForm | Cannot {
   const init = program.body.find((op) => op.kind === "full" && op.id === loop.init[0]);
   if (init?.kind !== "full" || init.value.const !== 0) return cannot("matmul: the accumulator does not start as zeros");
 
-  const m = rowIndex(program, a, loop);
+  const [outer, ...more] = program.grid.filter((index) => index.step === "point");
+  const m = rowIndex(program, a, loop, outer);
   if ("cannot" in m) return m;
-  const n = rowIndex(program, b, loop);
+  const n = rowIndex(program, b, loop, undefined);
   if ("cannot" in n) return n;
-  if (program.grid.length !== 2) return cannot(`matmul: the grid has ${program.grid.length} axes instead of two`);
+  if (more.length > 0 || program.grid.length !== (outer ? 3 : 2))
+    return cannot(`matmul: the grid has ${program.grid.length} axes instead of two and at most one point`);
 
   const axes = [m.axis, n.axis];
   const epilogue = program.body.filter(
@@ -46,12 +48,14 @@ export function matchMatmul(program: TileProgram): MatmulForm | Cannot {
     if (reason !== undefined) return cannot(`matmul: after the loop, ${reason}`);
   }
   const out = paramOf(program, store.tensor);
-  if (out.axes.join() !== axes.join() || store.reduce !== null || store.at.some((p) => p.kind !== "block"))
-    return cannot(`matmul: the store is not a plain one to [${axes.join(" ")}]`);
+  const wanted = outer ? [outer.axis, ...axes] : axes;
+  const isPlain = store.at.every((p) => p.kind === "block" || (p.kind === "point" && p.index === outer?.id));
+  if (out.axes.join() !== wanted.join() || store.reduce !== null || !isPlain)
+    return cannot(`matmul: the store is not a plain one to [${wanted.join(" ")}]`);
   if (out.dtype !== "bf16" && out.dtype !== "f16" && out.dtype !== "f32")
     return cannot(`matmul: the result is ${out.dtype}`);
   return {
-    kind: "matmul", program, a: a.tensor, b: b.tensor, dtype: a.dtype, m, n, k: loop.index.axis,
+    kind: "matmul", program, a: a.tensor, b: b.tensor, dtype: a.dtype, m, n, k: loop.index.axis, outer,
     accumulator: loop.results[0]!.id, epilogue, store,
   }; // prettier-ignore
 }
@@ -71,12 +75,18 @@ function accumulated(loop: LoopOp): { readonly dot: DotOp; readonly add: Op | un
   return cannot("matmul: the loop does not yield its carry plus one dot");
 }
 
-/** The grid block that gives an operand's rows; its last axis must be the contracted one. */
-function rowIndex(program: TileProgram, load: LoadOp, loop: LoopOp): MatmulForm["m"] | Cannot {
-  const { axes } = paramOf(program, load.tensor);
-  if (axes.length !== 2 || axes[1] !== loop.index.axis)
+/** The grid block that gives an operand's rows; its last axis must be the contracted one, its first of three the point. */
+function rowIndex(
+  program: TileProgram,
+  load: LoadOp,
+  loop: LoopOp,
+  outer: Index | undefined,
+): MatmulForm["m"] | Cannot {
+  const { axes: all } = paramOf(program, load.tensor);
+  const axes = outer && all[0] === outer.axis ? all.slice(1) : all;
+  if (axes.length !== 2 || axes[1] !== loop.index.axis || (outer && axes === all))
     return cannot(
-      `matmul: ${load.tensor} is [${axes.join(" ")}]; the contracted axis ${loop.index.axis} must be its last of two`,
+      `matmul: ${load.tensor} is [${all.join(" ")}]; the contracted axis ${loop.index.axis} must be its last of two`,
     );
   const at = load.at.find((position) => position.along === axes[0]);
   const step = load.at.find((position) => position.along === axes[1]);
@@ -89,12 +99,12 @@ function rowIndex(program: TileProgram, load: LoadOp, loop: LoopOp): MatmulForm[
 }
 
 /** The epilogue's load of a 16-bit tensor over the whole tile, which is fetched while the products still run. */
-export const prefetchedLoad = ({ program, epilogue, store, m, n }: MatmulForm): LoadOp | undefined =>
+export const prefetchedLoad = ({ program, epilogue, store, m, n, outer }: MatmulForm): LoadOp | undefined =>
   paramOf(program, store.tensor).dtype === "f32"
     ? undefined
     : epilogue.find(
         (op): op is LoadOp =>
           op.kind === "load" &&
           (op.dtype === "bf16" || op.dtype === "f16") &&
-          paramOf(program, op.tensor).axes.join() === `${m.axis},${n.axis}`,
+          paramOf(program, op.tensor).axes.join() === [...(outer ? [outer.axis] : []), m.axis, n.axis].join(),
       );

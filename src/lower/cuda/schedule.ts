@@ -37,9 +37,12 @@ const ALIGN_BYTES = 1024;
 /** One buffer of output staging: 16 rows × 64 columns of 16 bits. A warp has two and takes turns… */
 export const STAGING_BYTES = 2048;
 
+/** Results leave by way of shared memory in parts of 64 columns; tiles of other widths write theirs from registers. */
+export const isStaged = ({ blockN }: Pick<MatmulSchedule, "blockN">): boolean => blockN % 64 === 0;
+
 /** …or one for every part of its share of the tile, where a tensor over the tile is fetched into them ahead of time. */
 export const stagingBuffers = (s: MatmulSchedule, prefetch: boolean): number =>
-  prefetch ? (s.blockM / (64 * s.consumers)) * (s.blockN / 64) : 2;
+  !isStaged(s) ? 0 : prefetch ? (s.blockM / (64 * s.consumers)) * (s.blockN / 64) : 2;
 
 export const matmulSharedBytes = (s: MatmulSchedule, prefetch: boolean): number =>
   ALIGN_BYTES +
@@ -67,8 +70,8 @@ export function registerSplit(consumers: 1 | 2 | 3): { readonly load: number; re
 export function checkMatmul(s: MatmulSchedule, prefetch = false): MatmulSchedule | Cannot {
   if (s.blockM % (64 * s.consumers) !== 0)
     return cannot(`blockM ${s.blockM} is no multiple of 64 × ${s.consumers} warpgroups`);
-  if (s.blockN % (s.cluster * 8) !== 0 || s.blockN % 64 !== 0 || s.blockN > 256 || s.blockN < 64)
-    return cannot(`blockN ${s.blockN} is not 64, 128, 192 or 256`);
+  if (s.blockN % (s.cluster * 8) !== 0 || s.blockN % 16 !== 0 || s.blockN > 256 || s.blockN < 64)
+    return cannot(`blockN ${s.blockN} is not 64 to 256 in steps of 16`);
   if (s.stages < 2) return cannot(`${s.stages} stages: a ring needs two`);
   const registers = ((s.blockM / (64 * s.consumers)) * s.blockN) / 2;
   if (registers > registerSplit(s.consumers).compute - 40)

@@ -2,7 +2,7 @@
 // runs where nothing has been measured.
 import { isCannot, type AttentionForm, type MatmulForm } from "./form.js";
 import { prefetchedLoad } from "./match-matmul.js";
-import { checkAttention, checkMatmul, type AttentionSchedule, type MatmulSchedule } from "./schedule.js";
+import { checkAttention, checkMatmul, isStaged, type AttentionSchedule, type MatmulSchedule } from "./schedule.js";
 
 /** Tiles that keep the tensor cores fed; `rate` is the share of the best tile's speed, all waves full (H200). */
 const TILES = [
@@ -11,22 +11,35 @@ const TILES = [
   { blockM: 256, blockN: 128, consumers: 2, rate: 0.98 },
   { blockM: 128, blockN: 192, consumers: 2, rate: 0.95 },
   { blockM: 128, blockN: 128, consumers: 2, rate: 0.94 },
+  { blockM: 128, blockN: 144, consumers: 2, rate: 0.9 },
   { blockM: 64, blockN: 256, consumers: 1, rate: 0.7 },
   { blockM: 64, blockN: 128, consumers: 1, rate: 0.6 },
+  { blockM: 64, blockN: 96, consumers: 1, rate: 0.5 },
   { blockM: 64, blockN: 64, consumers: 1, rate: 0.4 },
 ] as const;
 const MOST_STAGES = 6;
+/** Schedules before those that differ from the likeliest in the order of their tiles alone. */
+const OTHERWISE = 8;
 
 export interface MatmulSizes {
   readonly m: number;
   readonly n: number;
+  /** Products side by side. */
+  readonly batch: number;
 }
 
 /** Time of one row of waves, in units of the best tile's: whole waves of whole tiles at the tile's rate. */
-function modelled(s: MatmulSchedule, rate: number, { m, n }: MatmulSizes, multiprocessors: number): number {
-  const tiles = Math.ceil(m / (s.blockM * s.cluster)) * Math.ceil(n / s.blockN) * s.cluster;
+function modelled(s: MatmulSchedule, rate: number, { m, n, batch }: MatmulSizes, multiprocessors: number): number {
+  const tiles = Math.ceil(m / (s.blockM * s.cluster)) * Math.ceil(n / s.blockN) * s.cluster * batch;
   return (Math.ceil(tiles / multiprocessors) * s.blockM * s.blockN) / rate;
 }
+
+/** Rows of tiles walked together such that tiles under way at once read least: about as many rows as columns of elements. */
+function rowsTogether(tile: Pick<MatmulSchedule, "blockM" | "blockN" | "cluster">, m: number, multiprocessors: number): number {
+  const rows = Math.ceil(m / (tile.blockM * tile.cluster));
+  const ideal = Math.sqrt((multiprocessors * tile.blockN) / tile.blockM) / tile.cluster;
+  return Math.ceil(rows / Math.max(1, Math.round(rows / ideal)));
+} // prettier-ignore
 
 /** Every schedule of the space that fits the chip, each with the longest ring that shared memory holds. */
 export function matmulCandidates(
@@ -36,14 +49,19 @@ export function matmulCandidates(
 ): readonly MatmulSchedule[] {
   const prefetch = prefetchedLoad(form) !== undefined;
   const found: { readonly schedule: MatmulSchedule; readonly cost: number }[] = [];
-  for (const { rate, ...tile } of TILES)
+  // Pairs of results go straight to memory where a tile is no multiple of what is staged.
+  const tiles = TILES.filter((tile) => isStaged(tile) || sizes.n % 8 === 0);
+  for (const { rate, ...tile } of tiles)
     for (const cluster of [1, 2] as const) {
+      const groupM = rowsTogether({ ...tile, cluster }, sizes.m, multiprocessors);
       const longest = Array.from({ length: MOST_STAGES - 1 }, (_, i) => MOST_STAGES - i)
-        .map((stages) => checkMatmul({ kind: "matmul", ...tile, stages, cluster, groupM: 8 / cluster }, prefetch))
+        .map((stages) => checkMatmul({ kind: "matmul", ...tile, stages, cluster, groupM }, prefetch))
         .find((s): s is MatmulSchedule => !isCannot(s));
       if (longest) found.push({ schedule: longest, cost: modelled(longest, rate, sizes, multiprocessors) });
     }
-  return found.sort((a, b) => a.cost - b.cost).map(({ schedule }) => schedule);
+  const sorted = found.sort((x, y) => x.cost - y.cost).map(({ schedule }) => schedule);
+  const fewer = sorted.slice(0, 3).map((schedule) => ({ ...schedule, groupM: Math.ceil(schedule.groupM / 2) }));
+  return [...sorted.slice(0, OTHERWISE), ...fewer, ...sorted.slice(OTHERWISE)];
 }
 
 /** Wide blocks of keys pay where every block is full; a causal diagonal favours narrow ones, and no turns. */

@@ -87,7 +87,8 @@ class Widening {
     const inLanes = body.map((stmt) => this.#statement(stmt));
     const made = values.map((value) => this.#expression(value));
     const found = [...this.#wides.values()];
-    const partly = found.some(({ wide, parts, step }) => wide.mode === "out" && parts.size < step);
+    // Elements between those that are meant may belong to others, or to nobody.
+    const partly = found.some(({ parts, step }) => parts.size < step);
     if (!this.#fits || found.length === 0 || partly) return undefined;
     return { lanes: { width: this.width, wides: found.map(({ wide }) => wide) }, body: inLanes, values: made };
   }

@@ -27,7 +27,11 @@ export function cudaSchedules(
   const form = matchCanonical(program);
   if (isCannot(form)) return form;
   if (form.kind === "matmul")
-    return matmulCandidates(form, { m: sizes[form.m.axis]!, n: sizes[form.n.axis]! }, multiprocessors);
+    return matmulCandidates(
+      form,
+      { m: sizes[form.m.axis]!, n: sizes[form.n.axis]!, batch: form.outer ? sizes[form.outer.axis]! : 1 },
+      multiprocessors,
+    );
   const [depth, valueDepth] = depthsOf(form, sizes);
   const schedules = attentionCandidates(form, depth, valueDepth);
   return schedules.length > 0

@@ -4,6 +4,7 @@
 import type { MatmulForm } from "../../lower/cuda/form.js";
 import { prefetchedLoad } from "../../lower/cuda/match-matmul.js";
 import {
+  isStaged,
   matmulSharedBytes,
   registerSplit,
   STAGING_BYTES,
@@ -20,7 +21,7 @@ import { wgmmaFunction, wgmmaName, type WgmmaShape } from "./wgmma.js";
 
 export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKernel {
   const { blockM, blockN, stages, consumers, cluster, groupM } = schedule;
-  const { program, a, b, dtype, store } = form;
+  const { program, a, b, dtype, store, outer } = form;
   const name = `${program.name}_sm90`;
   const threads = (consumers + 1) * 128;
   const registers = registerSplit(consumers);
@@ -29,29 +30,32 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
   const [m, n, k] = [form.m.axis, form.n.axis, form.k];
   const outDtype = paramOf(program, store.tensor).dtype;
 
-  const operandMap = (tensor: string, axis: string, rows: number): MapArgument => ({
+  const point = outer && `point${outer.id}`;
+  const beyond = outer ? [outer.axis] : [];
+  const mapOf = (tensor: string, axes: readonly string[], rows: number): MapArgument => ({
     kind: "map",
     tensor,
-    axes: [k, axis],
-    box: [64, rows],
+    axes,
+    box: [64, rows, ...axes.slice(2).map(() => 1)],
     panels: false,
   });
-  const staged = outDtype !== "f32";
-  const prefetched = prefetchedLoad(form);
+  const staged = outDtype !== "f32" && isStaged(schedule);
+  const prefetched = staged ? prefetchedLoad(form) : undefined;
+  /** A transfer at this column and row, of the tile's point where there is one. */
+  const load = (to: string, tensor: string, bar: string, column: string, row: string): string =>
+    `load_${point ? 3 : 2}d(${to}, &map_${tensor}, ${bar}, ${column}, ${row}${point ? `, ${point}` : ""})`;
   const stagingBytes = stagingBuffers(schedule, prefetched !== undefined) * STAGING_BYTES;
   const args: KernelArgument[] = [
-    operandMap(a, m, blockM),
-    operandMap(b, n, blockN / cluster),
+    mapOf(a, [k, m, ...beyond], blockM),
+    mapOf(b, [k, n], blockN / cluster),
     ...(staged
-      ? [{ kind: "map", tensor: store.tensor, axes: [n, m], box: [64, 16], panels: false } as const]
+      ? [mapOf(store.tensor, [n, m, ...beyond], 16)]
       : [
           { kind: "pointer", tensor: store.tensor } as const,
-          { kind: "stride", tensor: store.tensor, dim: 0 } as const,
+          ...[...beyond, m].map((_, dim) => ({ kind: "stride", tensor: store.tensor, dim }) as const),
         ]),
-    ...[m, n, k].map((axis) => ({ kind: "size", axis }) as const),
-    ...(prefetched
-      ? [{ kind: "map", tensor: prefetched.tensor, axes: [n, m], box: [64, 16], panels: false } as const]
-      : []),
+    ...[m, n, k, ...beyond].map((axis) => ({ kind: "size", axis }) as const),
+    ...(prefetched ? [mapOf(prefetched.tensor, [n, m, ...beyond], 16)] : []),
     ...epilogueTensors(
       program,
       form.epilogue.filter((op) => op !== prefetched),
@@ -64,13 +68,13 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
   );
   const out = outputText(writer, store, form.epilogue, {
     columns: blockN, firstColumn: "tile_n", firstRow: "warp_row", columnSize: `size_${n}`, rowSize: `size_${m}`,
-    buffers: 2, prefetched, outer: [],
+    buffers: staged ? 2 : 0, prefetched, outer: point ? [point] : [],
   }); // prettier-ignore
   const aBytes = blockM * 128;
   const bBytes = blockN * 128;
   const stageBytes = aBytes + bBytes;
 
-  const tileOrder = `const int group = tile / (${groupM} * tiles_n), in_group = tile % (${groupM} * tiles_n);
+  const tileOrder = `${point ? `const int ${point} = tile / (tiles_m * tiles_n), own = tile % (tiles_m * tiles_n);\n    ` : "const int own = tile;\n    "}const int group = own / (${groupM} * tiles_n), in_group = own % (${groupM} * tiles_n);
     const int group_m = min(tiles_m - group * ${groupM}, ${groupM});
     const int tile_m = ((group * ${groupM} + in_group % group_m) * ${cluster}${cluster > 1 ? " + (int)rank" : ""}) * ${blockM}, tile_n = in_group / group_m * ${blockN};`;
 
@@ -81,7 +85,7 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
             store_wait_read<0>();
             barrier_expect(fetched_here, ${stagingBytes});
             for (int part = 0; part < ${slabs * (blockN / 64)}; ++part)
-              load_2d(staging + part * ${STAGING_BYTES}, &map_${tensor}, fetched_here, tile_n + part % ${blockN / 64} * 64, tile_m + (consumer * ${slabs} + part / ${blockN / 64}) * 64 + (warp & 3) * 16);
+              ${load(`staging + part * ${STAGING_BYTES}`, tensor, "fetched_here", `tile_n + part % ${blockN / 64} * 64`, `tile_m + (consumer * ${slabs} + part / ${blockN / 64}) * 64 + (warp & 3) * 16`)};
           }
           __syncwarp();
         }`;
@@ -95,7 +99,7 @@ ${name}(${argumentText(program, args)}) {
   const u32 full = stagings + ${consumers * 4 * stagingBytes}, empty = full + ${8 * stages}${prefetched ? `, fetched = empty + ${8 * stages}` : ""};
   const int warp = __shfl_sync(~0u, threadIdx.x >> 5, 0), lane = threadIdx.x & 31;
   const int tiles_m = (size_${m} + ${blockM * cluster - 1}) / ${blockM * cluster}, tiles_n = (size_${n} + ${blockN - 1}) / ${blockN};
-  const int tiles = tiles_m * tiles_n, steps = (size_${k} + 63) / 64;
+  const int tiles = tiles_m * tiles_n${outer ? ` * size_${outer.axis}` : ""}, steps = (size_${k} + 63) / 64;
   const int first = blockIdx.x / ${cluster}, stride = gridDim.x / ${cluster};${cluster > 1 ? "\n  const u32 rank = cluster_rank();" : ""}
   if (threadIdx.x == 0) {
     for (int i = 0; i < ${stages}; ++i) {
@@ -118,7 +122,7 @@ ${name}(${argumentText(program, args)}) {
           barrier_wait(empty + 8 * slot, phase);
           const u32 to = ring + slot * ${stageBytes}, bar = full + 8 * slot;
           barrier_expect(bar, ${stageBytes});
-          load_2d(to, &map_${a}, bar, step * 64, tile_m);
+          ${load("to", a, "bar", "step * 64", "tile_m")};
           ${
             cluster > 1
               ? `load_2d_multicast(to + ${aBytes} + rank * ${bBytes / cluster}, &map_${b}, bar, step * 64, tile_n + rank * ${blockN / cluster}, ${(1 << cluster) - 1});`
@@ -180,6 +184,7 @@ ${prefetched ? "      barrier_wait(fetched_here, fetched_phase);\n      fetched_
     tiles: [
       { axis: m, tile: blockM * cluster },
       { axis: n, tile: blockN },
+      ...beyond.map((axis) => ({ axis, tile: 1 })),
     ],
   };
 }

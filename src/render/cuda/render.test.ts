@@ -141,6 +141,10 @@ test("the hot kernels assemble for sm_90a without spills", { skip: nvcc ? false 
       linear("bf16", { bias: true, activation: "gelu-tanh", gatedResidual: true }),
       { stages: 3 },
     ),
+    "linear with GELU, gate and residual from registers": matmulKernel(
+      linear("bf16", { bias: true, activation: "gelu-tanh", gatedResidual: true }),
+      { blockN: 144 },
+    ),
     attention: attentionKernel(false, { blockKeys: 176 }),
     "causal attention": attentionKernel(true),
   };

@@ -1,5 +1,5 @@
 // The way out of an accumulator: per group of columns the epilogue's ops, then stmatrix into a warp's own staging
-// buffer and a TMA store of 16 rows × 64 columns; f32 results go straight to memory in pairs.
+// buffer and a TMA store of 16 rows × 64 columns; f32 results, and tiles of other widths, go straight to memory in pairs.
 import { STAGING_BYTES } from "../../lower/cuda/schedule.js";
 import type { LoadOp, StoreOp, ValueOp } from "../../tile/program.js";
 import type { FragmentWriter, Half } from "./fragment.js";
@@ -12,7 +12,7 @@ export interface OutputText {
 }
 
 export interface OutputPlace {
-  /** Columns of the accumulator, a multiple of 64. */
+  /** Columns of the accumulator, a multiple of 8; of 64 where results are staged. */
   readonly columns: number;
   /** Text of the first column's position, and of the warp's first row's. */
   readonly firstColumn: string;
@@ -20,8 +20,8 @@ export interface OutputPlace {
   /** Size texts, to clamp dead elements. */
   readonly columnSize: string;
   readonly rowSize: string;
-  /** Staging buffers a warp takes turns with. */
-  readonly buffers: 1 | 2;
+  /** Staging buffers a warp takes turns with; 0: results go straight to memory. */
+  readonly buffers: 0 | 1 | 2;
   /** A load whose values already stand in the staging buffers, one for every slab and slice. */
   readonly prefetched?: LoadOp | undefined;
   /** Coordinates after row and column in the output's map. */
@@ -69,19 +69,22 @@ export function outputText(
     `const int live_row0 = min(row0, ${place.rowSize} - 1), live_row1 = min(row1, ${place.rowSize} - 1);`,
     ...lines.tile,
   ];
-  if (dtype === "f32") {
+  if (place.buffers === 0) {
+    const rank = 2 + place.outer.length;
+    const outer = place.outer.map((point, dim) => `${point} * stride_${store.tensor}_${dim} + `).join("");
+    const pair = (row: Half): string => dtype === "f32" ? `make_float2(${at(row, 0)}, ${at(row, 1)})` : `pack_${dtype}(${at(row, 0)}, ${at(row, 1)})`; // prettier-ignore
     const pairs = ([0, 1] as const)
       .map(
         (row) =>
-          `        if (row${row} < ${place.rowSize} && col0 < ${place.columnSize}) *(float2*)(at_${store.tensor} + row${row} * stride_${store.tensor}_0 + col0) = make_float2(${at(row, 0)}, ${at(row, 1)});\n`,
+          `        if (row${row} < ${place.rowSize} && col0 < ${place.columnSize}) *(${dtype === "f32" ? "float2" : "u32"}*)(at_${store.tensor} + ${outer}row${row} * stride_${store.tensor}_${rank - 2} + col0) = ${pair(row)};\n`,
       )
       .join("");
     return {
       tile,
       columns: `#pragma unroll
-    for (int slice = 0; slice < ${place.columns / 64}; ++slice) {
+    for (int slice = 0; slice < ${Math.ceil(place.columns / 64)}; ++slice) {
 #pragma unroll
-      for (int j = 0; j < 8; ++j) {
+      for (int j = 0; j < 8; ++j) {${place.columns % 64 === 0 ? "" : `\n        if (slice * 8 + j >= ${place.columns / 8}) break;`}
 ${columnsOfGroup}${indent}${pairs}      }
     }
 `,

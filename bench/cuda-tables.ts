@@ -1,0 +1,178 @@
+// Our products and attention beside cuBLASLt and cuDNN on one GPU: squares of 512 to 8192, FLUX.1's own sizes, alone and
+// with what follows them, attention over lengths and depths. usage: node dist/bench/cuda-tables.js [--out FOLDER]
+// [--only products,regions,attention,repeats] [--quick]; the folder gets tables.csv.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { messageOf } from "../src/core/error.js";
+import { openMachine } from "../src/compile/machine.js";
+import type { DType } from "../src/core/dtype.js";
+import type { Graph, Value } from "../src/graph/node.js";
+import { Regions } from "../src/graph/region.js";
+import { Words } from "../src/graph/words.js";
+import { isCannot, type Candidate, type Provider } from "../src/provider/provider.js";
+import { Arena, type Entrant } from "./cuda/bench-region.js";
+
+const { values: flags } = parseArgs({
+  options: { out: { type: "string", default: "out/cuda" }, only: { type: "string" }, quick: { type: "boolean" } },
+}); // prettier-ignore
+const wants = (part: string): boolean => !flags.only || flags.only.split(",").includes(part);
+const effort = flags.quick ? "quick" : "full";
+
+type Epilogue = "none" | "gelu" | "gate";
+interface ProductCase {
+  readonly kind: "product";
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly dtype: DType;
+  readonly epilogue: Epilogue;
+  readonly bias: boolean;
+}
+interface AttentionCase {
+  readonly kind: "attention";
+  readonly length: number;
+  readonly depth: number;
+}
+type Case = ProductCase | AttentionCase;
+
+const product = (m: number, n: number, k: number, dtype: DType = "bf16", epilogue: Epilogue = "none", bias = false): ProductCase => ({
+  kind: "product", m, n, k, dtype, epilogue, bias,
+}); // prettier-ignore
+
+/** Rows of the picture, the text and both. */
+const [PICTURE, TEXT, JOINT] = [4096, 256, 4352];
+const SQUARES = [512, 1024, 2048, 4096, 8192];
+const FLUX: readonly (readonly [number, number, number, Epilogue])[] = [
+  [PICTURE, 9216, 3072, "none"], [TEXT, 9216, 3072, "none"], [JOINT, 9216, 3072, "none"],
+  [PICTURE, 12288, 3072, "gelu"], [TEXT, 12288, 3072, "gelu"], [JOINT, 12288, 3072, "gelu"],
+  [PICTURE, 3072, 3072, "gate"], [TEXT, 3072, 3072, "gate"],
+  [PICTURE, 3072, 12288, "gate"], [TEXT, 3072, 12288, "gate"], [JOINT, 3072, 15360, "gate"],
+]; // prettier-ignore
+const HEADS = 24;
+const LENGTHS = [1024, 2048, 4096, JOINT, 8192, 16384];
+const DEPTHS = [64, 128, 256];
+const REPEATS = 10_000;
+
+const SETS: Readonly<Record<string, readonly Case[]>> = {
+  products: [
+    ...(["bf16", "f16"] as const).flatMap((dtype) => SQUARES.map((size) => product(size, size, size, dtype))),
+    ...FLUX.map(([m, n, k]) => product(m, n, k)),
+  ],
+  regions: FLUX.filter(([, , , epilogue]) => epilogue !== "none").map(([m, n, k, epilogue]) => product(m, n, k, "bf16", epilogue, true)), // prettier-ignore
+  attention: DEPTHS.flatMap((depth) => LENGTHS.map((length): AttentionCase => ({ kind: "attention", length, depth }))),
+  repeats: [product(JOINT, 3072, 3072, "bf16", "gate", true), { kind: "attention", length: JOINT, depth: 128 }],
+};
+
+using machine = await openMachine({ device: "cuda" });
+const { device } = machine;
+const providerOf = (name: string): Provider => machine.providers.get(name)!;
+console.log(device.target.hardware, JSON.stringify(machine.versions));
+
+/** The work as one graph, its head's node first. */
+function graphOf(c: Case): Graph {
+  const g = new Words("case");
+  if (c.kind === "attention") {
+    const [q, k, v] = ["q", "k", "v"].map((name) => g.input(name, "bf16", [1, c.length, HEADS, c.depth]));
+    return g.finish({ y: g.attention(q!, k!, v!) });
+  }
+  const { m, n, k, dtype, epilogue } = c;
+  const x = g.input("x", dtype, [1, m, k]);
+  const bias = c.bias ? g.weight("bias", dtype, [n]) : undefined;
+  let y: Value = g.linear(x, g.weight("w", dtype, [n, k]), bias);
+  if (epilogue === "gelu") y = g.geluTanh(y);
+  if (epilogue === "gate")
+    y = g.add(g.input("residual", dtype, [1, m, n]), g.mul(y, g.input("gate", dtype, [1, 1, n])));
+  return g.finish({ y });
+}
+
+const titleOf = (c: Case): string =>
+  c.kind === "attention"
+    ? `attention 1x${HEADS}x${c.length}x${c.depth} bf16`
+    : `${c.m}x${c.n}x${c.k} ${c.dtype}${c.bias ? " + bias" : ""}${c.epilogue === "gelu" ? ", GELU" : c.epilogue === "gate" ? ", gate, residual" : ""}`;
+
+const flopsOf = (c: Case): number =>
+  c.kind === "attention" ? 4 * HEADS * c.length ** 2 * c.depth : 2 * c.m * c.n * c.k;
+
+interface Row {
+  readonly set: string;
+  readonly title: string;
+  readonly ours: string;
+  readonly us: number;
+  readonly tflops: number;
+  /** Of the library's first candidate, and of its best. */
+  readonly firstUs: number;
+  readonly rival: string;
+  readonly rivalUs: number;
+  /** How many times as fast ours is. */
+  readonly speed: number;
+  readonly error: number;
+}
+
+async function measure(set: string, c: Case): Promise<Row | string> {
+  const graph = graphOf(c);
+  const regions = new Regions(graph);
+  const all = regions.region(regions.work.map(({ id }) => id));
+  const rivals = providerOf(c.kind === "attention" ? "cudnn" : "cublaslt");
+  const own = providerOf("tile").candidates(all, effort);
+  if (isCannot(own)) return own.cannot;
+  const skeletons = own.filter(({ params }) => (params as { way?: string }).way === "skeleton");
+  if (skeletons.length === 0) return "there is no skeleton for it";
+  const [head, ...rest] = regions.work;
+  const alone = regions.region([head!.id]);
+  const library = rivals.candidates(alone, effort);
+  if (isCannot(library)) return library.cannot;
+  const after = rest.length > 0 ? regions.region(rest.map(({ id }) => id)) : undefined;
+  const pointwise = after && (providerOf("tile").candidates(after, "none") as readonly Candidate[])[0]!;
+  const behind = after && pointwise ? [{ region: after, candidate: pointwise }] : [];
+  const operands = [...new Set([...all.inputs, ...all.outputs, ...alone.outputs].map(({ value }) => value))];
+  using arena = new Arena(device, graph, operands);
+  const entrants: (Entrant & { readonly side: string })[] = [
+    ...skeletons.map((candidate) => ({ name: `ours: ${candidate.id}`, side: "ours", parts: [{ region: all, candidate }] })),
+    ...library.map((candidate, i) => ({ name: `${rivals.name} ${i}: ${candidate.id}`, side: i === 0 ? "first" : "library", parts: [{ region: alone, candidate }, ...behind] })),
+  ]; // prettier-ignore
+  const built = (await Promise.all(
+    entrants.map(async (entrant) => {
+      const steps = await arena.steps(entrant).catch((error: unknown) => messageOf(error));
+      return typeof steps === "string" ? undefined : { ...entrant, steps };
+    }),
+  )).filter((entrant) => entrant !== undefined); // prettier-ignore
+  const standings = arena.race(built);
+  const best = (sides: readonly string[]) => standings.find(({ side }) => sides.includes(side))!;
+  const [ours, first, rival] = [best(["ours"]), best(["first"]), best(["first", "library"])];
+  const stepsOf = (name: string) => built.find((entrant) => entrant.name === name)!.steps[0]!;
+  const error = await arena.error(all.outputs[0]!.value, stepsOf(ours.name), stepsOf(first.name));
+  if (set === "repeats") {
+    const same = await arena.isRepeatable(all.outputs[0]!.value, stepsOf(ours.name), REPEATS);
+    console.log(`${titleOf(c)}: ${REPEATS} runs of ${ours.name} ${same ? "give the same bits" : "DIFFER"}`);
+  }
+  return {
+    set, title: titleOf(c), ours: ours.name.slice(6), us: ours.us, tflops: flopsOf(c) / ours.us / 1e6, firstUs: first.us,
+    rival: rival.name, rivalUs: rival.us, speed: rival.us / ours.us, error,
+  }; // prettier-ignore
+}
+
+const rows: Row[] = [];
+for (const [set, cases] of Object.entries(SETS)) {
+  if (!wants(set)) continue;
+  for (const c of cases) {
+    const row = await measure(set, c).catch((error: unknown) => messageOf(error));
+    if (typeof row === "string") {
+      console.log(`${set.padEnd(9)} ${titleOf(c).padEnd(44)} ${row}`);
+      continue;
+    }
+    rows.push(row);
+    const { us, tflops, firstUs, rivalUs, speed, error } = row;
+    console.log(
+      `${set.padEnd(9)} ${row.title.padEnd(44)} ${us.toFixed(1).padStart(8)} us ${tflops.toFixed(0).padStart(4)} TFLOP/s  first ${firstUs.toFixed(1).padStart(8)}  best ${rivalUs.toFixed(1).padStart(8)}  ours ${speed.toFixed(3)} x  error ${error.toExponential(1)}  ${row.ours} | ${row.rival}`,
+    );
+  }
+  const own = rows.filter((row) => row.set === set);
+  const mean = (of: (row: Row) => number): number => Math.exp(own.reduce((sum, row) => sum + Math.log(of(row)), 0) / own.length); // prettier-ignore
+  const ahead = own.filter(({ speed }) => speed >= 1).length;
+  console.log(`${set}: geometric mean ${mean(({ speed }) => speed).toFixed(3)} x the best, ${mean(({ us, firstUs }) => firstUs / us).toFixed(3)} x the first; ahead in ${ahead} of ${own.length}`); // prettier-ignore
+}
+mkdirSync(flags.out, { recursive: true });
+const columns = ["set", "title", "ours", "us", "tflops", "firstUs", "rival", "rivalUs", "speed", "error"] as const;
+const cell = (x: string | number): string => (typeof x === "number" ? x.toPrecision(5) : `"${x}"`);
+writeFileSync(join(flags.out, "tables.csv"), [columns.join(), ...rows.map((row) => columns.map((name) => cell(row[name])).join())].join("\n") + "\n"); // prettier-ignore
