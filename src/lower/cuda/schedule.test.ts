@@ -43,7 +43,7 @@ test("an accumulator too large for the registers is refused", () => {
 
 test("tiles that the instructions cannot cover are refused", () => {
   assert.match(refusal(checkMatmul({ ...matmul, blockM: 192 })), /no multiple of 64 × 2/);
-  assert.match(refusal(checkMatmul({ ...matmul, blockN: 160 })), /blockN 160/);
+  assert.match(refusal(checkMatmul({ ...matmul, blockN: 168 })), /blockN 168/);
   assert.match(refusal(checkAttention(attention, 96, 96)), /depth 96 is not/);
   assert.match(refusal(checkAttention({ ...attention, consumers: 1 }, 128, 128)), /taking turns needs two/);
   assert.match(

@@ -17,6 +17,8 @@ export interface MatmulSchedule {
   readonly cluster: 1 | 2;
   /** Rows of tiles that are walked column by column, so that their operands stay in L2. */
   readonly groupM: number;
+  /** Blocks of a cluster that share the contracted axis of one tile and add up what they have; absent: 1. */
+  readonly split?: number;
 }
 
 export interface AttentionSchedule {
@@ -32,6 +34,8 @@ export interface AttentionSchedule {
 }
 
 export const STEP_K = 64;
+/** Blocks of a cluster that every device grants. */
+const MOST_SPLIT = 8;
 const BARRIER_BYTES = 1024;
 const ALIGN_BYTES = 1024;
 /** One buffer of output staging: 16 rows × 64 columns of 16 bits. A warp has two and takes turns… */
@@ -73,6 +77,11 @@ export function checkMatmul(s: MatmulSchedule, prefetch = false): MatmulSchedule
   if (s.blockN % (s.cluster * 8) !== 0 || s.blockN % 16 !== 0 || s.blockN > 256 || s.blockN < 64)
     return cannot(`blockN ${s.blockN} is not 64 to 256 in steps of 16`);
   if (s.stages < 2) return cannot(`${s.stages} stages: a ring needs two`);
+  const split = s.split ?? 1;
+  if (split > MOST_SPLIT || (split > 1 && (s.cluster > 1 || !isStaged(s))))
+    return cannot(`${split} blocks share a tile: at most ${MOST_SPLIT} do, of staged results, without pairs`);
+  if (split > 1 && s.stages * (s.blockM + s.blockN) * STEP_K * 2 < s.blockM * s.blockN * 4)
+    return cannot(`a ring of ${s.stages} does not hold the sums of a tile`);
   const registers = ((s.blockM / (64 * s.consumers)) * s.blockN) / 2;
   if (registers > registerSplit(s.consumers).compute - 40)
     return cannot(`the accumulator takes ${registers} registers of ${registerSplit(s.consumers).compute}`);

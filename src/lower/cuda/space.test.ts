@@ -15,26 +15,26 @@ const matmulForm = (text: Parameters<typeof trace>[0]) => {
 };
 
 test("the first candidate of a square is the tile that leaves full waves", () => {
-  const [first] = matmulCandidates(matmulForm(matmul("bf16")), { m: 4096, n: 4096, batch: 1 }, 132);
+  const [first] = matmulCandidates(matmulForm(matmul("bf16")), { m: 4096, n: 4096, k: 4096, batch: 1 }, 132);
   assert.deepEqual([first!.blockM, first!.blockN], [128, 256]);
 });
 
 test("a shape of three and a bit waves gets the tile that needs three", () => {
   const form = matmulForm(linear("bf16", { bias: true, gatedResidual: true }));
-  const [first] = matmulCandidates(form, { m: 4352, n: 3072, batch: 1 }, 132);
+  const [first] = matmulCandidates(form, { m: 4352, n: 3072, k: 4096, batch: 1 }, 132);
   assert.deepEqual([first!.blockM, first!.blockN, first!.consumers], [192, 192, 3]);
 });
 
 test("a few rows get a small tile", () => {
-  const [first] = matmulCandidates(matmulForm(matmul("bf16")), { m: 64, n: 3072, batch: 1 }, 132);
+  const [first] = matmulCandidates(matmulForm(matmul("bf16")), { m: 64, n: 3072, k: 4096, batch: 1 }, 132);
   assert.equal(first!.blockM, 64);
 });
 
 test("every candidate is within the limits, rings shortened where the epilogue fetches a tensor", () => {
-  const plain = matmulCandidates(matmulForm(matmul("bf16")), { m: 4096, n: 4096, batch: 1 }, 132);
+  const plain = matmulCandidates(matmulForm(matmul("bf16")), { m: 4096, n: 4096, k: 4096, batch: 1 }, 132);
   const gated = matmulCandidates(
     matmulForm(linear("bf16", { gatedResidual: true })),
-    { m: 4096, n: 4096, batch: 1 },
+    { m: 4096, n: 4096, k: 4096, batch: 1 },
     132,
   );
   for (const schedule of plain) assert.ok(!isCannot(checkMatmul(schedule)));

@@ -2,7 +2,14 @@
 // runs where nothing has been measured.
 import { isCannot, type AttentionForm, type MatmulForm } from "./form.js";
 import { prefetchedLoad } from "./match-matmul.js";
-import { checkAttention, checkMatmul, isStaged, type AttentionSchedule, type MatmulSchedule } from "./schedule.js";
+import {
+  checkAttention,
+  checkMatmul,
+  isStaged,
+  STEP_K,
+  type AttentionSchedule,
+  type MatmulSchedule,
+} from "./schedule.js";
 
 /** Tiles that keep the tensor cores fed; `rate` is the share of the best tile's speed, all waves full (H200). */
 const TILES = [
@@ -24,14 +31,23 @@ const OTHERWISE = 8;
 export interface MatmulSizes {
   readonly m: number;
   readonly n: number;
+  readonly k: number;
   /** Products side by side. */
   readonly batch: number;
 }
 
+/** Elements of the contracted axis that meeting in a cluster takes as long as. */
+const MEETING_K = 256;
+
+const tilesOf = (s: MatmulSchedule, { m, n, batch }: MatmulSizes): number =>
+  Math.ceil(m / (s.blockM * s.cluster)) * Math.ceil(n / s.blockN) * s.cluster * batch;
+
 /** Time of one row of waves, in units of the best tile's: whole waves of whole tiles at the tile's rate. */
-function modelled(s: MatmulSchedule, rate: number, { m, n, batch }: MatmulSizes, multiprocessors: number): number {
-  const tiles = Math.ceil(m / (s.blockM * s.cluster)) * Math.ceil(n / s.blockN) * s.cluster * batch;
-  return (Math.ceil(tiles / multiprocessors) * s.blockM * s.blockN) / rate;
+function modelled(s: MatmulSchedule, rate: number, sizes: MatmulSizes, multiprocessors: number): number {
+  const { split = 1 } = s;
+  const waves = Math.ceil((tilesOf(s, sizes) * split) / multiprocessors);
+  const share = split === 1 ? 1 : 1 / split + MEETING_K / sizes.k;
+  return (waves * share * s.blockM * s.blockN) / rate;
 }
 
 /** Rows of tiles walked together such that tiles under way at once read least: about as many rows as columns of elements. */
@@ -39,6 +55,15 @@ function rowsTogether(tile: Pick<MatmulSchedule, "blockM" | "blockN" | "cluster"
   const rows = Math.ceil(m / (tile.blockM * tile.cluster));
   const ideal = Math.sqrt((multiprocessors * tile.blockN) / tile.blockM) / tile.cluster;
   return Math.ceil(rows / Math.max(1, Math.round(rows / ideal)));
+} // prettier-ignore
+
+/** The same with as many blocks to a tile as keep most of the device busy, where tiles alone leave half of it idle. */
+function shared(s: MatmulSchedule, sizes: MatmulSizes, multiprocessors: number, prefetch: boolean): readonly MatmulSchedule[] {
+  const most = Math.floor(multiprocessors / tilesOf(s, sizes));
+  return [most, most - 1]
+    .filter((split) => split > 1 && sizes.k >= 4 * STEP_K * split)
+    .map((split) => checkMatmul({ ...s, split }, prefetch))
+    .filter((made): made is MatmulSchedule => !isCannot(made));
 } // prettier-ignore
 
 /** Every schedule of the space that fits the chip, each with the longest ring that shared memory holds. */
@@ -57,7 +82,8 @@ export function matmulCandidates(
       const longest = Array.from({ length: MOST_STAGES - 1 }, (_, i) => MOST_STAGES - i)
         .map((stages) => checkMatmul({ kind: "matmul", ...tile, stages, cluster, groupM }, prefetch))
         .find((s): s is MatmulSchedule => !isCannot(s));
-      if (longest) found.push({ schedule: longest, cost: modelled(longest, rate, sizes, multiprocessors) });
+      for (const schedule of longest ? [longest, ...shared(longest, sizes, multiprocessors, prefetch)] : [])
+        found.push({ schedule, cost: modelled(schedule, rate, sizes, multiprocessors) });
     }
   const sorted = found.sort((x, y) => x.cost - y.cost).map(({ schedule }) => schedule);
   const fewer = sorted.slice(0, 3).map((schedule) => ({ ...schedule, groupM: Math.ceil(schedule.groupM / 2) }));

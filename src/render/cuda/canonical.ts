@@ -3,7 +3,13 @@ import type { CudaKernel } from "../../device/cuda/kernel.js";
 import { cannot, isCannot, type AttentionForm, type Cannot, type CanonicalForm } from "../../lower/cuda/form.js";
 import { matchCanonical } from "../../lower/cuda/match.js";
 import { prefetchedLoad } from "../../lower/cuda/match-matmul.js";
-import { checkAttention, checkMatmul, type AttentionSchedule, type MatmulSchedule } from "../../lower/cuda/schedule.js";
+import {
+  checkAttention,
+  checkMatmul,
+  STEP_K,
+  type AttentionSchedule,
+  type MatmulSchedule,
+} from "../../lower/cuda/schedule.js";
 import { attentionCandidates, matmulCandidates } from "../../lower/cuda/space.js";
 import type { TileProgram } from "../../tile/program.js";
 import { renderAttention } from "./attention.js";
@@ -29,7 +35,12 @@ export function cudaSchedules(
   if (form.kind === "matmul")
     return matmulCandidates(
       form,
-      { m: sizes[form.m.axis]!, n: sizes[form.n.axis]!, batch: form.outer ? sizes[form.outer.axis]! : 1 },
+      {
+        m: sizes[form.m.axis]!,
+        n: sizes[form.n.axis]!,
+        k: sizes[form.k]!,
+        batch: form.outer ? sizes[form.outer.axis]! : 1,
+      },
       multiprocessors,
     );
   const [depth, valueDepth] = depthsOf(form, sizes);
@@ -39,12 +50,15 @@ export function cudaSchedules(
     : cannot(`attention: no schedule holds a depth of ${depth} and ${valueDepth}`);
 }
 
-/** The kernel of a program under a schedule. Sizes matter only where they are in the text: attention's depths. */
+/** The kernel of a program under a schedule. Sizes matter where they are in the text, attention's depths, or where blocks share an axis. */
 export function renderCuda(program: TileProgram, schedule: CudaSchedule, sizes: AxisSizes): CudaKernel | Cannot {
   const form: CanonicalForm | Cannot = matchCanonical(program);
   if (isCannot(form)) return form;
   if (form.kind === "matmul" && schedule.kind === "matmul") {
     const checked = checkMatmul(schedule, prefetchedLoad(form) !== undefined);
+    const { split = 1 } = schedule;
+    if (split > 1 && !(sizes[form.k]! >= split * STEP_K))
+      return cannot(`${sizes[form.k]} steps are too few for ${split} blocks`);
     return isCannot(checked) ? checked : renderMatmul(form, checked);
   }
   if (form.kind === "attention" && schedule.kind === "attention") {

@@ -20,7 +20,7 @@ import { MATRIX_ROW, outputText } from "./store.js";
 import { wgmmaFunction, wgmmaName, type WgmmaShape } from "./wgmma.js";
 
 export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKernel {
-  const { blockM, blockN, stages, consumers, cluster, groupM } = schedule;
+  const { blockM, blockN, stages, consumers, cluster, groupM, split = 1 } = schedule;
   const { program, a, b, dtype, store, outer } = form;
   const name = `${program.name}_sm90`;
   const threads = (consumers + 1) * 128;
@@ -69,6 +69,7 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
   const out = outputText(writer, store, form.epilogue, {
     columns: blockN, firstColumn: "tile_n", firstRow: "warp_row", columnSize: `size_${n}`, rowSize: `size_${m}`,
     buffers: staged ? 2 : 0, prefetched, outer: point ? [point] : [],
+    skip: split > 1 ? `((consumer * ${slabs} + slab) * ${blockN / 64} + slice) % ${split} != (int)rank` : undefined,
   }); // prettier-ignore
   const aBytes = blockM * 128;
   const bBytes = blockN * 128;
@@ -90,8 +91,40 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
           __syncwarp();
         }`;
 
+  // Blocks that share a tile leave their sums in the ring, which no transfer fills before all have read what is theirs.
+  const units = `for (int slab = 0; slab < ${slabs}; ++slab)
+#pragma unroll
+      for (int slice = 0; slice < ${blockN / 64}; ++slice)`;
+  const meeting = `
+      const u32 sums = ring + (threadIdx.x & 127) * 16;
+      named_sync(1, ${consumers * 128});
+#pragma unroll
+      ${units} {
+        const int unit = (consumer * ${slabs} + slab) * ${blockN / 64} + slice;
+        if (unit % ${split} == (int)rank) continue;
+#pragma unroll
+        for (int j = 0; j < 8; ++j) {
+          const float* own = &acc[slab][(slice * 8 + j) * 4];
+          store_shared_4(sums + (unit * 8 + j) * 2048, own[0], own[1], own[2], own[3]);
+        }
+      }
+      cluster_sync();
+#pragma unroll
+      ${units} {
+        const int unit = (consumer * ${slabs} + slab) * ${blockN / 64} + slice;
+        if (unit % ${split} != (int)rank) continue;
+#pragma unroll 1
+        for (u32 peer = (rank + 1) % ${split}; peer != rank; peer = (peer + 1) % ${split})
+#pragma unroll
+          for (int j = 0; j < 8; ++j) add_peer_4(&acc[slab][(slice * 8 + j) * 4], sums + (unit * 8 + j) * 2048, peer);
+      }
+      fence_async();
+      cluster_sync();
+`;
+  const blocksTogether = cluster * split;
+
   const source = `${PRELUDE}${wgmmaFunction(wgmma)}
-extern "C" __global__ void __launch_bounds__(${threads}, 1)${cluster > 1 ? ` __cluster_dims__(${cluster}, 1, 1)` : ""}
+extern "C" __global__ void __launch_bounds__(${threads}, 1)${blocksTogether > 1 ? ` __cluster_dims__(${blocksTogether}, 1, 1)` : ""}
 ${name}(${argumentText(program, args)}) {
   extern __shared__ unsigned char raw[];
   const u32 ring = (shared_address(raw) + 1023u) & ~1023u;
@@ -99,8 +132,9 @@ ${name}(${argumentText(program, args)}) {
   const u32 full = stagings + ${consumers * 4 * stagingBytes}, empty = full + ${8 * stages}${prefetched ? `, fetched = empty + ${8 * stages}` : ""};
   const int warp = __shfl_sync(~0u, threadIdx.x >> 5, 0), lane = threadIdx.x & 31;
   const int tiles_m = (size_${m} + ${blockM * cluster - 1}) / ${blockM * cluster}, tiles_n = (size_${n} + ${blockN - 1}) / ${blockN};
-  const int tiles = tiles_m * tiles_n${outer ? ` * size_${outer.axis}` : ""}, steps = (size_${k} + 63) / 64;
-  const int first = blockIdx.x / ${cluster}, stride = gridDim.x / ${cluster};${cluster > 1 ? "\n  const u32 rank = cluster_rank();" : ""}
+  const int tiles = tiles_m * tiles_n${outer ? ` * size_${outer.axis}` : ""}, all_steps = (size_${k} + 63) / 64;
+  const int first = blockIdx.x / ${blocksTogether}, stride = gridDim.x / ${blocksTogether};${blocksTogether > 1 ? "\n  const u32 rank = cluster_rank();" : ""}
+  const int from_step = ${split > 1 ? `all_steps * (int)rank / ${split}` : "0"}, steps = ${split > 1 ? `all_steps * ((int)rank + 1) / ${split} - from_step` : "all_steps"};
   if (threadIdx.x == 0) {
     for (int i = 0; i < ${stages}; ++i) {
       barrier_init(full + 8 * i, 1);
@@ -111,25 +145,26 @@ ${name}(${argumentText(program, args)}) {
   ${cluster > 1 ? "cluster_sync();" : "__syncthreads();"}
   if (warp < 4) {
     registers_down<${registers.load}>();
-    if (warp == 0 && lane == 0) {
+    const bool loads = warp == 0 && lane == 0;
+    ${split > 1 ? "" : "if (loads) "}{
       prefetch_map(&map_${a});
       prefetch_map(&map_${b});
       int slot = 0;
       u32 phase = 1;
       for (int tile = first; tile < tiles; tile += stride) {
     ${tileOrder}
-        for (int step = 0; step < steps; ++step) {
+        ${split > 1 ? "if (loads) " : ""}for (int step = 0; step < steps; ++step) {
           barrier_wait(empty + 8 * slot, phase);
           const u32 to = ring + slot * ${stageBytes}, bar = full + 8 * slot;
           barrier_expect(bar, ${stageBytes});
-          ${load("to", a, "bar", "step * 64", "tile_m")};
+          ${load("to", a, "bar", "(from_step + step) * 64", "tile_m")};
           ${
             cluster > 1
-              ? `load_2d_multicast(to + ${aBytes} + rank * ${bBytes / cluster}, &map_${b}, bar, step * 64, tile_n + rank * ${blockN / cluster}, ${(1 << cluster) - 1});`
-              : `load_2d(to + ${aBytes}, &map_${b}, bar, step * 64, tile_n);`
+              ? `load_2d_multicast(to + ${aBytes} + rank * ${bBytes / cluster}, &map_${b}, bar, (from_step + step) * 64, tile_n + rank * ${blockN / cluster}, ${(1 << cluster) - 1});`
+              : `load_2d(to + ${aBytes}, &map_${b}, bar, (from_step + step) * 64, tile_n);`
           }
           if (++slot == ${stages}) slot = 0, phase ^= 1;
-        }
+        }${split > 1 ? "\n        __syncwarp();\n        cluster_sync();\n        cluster_sync();" : ""}
       }
     }
   } else {
@@ -163,7 +198,7 @@ ${name}(${argumentText(program, args)}) {
 #pragma unroll
       for (int slab = 0; slab < ${slabs}; ++slab) fence_registers(acc[slab]);
       if (${cluster > 1 ? `(threadIdx.x & 127) < ${cluster}) barrier_arrive_peer(empty + 8 * before, threadIdx.x & 127);` : "(threadIdx.x & 127) == 0) barrier_arrive(empty + 8 * before);"}
-${prefetched ? "      barrier_wait(fetched_here, fetched_phase);\n      fetched_phase ^= 1;\n" : ""}#pragma unroll
+${split > 1 ? meeting : ""}${prefetched ? "      barrier_wait(fetched_here, fetched_phase);\n      fetched_phase ^= 1;\n" : ""}#pragma unroll
       for (int slab = 0; slab < ${slabs}; ++slab) {
         const int warp_row = tile_m + (consumer * ${slabs} + slab) * 64 + (warp & 3) * 16;
         ${out.tile.join("\n        ")}
@@ -179,7 +214,7 @@ ${prefetched ? "      barrier_wait(fetched_here, fetched_phase);\n      fetched_
     source,
     threads,
     sharedBytes: matmulSharedBytes(schedule, prefetched !== undefined),
-    cluster,
+    cluster: blocksTogether,
     arguments: args,
     tiles: [
       { axis: m, tile: blockM * cluster },

@@ -24,6 +24,15 @@ DEV void cluster_sync() {
   asm volatile("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 DEV u32 cluster_rank() { u32 r; asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(r)); return r; }
+DEV void store_shared_4(u32 address, float a, float b, float c, float d) {
+  asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" :: "r"(address), "f"(a), "f"(b), "f"(c), "f"(d) : "memory");
+}
+DEV void add_peer_4(float* to, u32 address, u32 rank) {
+  float a, b, c, d;
+  asm volatile("{ .reg .b32 peer; mapa.shared::cluster.u32 peer, %4, %5; ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [peer]; }"
+    : "=f"(a), "=f"(b), "=f"(c), "=f"(d) : "r"(address), "r"(rank) : "memory");
+  to[0] += a; to[1] += b; to[2] += c; to[3] += d;
+}
 DEV void prefetch_map(const TensorMap* map) { asm volatile("prefetch.tensormap [%0];" :: "l"((u64)map) : "memory"); }
 DEV void load_2d(u32 dst, const TensorMap* map, u32 bar, int x, int y) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];"

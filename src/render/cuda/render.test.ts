@@ -145,6 +145,7 @@ test("the hot kernels assemble for sm_90a without spills", { skip: nvcc ? false 
       linear("bf16", { bias: true, activation: "gelu-tanh", gatedResidual: true }),
       { blockN: 144 },
     ),
+    "linear with bias, shared by five blocks": matmulKernel(linear("bf16", { bias: true }), { split: 5 }),
     attention: attentionKernel(false, { blockKeys: 176 }),
     "causal attention": attentionKernel(true),
   };

@@ -134,6 +134,15 @@ test("tiles whose columns are no multiple of 64 write their results from registe
     assert.ok(rowError(text, sizes, blocks, matmulSchedule(change)) < 6e-3, JSON.stringify(change));
 }); // prettier-ignore
 
+test("blocks that share the contracted axis add up what they have", { skip: why ?? false }, () => {
+  const wide = { a: [200, 520], b: [280, 520], bias: [280], gate: [280], residual: [200, 280], c: [200, 280] };
+  for (const change of [{ split: 2 }, { blockN: 256, stages: 4, split: 5 }, { blockN: 192, stages: 3, split: 3 }, { blockM: 64, consumers: 1, split: 8 }] as const)
+    for (const epilogue of [{}, { bias: true, activation: "gelu-tanh", gatedResidual: true }] as const) {
+      if ("bias" in epilogue && change.split === 5) continue; // a ring of four and what is fetched do not fit
+      assert.ok(rowError(linear("bf16", epilogue), wide, blocks, matmulSchedule(change)) < 6e-3, JSON.stringify(change));
+    }
+}); // prettier-ignore
+
 test("a batch of products with a gate each and rows that lie apart agrees with the interpreter", { skip: why ?? false }, () => {
   const text = kernel(
     "batched",

@@ -26,6 +26,8 @@ export interface OutputPlace {
   readonly prefetched?: LoadOp | undefined;
   /** Coordinates after row and column in the output's map. */
   readonly outer: readonly string[];
+  /** The condition under which a slice is another block's. */
+  readonly skip?: string | undefined;
 }
 
 /** A cast that is the stored value needs no rounding of its own: packing rounds. */
@@ -82,7 +84,7 @@ export function outputText(
     return {
       tile,
       columns: `#pragma unroll
-    for (int slice = 0; slice < ${Math.ceil(place.columns / 64)}; ++slice) {
+    for (int slice = 0; slice < ${Math.ceil(place.columns / 64)}; ++slice) {${place.skip ? `\n      if (${place.skip}) continue;` : ""}
 #pragma unroll
       for (int j = 0; j < 8; ++j) {${place.columns % 64 === 0 ? "" : `\n        if (slice * 8 + j >= ${place.columns / 8}) break;`}
 ${columnsOfGroup}${indent}${pairs}      }
@@ -95,7 +97,7 @@ ${columnsOfGroup}${indent}${pairs}      }
   return {
     tile,
     columns: `#pragma unroll
-    for (int slice = 0; slice < ${place.columns / 64}; ++slice) {
+    for (int slice = 0; slice < ${place.columns / 64}; ++slice) {${place.skip ? `\n      if (${place.skip}) continue;` : ""}
 ${
   prefetched
     ? `      const u32 buffer = staging + (slab * ${place.columns / 64} + slice) * ${STAGING_BYTES};`
