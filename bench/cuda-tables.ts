@@ -1,6 +1,6 @@
 // Our products and attention beside cuBLASLt and cuDNN on one GPU: squares of 512 to 8192, FLUX.1's own sizes, alone and
 // with what follows them, attention over lengths and depths. usage: node dist/bench/cuda-tables.js [--out FOLDER]
-// [--only products,regions,attention,repeats] [--quick]; the folder gets tables.csv.
+// [--only products,regions,attention,repeats] [--case PART_OF_A_TITLE] [--all] [--quick]; the folder gets tables.csv.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -14,7 +14,7 @@ import { isCannot, type Candidate, type Provider } from "../src/provider/provide
 import { Arena, type Entrant } from "./cuda/bench-region.js";
 
 const { values: flags } = parseArgs({
-  options: { out: { type: "string", default: "out/cuda" }, only: { type: "string" }, quick: { type: "boolean" } },
+  options: { out: { type: "string", default: "out/cuda" }, only: { type: "string" }, case: { type: "string" }, all: { type: "boolean" }, quick: { type: "boolean" } },
 }); // prettier-ignore
 const wants = (part: string): boolean => !flags.only || flags.only.split(",").includes(part);
 const effort = flags.quick ? "quick" : "full";
@@ -134,10 +134,13 @@ async function measure(set: string, c: Case): Promise<Row | string> {
   const built = (await Promise.all(
     entrants.map(async (entrant) => {
       const steps = await arena.steps(entrant).catch((error: unknown) => messageOf(error));
-      return typeof steps === "string" ? undefined : { ...entrant, steps };
+      if (typeof steps !== "string") return { ...entrant, steps };
+      console.log(`without ${entrant.name}: ${steps}`);
+      return undefined;
     }),
   )).filter((entrant) => entrant !== undefined); // prettier-ignore
-  const standings = arena.race(built);
+  const { finals: standings, once } = arena.race(built);
+  if (flags.all) for (const { name, us } of once) console.log(`  ${us.toFixed(1).padStart(8)} us  ${name}`);
   const best = (sides: readonly string[]) => standings.find(({ side }) => sides.includes(side))!;
   const [ours, first, rival] = [best(["ours"]), best(["first"]), best(["first", "library"])];
   const stepsOf = (name: string) => built.find((entrant) => entrant.name === name)!.steps[0]!;
@@ -155,7 +158,7 @@ async function measure(set: string, c: Case): Promise<Row | string> {
 const rows: Row[] = [];
 for (const [set, cases] of Object.entries(SETS)) {
   if (!wants(set)) continue;
-  for (const c of cases) {
+  for (const c of cases.filter((one) => !flags.case || titleOf(one).includes(flags.case))) {
     const row = await measure(set, c).catch((error: unknown) => messageOf(error));
     if (typeof row === "string") {
       console.log(`${set.padEnd(9)} ${titleOf(c).padEnd(44)} ${row}`);

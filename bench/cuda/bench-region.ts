@@ -14,8 +14,9 @@ export interface Entrant {
   readonly parts: readonly { readonly region: Region; readonly candidate: Candidate }[];
 }
 
-export interface Standing {
+export interface Sided {
   readonly name: string;
+  readonly side: string;
   readonly us: number;
 }
 
@@ -121,7 +122,7 @@ export class Arena implements Disposable {
   }
 
   /** Medians, fastest first: all once, then the best of each side by turns. */
-  race(entrants: readonly { readonly name: string; readonly side: string; readonly steps: readonly (readonly Step[])[] }[]): readonly (Standing & { readonly side: string })[] {
+  race(entrants: readonly { readonly name: string; readonly side: string; readonly steps: readonly (readonly Step[])[] }[]): { readonly finals: readonly Sided[]; readonly once: readonly Sided[] } {
     const programs = new Map<string, { readonly program: Program; readonly runs: number }>();
     const us = (name: string): number => {
       const { program, runs } = programs.get(name)!;
@@ -141,7 +142,8 @@ export class Arena implements Disposable {
     const samples = new Map(finalists.map(({ name }) => [name, [] as number[]]));
     for (let round = 0; round < FINAL_ROUNDS; round++) for (const [name, list] of samples) list.push(us(name));
     for (const { program } of programs.values()) program.dispose();
-    return finalists.map(({ name, side }) => ({ name, side, us: median(samples.get(name)!) })).sort((a, b) => a.us - b.us);
+    const finals = finalists.map(({ name, side }) => ({ name, side, us: median(samples.get(name)!) })).sort((a, b) => a.us - b.us);
+    return { finals, once: once.sort((a, b) => a.us - b.us) };
   } // prettier-ignore
 
   [Symbol.dispose](): void {

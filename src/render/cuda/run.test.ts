@@ -39,7 +39,7 @@ function rowError(
   strides: Readonly<Record<string, readonly number[]>> = {},
 ): number {
   const program = trace(text);
-  const made = renderCuda(program, schedule, { D: shapes["q"]?.at(-1) ?? 0 });
+  const made = renderCuda(program, schedule, { D: shapes["q"]?.at(-1) ?? 0, K: shapes["a"]?.at(-1) ?? 0 });
   assert.ok(!isCannot(made), JSON.stringify(made));
   const tensors: Record<string, TileTensor> = Object.fromEntries(
     program.params.map(({ name, dtype }, i) => [name, random(dtype, shapes[name]!, 11 + i)]),
