@@ -30,6 +30,19 @@ test("a few rows get a small tile", () => {
   assert.equal(first!.blockM, 64);
 });
 
+test("few tiles of a long product are shared by two blocks each, many tiles or short products are not", () => {
+  const splits = (m: number, k: number): readonly (number | undefined)[] =>
+    matmulCandidates(matmulForm(matmul("bf16")), { m, n: 3072, k, batch: 1 }, 132).map(({ split }) => split);
+  assert.equal(splits(256, 12288)[0], 2);
+  assert.ok(!splits(4096, 12288).includes(2));
+  assert.ok(!splits(256, 256).includes(2));
+});
+
+test("rows of tiles walked together are even shares of all rows", () => {
+  const [first] = matmulCandidates(matmulForm(matmul("bf16")), { m: 4352, n: 9216, k: 3072, batch: 1 }, 132);
+  assert.equal(34 % first!.groupM, 0);
+});
+
 test("every candidate is within the limits, rings shortened where the epilogue fetches a tensor", () => {
   const plain = matmulCandidates(matmulForm(matmul("bf16")), { m: 4096, n: 4096, k: 4096, batch: 1 }, 132);
   const gated = matmulCandidates(
