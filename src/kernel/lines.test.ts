@@ -12,7 +12,7 @@ function linesOf(file: string, name: string): number {
   assert.ok(first >= 0, `${file} has no ${name}`);
   const more = lines.slice(first + 1);
   const end = more.findIndex((line) => /^(\}|\);)/.test(line) || /^(export |\/\*\*|function |const )/.test(line));
-  return [lines[first]!, ...more.slice(0, end + 1)].filter((line) => line.trim() !== "" && !/^\s*(\/\/|\*|\/\*)/.test(line)).length; // prettier-ignore
+  return [lines[first]!, ...(end < 0 ? more : more.slice(0, end + 1))].filter((line) => line.trim() !== "" && !/^\s*(\/\/|\*|\/\*)/.test(line)).length; // prettier-ignore
 }
 
 test("matmul with its epilogues and attention are said in 60 lines each", () => {
