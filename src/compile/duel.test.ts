@@ -18,29 +18,36 @@ const fight = (champion: Session, rival: Session) => duel(graph, champion, rival
 
 describe("a duel", () => {
   it("ends after one pair with a rival that is hopeless, after few with one that is far behind", () => {
-    const slow = session(1000, 500);
-    assert.equal(fight(session(100).session, slow.session).champion.median, 5);
+    const slow = session(1_000_000, 500_000);
+    assert.equal(fight(session(100_000).session, slow.session).champion.median, 5);
     assert.equal(slow.runs(), 2);
-    const behind = session(160);
-    assert.equal(fight(session(100).session, behind.session).pairs, 2);
+    const behind = session(160_000);
+    assert.equal(fight(session(100_000).session, behind.session).pairs, 2);
     assert.equal(behind.runs(), 3);
   });
 
+  it("of short runs takes as many as say something, so that a plan that starts slowly is no loser", () => {
+    const rival = session(5000, 5000, 5000, 100);
+    const { champion, pairs } = fight(session(200).session, rival.session);
+    assert.ok(champion.high < 1, `${champion.high}`);
+    assert.ok(pairs > 50);
+  });
+
   it("lets no champion go for one lucky pair", () => {
-    const rival = session(500, 10, 200);
-    const { champion } = fight(session(100).session, rival.session);
+    const rival = session(500_000, 10_000, 200_000);
+    const { champion } = fight(session(100_000).session, rival.session);
     assert.ok(champion.high > 1);
     assert.ok(rival.runs() > 5);
   });
 
   it("runs enough pairs for an interval, however short the time, unless the champion is far ahead", () => {
-    const { pairs } = duel(graph, session(100).session, session(120).session, { budgetMs: 0 });
+    const { pairs } = duel(graph, session(100_000).session, session(120_000).session, { budgetMs: 0 });
     assert.equal(pairs, SURE_SAMPLES);
-    assert.equal(duel(graph, session(100).session, session(99).session, { budgetMs: 0 }).pairs, SURE_SAMPLES);
+    assert.equal(duel(graph, session(100_000).session, session(99_000).session, { budgetMs: 0 }).pairs, SURE_SAMPLES);
   });
 
   it("finds a rival that is faster by little, in some rounds", () => {
-    const { champion } = fight(session(100).session, session(97).session);
+    const { champion } = fight(session(100_000).session, session(97_000).session);
     assert.ok(champion.high < 1);
   });
 });

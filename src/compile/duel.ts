@@ -30,14 +30,22 @@ export interface DuelOptions {
 }
 
 const MOST_ROUNDS = 50;
+/**
+ * Microseconds of runs of both sides before they say anything: a plan that was just loaded runs slowly at first (pages,
+ * sleeping threads), and a hiccup is many times a short run.
+ */
+const TELLING_US = 40_000;
 
 /** Runs `champion` and `rival` in turn, as long as it is worth it; both have been given the same inputs. */
 export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs, signal }: DuelOptions): Result {
-  rival.time(); // the first run touches memory and starts threads
+  // The first runs touch memory and start threads.
+  for (let us = rival.time(); us < WARM_US;) us += champion.time() + rival.time();
   const [mine, theirs]: [number[], number[]] = [[champion.time()], [rival.time()]];
   const difference = largestDifference(graph, champion, rival);
   const end = performance.now() + budgetMs;
-  while (mine.length < MOST_ROUNDS && !signal?.aborted && !isDecided(mine, theirs)) {
+  for (;;) {
+    const isTelling = sum(mine) + sum(theirs) >= TELLING_US;
+    if (signal?.aborted || (isTelling && (mine.length >= MOST_ROUNDS || isDecided(mine, theirs)))) break;
     if (performance.now() > end && mine.length >= SURE_SAMPLES) break;
     // Who goes first changes, so that neither side always finds the other's data in the cache.
     const first = mine.length % 2 === 0;
@@ -47,6 +55,10 @@ export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs
   }
   return { us: median(theirs), champion: pairedSpeedup(mine, theirs), pairs: mine.length, difference };
 }
+
+/** Of runs before the first pair. */
+const WARM_US = 4000;
+const sum = (us: readonly number[]): number => us.reduce((all, one) => all + one, 0);
 
 /** Pairs → how far ahead the champion must be in all of them for the duel to end. */
 const DECISIVE = [
