@@ -30,16 +30,20 @@ export interface DuelOptions {
 }
 
 const MOST_ROUNDS = 50;
-/**
- * Microseconds of runs of both sides before they say anything: a plan that was just loaded runs slowly at first (pages,
- * sleeping threads), and a hiccup is many times a short run.
- */
+/** Microseconds of runs of both sides before they say anything: a hiccup is many times a short run. */
 const TELLING_US = 40_000;
+/**
+ * Microseconds that a plan runs for before it is timed. Just loaded it takes several times as long, until the system has
+ * put its threads on cores of their own: 50 to 100 ms were seen on two cores (bench/tuning.md).
+ */
+const WARM_US = 120_000;
+/** Most of a duel's time that goes into that. */
+const WARM_SHARE = 0.25;
 
 /** Runs `champion` and `rival` in turn, as long as it is worth it; both have been given the same inputs. */
 export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs, signal }: DuelOptions): Result {
-  // The first runs touch memory and start threads.
-  for (let us = rival.time(); us < WARM_US;) us += champion.time() + rival.time();
+  const warmUs = Math.min(WARM_US, WARM_SHARE * budgetMs * 1e3);
+  for (let us = rival.time(); us < warmUs;) us += rival.time();
   const [mine, theirs]: [number[], number[]] = [[champion.time()], [rival.time()]];
   const difference = largestDifference(graph, champion, rival);
   const end = performance.now() + budgetMs;
@@ -56,8 +60,6 @@ export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs
   return { us: median(theirs), champion: pairedSpeedup(mine, theirs), pairs: mine.length, difference };
 }
 
-/** Of runs before the first pair. */
-const WARM_US = 4000;
 const sum = (us: readonly number[]): number => us.reduce((all, one) => all + one, 0);
 
 /** Pairs → how far ahead the champion must be in all of them for the duel to end. */
