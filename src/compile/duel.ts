@@ -33,10 +33,10 @@ const MOST_ROUNDS = 50;
 /** Microseconds of runs of both sides before they say anything: a hiccup is many times a short run. */
 const TELLING_US = 40_000;
 /**
- * Microseconds that a plan runs for before it is timed. Just loaded it takes several times as long, until the system has
+ * Microseconds that both sides run for before they are timed. Just loaded a plan takes several times as long, until the system has
  * put its threads on cores of their own: 50 to 100 ms were seen on two cores (bench/tuning.md).
  */
-const WARM_US = 120_000;
+const WARM_US = 200_000;
 /** Most of a duel's time that goes into that. */
 const WARM_SHARE = 0.25;
 
@@ -46,7 +46,6 @@ export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs
   for (let us = rival.time(); us < warmUs;) us += rival.time();
   const [mine, theirs]: [number[], number[]] = [[champion.time()], [rival.time()]];
   const difference = largestDifference(graph, champion, rival);
-  const end = performance.now() + budgetMs;
   for (;;) {
     const isTelling = sum(mine) + sum(theirs) >= TELLING_US;
     if (signal?.aborted || (isTelling && (mine.length >= MOST_ROUNDS || isDecided(mine, theirs)))) break;
