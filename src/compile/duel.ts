@@ -42,6 +42,7 @@ const WARM_SHARE = 0.25;
 
 /** Runs `champion` and `rival` in turn, as long as it is worth it; both have been given the same inputs. */
 export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs, signal }: DuelOptions): Result {
+  const end = performance.now() + budgetMs;
   const warmUs = Math.min(WARM_US, WARM_SHARE * budgetMs * 1e3);
   for (let us = rival.time(); us < warmUs;) us += rival.time();
   const [mine, theirs]: [number[], number[]] = [[champion.time()], [rival.time()]];
