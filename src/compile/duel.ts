@@ -44,7 +44,7 @@ const WARM_SHARE = 0.25;
 export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs, signal }: DuelOptions): Result {
   const end = performance.now() + budgetMs;
   const warmUs = Math.min(WARM_US, WARM_SHARE * budgetMs * 1e3);
-  for (let us = rival.time(); us < warmUs;) us += rival.time();
+  for (let us = rival.time(); us < warmUs;) us += champion.time() + rival.time();
   const [mine, theirs]: [number[], number[]] = [[champion.time()], [rival.time()]];
   const difference = largestDifference(graph, champion, rival);
   for (;;) {
