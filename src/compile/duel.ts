@@ -33,8 +33,8 @@ const MOST_ROUNDS = 50;
 /** Microseconds of runs of both sides before they say anything: a hiccup is many times a short run. */
 const TELLING_US = 40_000;
 /**
- * Microseconds that both sides run for before they are timed. Just loaded a plan takes several times as long, until the system has
- * put its threads on cores of their own: 50 to 100 ms were seen on two cores (bench/tuning.md).
+ * Microseconds that both sides run for before they are timed. Just loaded, a plan takes several times as long, until the
+ * system has put its threads on cores of their own: 50 to 100 ms were seen on two cores (bench/tuning.md).
  */
 const WARM_US = 200_000;
 /** Most of a duel's time that goes into that. */
@@ -44,7 +44,7 @@ const WARM_SHARE = 0.25;
 export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs, signal }: DuelOptions): Result {
   const end = performance.now() + budgetMs;
   const warmUs = Math.min(WARM_US, WARM_SHARE * budgetMs * 1e3);
-  for (let us = rival.time(); us < warmUs;) us += champion.time() + rival.time();
+  for (let us = rival.time(); us < warmUs && performance.now() < end;) us += champion.time() + rival.time();
   const [mine, theirs]: [number[], number[]] = [[champion.time()], [rival.time()]];
   const difference = largestDifference(graph, champion, rival);
   for (;;) {
