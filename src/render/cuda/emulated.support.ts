@@ -1,7 +1,7 @@
 // Block programs run on the processor, so that their values are tested where no GPU is: every thread of a block is a
 // coroutine that yields at barriers and shuffles. Kernels come in one library, each in a namespace of its own.
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import koffi from "koffi";
@@ -111,8 +111,9 @@ export function emulated(programs: readonly BlockProgram[], overlapping = false)
   const folder = mkdtempSync(join(tmpdir(), "troupe-emulated-"));
   const [source, library] = [join(folder, "kernels.cpp"), join(folder, "kernels.so")];
   writeFileSync(source, EMULATION + prelude + kernels.join("\n"));
-  execFileSync("g++", ["-std=c++17", "-O1", "-w", "-fno-strict-aliasing", "-ffp-contract=off", "-shared", "-fPIC", "-o", library, source]); // prettier-ignore
+  execFileSync("g++", ["-std=c++17", "-O0", "-w", "-fno-strict-aliasing", "-ffp-contract=off", "-shared", "-fPIC", "-o", library, source]); // prettier-ignore
   const loaded = koffi.load(library);
+  rmSync(folder, { recursive: true });
   return programs.map((program, i) => {
     const fn = loaded.func(`int run${i}(void** args)`) as unknown as (args: BigUint64Array) => number;
     const spilled = new Uint8Array(program.inShared ? 64 : 4 * program.scratchBytes).fill(0xff);
