@@ -45,8 +45,8 @@ export interface Packing {
   readonly shape: Shape;
   readonly strides: Strides;
   readonly panels: Panels;
-  /** 3×3 taps, whose strides are the first two, become (m + 2)² transformed ones while they are packed. */
-  readonly winograd?: WinogradSize;
+  /** 3×3 taps of this dtype, whose strides are the first two, become (size + 2)² transformed ones in f32 while they are packed. */
+  readonly winograd?: { readonly size: WinogradSize; readonly taps: DType };
   /**
    * The weight's dtype where its rows become multiples of their largest magnitude / 127 in i16 while they are packed;
    * behind the panels, from the next cache line on, lie the rows' steps in f32.

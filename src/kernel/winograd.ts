@@ -1,6 +1,7 @@
 // Convolution 3×3 by Winograd's minimal filtering (Winograd 1980; Lavin and Gray 2016): tiles of m × m results from
 // (m + 2)² products instead of 9 m². Tiles of a few lines are transformed, multiplied and transformed back in one kernel,
 // so that what lies between stays in a core's own cache.
+import type { DType } from "../core/dtype.js";
 import { TroupeError } from "../core/error.js";
 import type { Tile } from "../tile/index.js";
 import { stepsOver } from "./frame.js";
@@ -11,15 +12,20 @@ import { finish, trailing, type Located, type Task } from "./task.js";
 type Four = readonly [number, number, number, number];
 type Matrix = readonly (readonly number[])[];
 
-/** Whether a convolution has this form: 3×3 taps on every pixel, one line of zeros around, whole tiles, in f32. */
+/**
+ * Whether a convolution has this form: 3×3 taps on every pixel, one line of zeros around, whole tiles. Pixels and taps in
+ * bf16 are transformed and multiplied in f32.
+ */
 export function takesWinograd(task: Task, m: WinogradSize): boolean {
   const [x, w] = task.inputs as readonly [Located, Located];
   const { stride, padding } = task.head.params as { stride: number; padding: Four };
   const [, , OY, OX] = task.output.shape as Four;
   const isThree = w.shape[2] === 3 && w.shape[3] === 3 && stride === 1 && padding.every((side) => side === 1);
   const isWeight = w.kind === "weight" || w.kind === "constant";
-  return isThree && isWeight && x.dtype === "f32" && w.dtype === "f32" && OY % m === 0 && OX % m === 0;
+  return isThree && isWeight && isTaken(x.dtype) && isTaken(w.dtype) && OY % m === 0 && OX % m === 0;
 }
+
+const isTaken = (dtype: DType): boolean => dtype === "f32" || dtype === "bf16";
 
 /** Σ coefficients · terms, zeros left out. */
 function combined(coefficients: readonly number[], terms: readonly Floats[]): Floats {
@@ -60,7 +66,7 @@ export function winogradForm(task: Task, m: WinogradSize, width: number): Kernel
   for (const axis of ["A", "E"]) sheet.axis(axis, m, true);
   const [xb, xc, xh, xw] = x.strides as Four;
   sheet.parameter("x", "in", x.source, x.dtype, ["B", "H", "W", "C"], [xb, xh, xw, xc]);
-  sheet.parameter("w", "in", w.source, w.dtype, ["I", "J", "O", "C"], [0, 0, 0, 0]);
+  sheet.parameter("w", "in", w.source, "f32", ["I", "J", "O", "C"], [0, 0, 0, 0]);
   if (bias) sheet.parameter("bias", "in", bias.source, bias.dtype, ["O"], bias.strides);
   declareTiles(sheet, task, m);
   if (!("input" in w.source)) throw new TroupeError("internal", "a convolution's weight is an input of its region");
@@ -69,7 +75,7 @@ export function winogradForm(task: Task, m: WinogradSize, width: number): Kernel
     shape: [side, side, O, C],
     strides: [3, 1, C * 9, 9],
     panels: { column: 2, step: 3, width, pairs: false },
-    winograd: m,
+    winograd: { size: m, taps: w.dtype },
   });
   return sheet.finish("conv2d_winograd", (body) => {
     const { t } = body;

@@ -121,6 +121,9 @@ export function materialise(context: Context, id: ValueId): Home {
   return home;
 }
 
+/** Sums that stay in the nearest cache beside what is added to them. */
+const NEAR_SUMS = 16_384;
+
 const START: Readonly<Record<"sum" | "max" | "min", number>> = { sum: 0, max: -Infinity, min: Infinity };
 
 export function lowerReduce(context: Context, op: ReduceOp): void {
@@ -164,12 +167,15 @@ export function lowerReduce(context: Context, op: ReduceOp): void {
   } else {
     const accumulator: Home = { ...home, ...(op.dtype !== dtype && { buffer: context.allocate("r", dtype, context.elementsOf(home.buffer)), dtype }) }; // prettier-ignore
     fill(context, kept, extents, accumulator, constant(type, START[fn]));
-    // The kept vector axis stays innermost; reduced axes run just outside of it.
+    // The kept vector axis stays innermost. Reduced axes run just outside of it, or outermost where all sums stay in the
+    // nearest cache: then no sum waits for its own last step.
     const vector = order.at(-1)!;
     const outer = kept.filter((axis) => axis !== vector);
+    const over = order.filter((axis) => op.over.includes(axis));
+    const near = kept.reduce((n, axis) => n * extents.get(axis)!.max, 1) <= NEAR_SUMS;
     const nest = new Nest(context);
     const coordinates = new Map<string, Coordinate>();
-    for (const axis of [...outer, ...order.filter((a) => op.over.includes(a)), vector])
+    for (const axis of [...(near ? [...over, ...outer] : [...outer, ...over]), vector])
       coordinates.set(axis, nest.open({ axis, extent: extents.get(axis)! }));
     const element = evaluate(nest, op.x, coordinates);
     put(nest, coordinates, element);

@@ -4,6 +4,7 @@ import type { Node } from "../../graph/node.js";
 import { hasTrait } from "../../graph/op.js";
 import { opOf } from "../../graph/ops.js";
 import { attentionForm } from "../../kernel/attention.js";
+import { groupNormChannelsForms } from "../../kernel/group-norm-channels.js";
 import { convForm, groupNormForm, upsampleForm } from "../../kernel/image.js";
 import { pagedAttentionForm, splitPagedAttentionForms } from "../../kernel/paged-attention.js";
 import { pageAppendForm } from "../../kernel/pages.js";
@@ -110,9 +111,9 @@ const FAMILIES: Readonly<Record<string, Family>> = {
   layer_norm: rows,
   softmax: rows,
   group_norm: {
-    forms: (task) => [groupNormForm(task)],
-    variants: (task, region, _target, effort) =>
-      groupNormVariants({ H: task.output.shape[2]!, isTurned: task.inputs[0]!.strides[1] === 1, canTurn: canTurn(region) }, effort), // prettier-ignore
+    forms: (task, { parts }) => (parts ? groupNormChannelsForms(task, parts) : [groupNormForm(task)]),
+    variants: (task, region, target, effort) =>
+      groupNormVariants({ H: task.output.shape[2]!, isTurned: task.inputs[0]!.strides[1] === 1, canTurn: canTurn(region) }, target, effort), // prettier-ignore
     takesLinks: true,
     overwrites: "none",
   },

@@ -19,29 +19,30 @@ const tapsTable = (m: WinogradSize): string =>
 
 /**
  * n: bytes an element, columns, steps, their strides in the source, panel width, group of steps (1 or 2), then sizes
- * and strides of two other axes. Ends are filled with zeros. A last number m > 0: the other axes run over the
- * (m + 2)² taps of Winograd's F(m × m, 3 × 3), T g Tᵀ, summed in double; their strides are those of the 3×3 taps g.
+ * and strides of two other axes. Ends are filled with zeros. Then a number m > 0: the other axes run over the
+ * (m + 2)² taps of Winograd's F(m × m, 3 × 3), T g Tᵀ, summed in double; their strides are those of the 3×3 taps g. Then
+ * the bytes of an element of the source where the pack has another dtype, else 0.
  */
 const SOURCE = `${tapsTable(2)}
 ${tapsTable(4)}
-static void transformed(const float *from, float *to, const long *n, const double (*taps)[3]) {
-  long columns = n[1], steps = n[2], width = n[5], at = 0;
-  for (long p = 0; p * width < columns; p++) for (long i = 0; i < n[7]; i++) for (long j = 0; j < n[9]; j++)
-    for (long k = 0; k < steps; k++) for (long l = 0; l < width; l++) {
-      long c = p * width + l;
-      double sum = 0;
-      if (c < columns) for (long y = 0; y < 3; y++) for (long x = 0; x < 3; x++)
-        sum += taps[i][y] * taps[j][x] * from[c * n[3] + k * n[4] + y * n[8] + x * n[10]];
-      to[at++] = sum;
-    }
-}
-/* Rows to whole multiples of a step each, as graph/op/quantized.ts says; n[12]: bytes of an element, steps from n[13] on. */
 static float number(const void *from, long i, long bytes) {
   union { unsigned u; float f; } x;
   if (bytes == 4) return ((const float *)from)[i];
   x.u = (unsigned)((const unsigned short *)from)[i] << 16;
   return x.f;
 }
+static void transformed(const void *from, float *to, const long *n, const double (*taps)[3]) {
+  long columns = n[1], steps = n[2], width = n[5], bytes = n[12], at = 0;
+  for (long p = 0; p * width < columns; p++) for (long i = 0; i < n[7]; i++) for (long j = 0; j < n[9]; j++)
+    for (long k = 0; k < steps; k++) for (long l = 0; l < width; l++) {
+      long c = p * width + l;
+      double sum = 0;
+      if (c < columns) for (long y = 0; y < 3; y++) for (long x = 0; x < 3; x++)
+        sum += taps[i][y] * taps[j][x] * number(from, c * n[3] + k * n[4] + y * n[8] + x * n[10], bytes);
+      to[at++] = sum;
+    }
+}
+/* Rows to whole multiples of a step each, as graph/op/quantized.ts says; n[12]: bytes of an element, steps from n[13] on. */
 static void rounded(const void *from, char *to, const long *n) {
   long columns = n[1], steps = n[2], width = n[5], bytes = n[12];
   for (long c = 0; c < (columns + width - 1) / width * width; c++) {
@@ -65,8 +66,8 @@ static void rounded(const void *from, char *to, const long *n) {
 void troupe_pack(const void *from, void *to, const long *n) {
   long columns = n[1], steps = n[2], cs = n[3], ss = n[4], width = n[5], group = n[6];
   long n0 = n[7], s0 = n[8], n1 = n[9], s1 = n[10], at = 0;
-  if (n[12]) rounded(from, to, n);
-  else if (n[11]) transformed(from, to, n, n[11] == 2 ? taps2 : taps4);
+  if (n[11]) transformed(from, to, n, n[11] == 2 ? taps2 : taps4);
+  else if (n[12]) rounded(from, to, n);
   else if (n[0] == 4) PACK(int) else PACK(short)
 }
 `;
@@ -85,7 +86,8 @@ export function packNumbers({ shape, strides, panels, winograd, rounded }: Packi
   const { column, step, width, pairs } = panels;
   const others = shape.flatMap((size, axis) => (axis === column || axis === step ? [] : [[size, strides[axis]!]]));
   const [first = [1, 0], second = [1, 0]] = others;
-  const numbers = [dtypeBytes(dtype), shape[column]!, shape[step]!, strides[column]!, strides[step]!, width, pairs ? 2 : 1, ...first, ...second, winograd ?? 0, rounded ? dtypeBytes(rounded) : 0, stepsOffset(shape, width)]; // prettier-ignore
+  const source = winograd?.taps ?? rounded;
+  const numbers = [dtypeBytes(dtype), shape[column]!, shape[step]!, strides[column]!, strides[step]!, width, pairs ? 2 : 1, ...first, ...second, winograd?.size ?? 0, source ? dtypeBytes(source) : 0, stepsOffset(shape, width)]; // prettier-ignore
   return BigInt64Array.from(numbers.map(BigInt));
 }
 
@@ -95,7 +97,7 @@ export const packedBytes = ({ shape, panels, rounded }: Packing, dtype: DType): 
     : panelLayout(shape, panels).elements * dtypeBytes(dtype);
 
 export const recipeOf = ({ shape, panels: { column, width, pairs }, winograd, rounded }: Packing): string =>
-  `panels ${width}${pairs ? " of pairs" : ""} along ${column} of ${shape.join("x")}${winograd ? `, Winograd ${winograd}` : ""}${rounded ? ", 8-bit rows" : ""}`;
+  `panels ${width}${pairs ? " of pairs" : ""} along ${column} of ${shape.join("x")}${winograd ? `, Winograd ${winograd.size}` : ""}${rounded ? ", 8-bit rows" : ""}`;
 
 export const isPackable = (dtype: DType, shape: readonly number[]): boolean =>
   (dtype === "f32" || dtype === "bf16") && sizeOf(shape) > 0;

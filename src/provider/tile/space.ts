@@ -239,15 +239,23 @@ export function pagedVariants({ programs, pages }: PagedSizes, target: CpuTarget
   return take([PLAIN, ...parts.map((count) => ({ ...PLAIN, parts: count }))], effort);
 }
 
-/** Channels first: a group a program. Channels last: as many groups as fill the lanes, for their channels are neighbours. */
+/** Lines of a block where channels are neighbours. */
+const CHANNEL_LINES = 8;
+
+/** Channels first: a group a program. Channels last: lines are dealt out, and their sums joined. */
 export function groupNormVariants(
   { H, isTurned, canTurn }: { readonly H: number; readonly isTurned: boolean; readonly canTurn: boolean },
+  { threads }: CpuTarget,
   effort: Effort,
 ): readonly Variant[] {
-  const of = (G: number, Y: number, turn: boolean): Variant => ({ ...PLAIN, schedule: { blocks: { G, Y } }, channelsLast: turn });
-  const list = [isTurned ? of(16, 4, false) : of(1, H, false)];
-  if (canTurn) list.push(of(16, 4, true), of(16, 16, true));
-  list.push(of(1, Math.ceil(H / 8), false), of(4, 8, false));
+  const planes = (Y: number): Variant => ({ ...PLAIN, schedule: { blocks: { G: 1, Y } } });
+  const channels = (turn: boolean): Variant => ({
+    ...PLAIN,
+    schedule: { blocks: { Y: Math.min(H, CHANNEL_LINES) } },
+    channelsLast: turn,
+    parts: 2 * threads,
+  });
+  const list = isTurned ? [channels(false)] : [planes(H), ...(canTurn ? [channels(true)] : []), planes(Math.ceil(H / 8))];
   return take(distinct(list), effort);
 } // prettier-ignore
 

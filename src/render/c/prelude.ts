@@ -14,12 +14,12 @@ INLINE float t_bits(u32 u) { union { u32 u; float f; } x = { u }; return x.f; }
 INLINE u32 t_word(float f) { union { float f; u32 u; } x = { f }; return x.u; }
 INLINE float t_from_bf16(u16 h) { return t_bits((u32)h << 16); }
 INLINE u16 t_to_bf16(float f) {
-  u32 u = t_word(f), r = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16, n = (u >> 16) | 0x40u;
-  return (u16)((u & 0x7fffffffu) > 0x7f800000u ? n : r);
+  u32 u = t_word(f), h = u >> 16, r = (u + 0x7fffu + (h & 1u)) >> 16;
+  return (u16)(f != f ? h | 0x40u : r);
 }
 INLINE float t_round_bf16(float f) {
   u32 u = t_word(f), r = (u + 0x7fffu + ((u >> 16) & 1u)) & 0xffff0000u;
-  return t_bits((u & 0x7fffffffu) > 0x7f800000u ? u | 0x400000u : r);
+  return t_bits(f != f ? u | 0x400000u : r);
 }
 INLINE float t_from_f8(u8 b) {
   u32 m = b & 0x7fu, s = (u32)(b & 0x80u) << 24;
