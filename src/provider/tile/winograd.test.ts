@@ -61,7 +61,7 @@ test("offered for 3×3 taps, stride 1 and whole tiles, and nowhere else", { skip
 
 test("every schedule keeps a third of the tolerance free and comes back from its choice", { skip }, async () => {
   const provider = await opened();
-  for (const sizes of [EVEN, { ...EVEN, dtype: "bf16" as const }, { channels: 5, results: 7, lines: 4, columns: 12 }, { channels: 40, results: 24, lines: 8, columns: 20 }]) {
+  for (const sizes of [EVEN, { channels: 5, results: 7, lines: 4, columns: 12 }, { channels: 40, results: 24, lines: 8, columns: 20 }]) {
     const region = regionFor(sizes);
     for (const candidate of winogradOf(provider, region)) {
       const error = await tryCandidate(region, candidate, 3);
@@ -73,6 +73,18 @@ test("every schedule keeps a third of the tolerance free and comes back from its
     }
   }
 }); // prettier-ignore
+
+test("pixels in bf16 err no more than tap by tap: all that is rounded is the result", { skip }, async () => {
+  const provider = await opened();
+  const region = regionFor({ ...EVEN, dtype: "bf16" });
+  const answer = provider.candidates(region, "none");
+  assert.ok(!isCannot(answer));
+  const plain = await tryCandidate(region, answer[0]!, 3);
+  for (const candidate of winogradOf(provider, region)) {
+    const error = await tryCandidate(region, candidate, 3);
+    assert.ok(error < 1.01 * plain, `${candidate.id}: ${error}, tap by tap ${plain}`);
+  }
+});
 
 test("activation and residual follow in the same kernel, channels first and last", { skip }, async () => {
   const graph = graphOf((g) => {
