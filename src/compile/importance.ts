@@ -1,18 +1,18 @@
 // In which order regions are measured when a budget may end it: by the time they are likely to take in all runs.
-import { dtypeBytes } from "../core/dtype.js";
 import type { NodeId } from "../graph/node.js";
-import { bytesMoved, hasTrait } from "../graph/op.js";
+import { hasTrait } from "../graph/op.js";
 import { opOf } from "../graph/ops.js";
 import type { Region } from "../graph/region.js";
 import type { Proposal, Proposals } from "../plan/propose.js";
 import type { Component } from "./component.js";
+import { likelyUs } from "./likely.js";
+import { kindOf } from "./stand-ins.js";
 
-/** What a core and its memory do in a microsecond, roughly. */
-const FLOPS_PER_US = 100_000;
-const BYTES_PER_US = 15_000;
-const STEP_US = 2;
 /** A plan needs every op; fused regions and siblings only make it better, whole components are checked at length. */
 const WORTH = { single: 4, fused: 1, whole: 0.02 } as const;
+
+/** What measuring is still worth where a region of the same kind was measured. */
+const KNOWN_BY_KIN = 0.3;
 
 /** The regions that make up this share of all likely time are worth more than their providers' default candidates. */
 export const MATTERS = { host: 0.95, device: 0.99 } as const;
@@ -44,7 +44,7 @@ export function byImportance(
       weights.set(signature, { region: first.region, weight: (known?.weight ?? 0) + weight, kin });
     }
   }
-  const ranked = [...weights.values()].sort((a, b) => b.weight - a.weight);
+  const ranked = byKind([...weights.values()]).toSorted((a, b) => b.weight - a.weight);
   const total = ranked.reduce((sum, { weight }) => sum + weight, 0);
   let before = 0;
   return ranked.map(({ region, weight, kin }) => {
@@ -54,16 +54,22 @@ export function byImportance(
   });
 }
 
+/** The heaviest of every kind bears the weight of all: it stands in for the others, which then matter less. */
+function byKind<One extends { readonly region: Region; readonly weight: number }>(all: readonly One[]): readonly One[] {
+  const kinds = new Map<string, One[]>();
+  for (const one of all) {
+    const kind = kindOf(one.region);
+    kinds.set(kind, [...(kinds.get(kind) ?? []), one]);
+  }
+  return [...kinds.values()].flatMap((kin) => {
+    const sum = kin.reduce((total, { weight }) => total + weight, 0);
+    const [first, ...others] = kin.toSorted((a, b) => b.weight - a.weight);
+    return [{ ...first!, weight: sum }, ...others.map((one) => ({ ...one, weight: one.weight * KNOWN_BY_KIN }))];
+  });
+}
+
 /** The signature of the product that a region consists of, but for cheap work around it. */
 function mainOf({ region, work }: Proposal, alone: ReadonlyMap<NodeId, string>): string | undefined {
   const products = work.filter((id) => hasTrait(opOf(region.graph.nodes[id]!), "contraction"));
   return products.length === 1 ? alone.get(products[0]!) : undefined;
-}
-
-function likelyUs({ graph, nodes, inputs, outputs }: Region): number {
-  const flops = nodes.reduce((sum, node) => {
-    const types = (values: readonly number[]) => values.map((value) => graph.values[value]!);
-    return sum + opOf(node).flops(node.params, types(node.inputs), types(node.outputs));
-  }, 0);
-  return STEP_US + flops / FLOPS_PER_US + bytesMoved([...inputs, ...outputs], dtypeBytes) / BYTES_PER_US;
 }

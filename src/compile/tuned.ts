@@ -26,6 +26,7 @@ import { completeProfiles } from "./profiles.js";
 import { leastBytes } from "./room.js";
 import { search } from "./search.js";
 import { pinsOf, rulesFor, type Source } from "./sources.js";
+import { StandIns } from "./stand-ins.js";
 
 export interface TuningOptions {
   readonly effort: Effort;
@@ -89,17 +90,25 @@ export async function byTuning(
   for (const record of converted.records.filter(isTried)) measured.set(record.signature, record);
   if (signal?.aborted)
     throw new TroupeError("cancelled", "tuning was interrupted; what was measured is kept", { cause: signal.reason });
+  const standIns = new StandIns(machine.opened.providers, measuredRegions(prepared, measured));
   const contests = await Promise.all(
     prepared.map(async (item) => {
       const rules = rulesFor(machine, item, store);
+      const byKin = (signature: string): RegionRecord | undefined => {
+        const [proposal] = item.proposals.bySignature.get(signature) ?? [];
+        const record = proposal && !device.numbers ? standIns.recordOf(proposal.region) : undefined;
+        return record && store.settled(record, machine.versions);
+      };
       const isNeeded = (signature: string): boolean =>
         item.proposals.bySignature.get(signature)?.some(({ from, whole }) => whole || from === "single") ?? false;
-      // A time that was made up must not beat times that were measured: fused regions are chosen by measurement alone,
-      // unless providers have a model of the device; the plan that follows from models alone is a rival then.
+      // A time that was made up must not beat times that were measured: fused regions are chosen by measurement, their own
+      // or that of their kin, unless providers have a model of the device; the plan that follows from models alone is a rival then.
       const sources = sourcesOf(
         machine,
         (signature) =>
-          measured.get(signature) ?? (device.numbers || isNeeded(signature) ? rules(signature) : undefined),
+          measured.get(signature) ??
+          byKin(signature) ??
+          (device.numbers || isNeeded(signature) ? rules(signature) : undefined),
       );
       const { pinned, unmet } = await pinsOf(item, sources, options);
       const all = { ...sources, pinned };
@@ -127,7 +136,9 @@ export async function byTuning(
     const told = [
       ...champion.fallen.map(({ label, reason }) => `the ${label} plan cannot be loaded: ${reason}`),
       ...(unmeasured > 0
-        ? [`${unmeasured} of ${all.length} regions were not measured, for lack of time or memory; rules stand in`]
+        ? [
+            `${unmeasured} of ${all.length} regions were not measured, for lack of time or memory; their kin or rules stand in`,
+          ]
         : []),
     ];
     for (const text of told) onEvent?.({ kind: "note", text: `${component.name}: ${text}` });
@@ -178,6 +189,19 @@ function measure(
         }), // prettier-ignore
     },
   );
+}
+
+function measuredRegions(
+  prepared: readonly Tunable[],
+  measured: ReadonlyMap<string, RegionRecord>,
+): readonly { readonly region: Region; readonly record: RegionRecord }[] {
+  const regions = new Map(
+    prepared.flatMap(({ proposals }) => [...proposals.bySignature].map(([signature, [first]]) => [signature, first!.region] as const)),
+  ); // prettier-ignore
+  return [...measured].flatMap(([signature, record]) => {
+    const region = regions.get(signature);
+    return region ? [{ region, record }] : [];
+  });
 }
 
 const isTried = ({ measurements }: RegionRecord): boolean => measurements.length > 0;

@@ -67,8 +67,7 @@ interface Tile {
 function tiles({ vectorBytes }: CpuTarget, rows: number): readonly Tile[] {
   if (vectorBytes < 64) return rows <= 2 ? [{ rows: 2, vectors: 4 }] : [{ rows: 6, vectors: 2 }, { rows: 4, vectors: 3 }]; // prettier-ignore
   if (rows <= 4) return [{ rows: 4, vectors: 4 }, { rows: 4, vectors: 6 }];
-  const best = [{ rows: 14, vectors: 2 }, { rows: 8, vectors: 3 }, { rows: 6, vectors: 4 }];
-  return best;
+  return [{ rows: 14, vectors: 2 }, { rows: 6, vectors: 4 }];
 } // prettier-ignore
 
 /** The largest part of `size` in equal even steps of at most `most`. */
@@ -112,13 +111,12 @@ export function productVariants(sizes: ProductSizes, target: CpuTarget, effort: 
       channelsLast: false,
     };
   };
-  const [first, second, third] = tiles(target, M);
+  const [first, second] = tiles(target, M);
   const list = [of(first!, 256, 1024, 1)];
   if (second) list.push(of(second, 256, 1024, 1));
   list.push(of(first!, 128, 384, 2));
-  if (third) list.push(of(third, 256, 1024, 1));
   if (second) list.push(of(second, 128, 384, 2));
-  if (M > 16) list.push(of(second ?? first!, 512, 1024, 1, true));
+  if (M > 16 && target.vectorBytes < 64) list.push(of(second ?? first!, 512, 1024, 1, true));
   list.push(of(first!, 512, 256, 4));
   return take(distinct(list), effort);
 }
@@ -165,16 +163,19 @@ export function convVariants(sizes: ConvSizes, target: CpuTarget, effort: Effort
   const best = OX % 8 === 0 && wide ? even! : long!;
   const inStrips = (tile: Tile, turn: boolean): Variant => of(tile, { lines: stripLines, columns: 256, turn, strips: true }); // prettier-ignore
   const direct = (tile: Tile, lines: number, columns: number, turn: boolean): Variant => of(tile, { lines, columns, turn, strips: false }); // prettier-ignore
-  const turned = canTurn || isTurned;
-  const list = [isTurned ? direct(best, 1, 128, false) : inStrips(best, false)];
-  if (turned) list.push(direct(best, 1, 128, canTurn), inStrips(best, canTurn), direct(broad!, 2, 128, canTurn));
-  list.push(
-    inStrips(broad!, false),
-    inStrips(long!, false),
-    direct(long!, 4, 64, canTurn),
-    direct(best, 1, 256, false),
-  );
-  return take(distinct(list), effort);
+  const plain = isTurned ? direct(best, 1, 128, false) : inStrips(best, false);
+  const others = wide
+    ? isTurned || canTurn
+      ? [direct(best, 1, 128, canTurn), direct(broad!, 2, 128, canTurn), direct(long!, 4, 64, canTurn)]
+      : [inStrips(broad!, false), inStrips(long!, false)]
+    : [
+        ...(isTurned || canTurn ? [direct(best, 1, 128, canTurn), inStrips(best, canTurn), direct(broad!, 2, 128, canTurn)] : []),
+        inStrips(broad!, false),
+        inStrips(long!, false),
+        direct(long!, 4, 64, canTurn),
+        direct(best, 1, 256, false),
+      ]; // prettier-ignore
+  return take(distinct([plain, ...others]), effort);
 }
 
 /** Scratch memory for the transformed tiles of a program, before and after the product: half a core's own cache. */
@@ -201,7 +202,7 @@ export function winogradVariants(sizes: ConvSizes, m: WinogradSize, target: CpuT
   const [narrow, broad]: readonly Tile[] = wide
     ? [{ rows: 8, vectors: 2 }, { rows: 6, vectors: 4 }]
     : [{ rows: 6, vectors: 2 }, { rows: 4, vectors: 3 }]; // prettier-ignore
-  const turns = canTurn && !isTurned ? [true, false] : [canTurn];
+  const turns = canTurn && !isTurned && !wide ? [true, false] : [canTurn];
   if (wide) return turns.flatMap((turn) => [of(narrow!, 1, turn), of(broad!, 1, turn), of(narrow!, 2, turn), of(broad!, 2, turn)]); // prettier-ignore
   return turns.flatMap((turn) => [of(narrow!, 1, turn, 2), of(narrow!, 1, turn), of(broad!, 1, turn, 1), of(narrow!, 2, turn, 1), of(broad!, 1, turn, 2)]); // prettier-ignore
 }
