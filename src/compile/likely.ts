@@ -9,8 +9,8 @@ import type { Region } from "../graph/region.js";
 const FLOPS_PER_US = { products: 100_000, elements: 10_000 } as const;
 /** Products take more than so many operations for every element they make. */
 const FEW = 32;
-const BYTES_PER_US = 15_000;
-const STEP_US = 2;
+export const BYTES_PER_US = 15_000;
+export const STEP_US = 2;
 
 export function likelyUs({ graph, nodes, inputs, outputs }: Region): number {
   const us = nodes.reduce((sum, node) => {

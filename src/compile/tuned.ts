@@ -94,22 +94,21 @@ export async function byTuning(
   const contests = await Promise.all(
     prepared.map(async (item) => {
       const rules = rulesFor(machine, item, store);
-      const byKin = (signature: string): RegionRecord | undefined => {
-        const [proposal] = item.proposals.bySignature.get(signature) ?? [];
-        const record = proposal && !device.numbers ? standIns.recordOf(proposal.region) : undefined;
-        return record && store.settled(record, machine.versions);
-      };
       const isNeeded = (signature: string): boolean =>
         item.proposals.bySignature.get(signature)?.some(({ from, whole }) => whole || from === "single") ?? false;
       // A time that was made up must not beat times that were measured: fused regions are chosen by measurement, their own
-      // or that of their kin, unless providers have a model of the device; the plan that follows from models alone is a rival then.
-      const sources = sourcesOf(
-        machine,
-        (signature) =>
-          measured.get(signature) ??
-          byKin(signature) ??
-          (device.numbers || isNeeded(signature) ? rules(signature) : undefined),
+      // or that of their kin and parts, unless providers have a model of the device; the plan that follows from models
+      // alone is a rival then.
+      const known = standIns.records(
+        item.proposals,
+        (signature) => measured.get(signature),
+        (signature) => (isNeeded(signature) ? rules(signature) : undefined),
       );
+      const sources = sourcesOf(machine, (signature) => {
+        if (device.numbers) return measured.get(signature) ?? rules(signature);
+        const record = known(signature);
+        return record && store.settled(record, machine.versions);
+      });
       const { pinned, unmet } = await pinsOf(item, sources, options);
       const all = { ...sources, pinned };
       const modelled = device.numbers && {
