@@ -12,7 +12,7 @@ import { kindOf } from "./stand-ins.js";
 const WORTH = { single: 4, fused: 1, whole: 0.02 } as const;
 
 /** What measuring is still worth where a region of the same kind was measured. */
-const KNOWN_BY_KIN = 0.3;
+const KNOWN_BY_KIN = 0.1;
 
 /** The regions that make up this share of all likely time are worth more than their providers' default candidates. */
 export const MATTERS = { host: 0.95, device: 0.99 } as const;

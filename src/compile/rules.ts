@@ -2,6 +2,7 @@
 // and the same cover chooses. The rule favours what is ready at once: whole components of a library, then our fused
 // kernels, then single ops, JavaScript last. Where the machine has a profile, products are chosen by its forecast.
 import type { Region } from "../graph/region.js";
+import { layoutKey } from "../plan/layout.js";
 import { isPinned } from "../plan/pins.js";
 import type { Proposal, Proposals } from "../plan/propose.js";
 import type { Opened } from "../provider/open.js";
@@ -20,7 +21,7 @@ const FLOPS_PER_US = { native: 30_000, script: 1_500 } as const;
 /** A library that takes a whole component has nothing left to build. */
 const WHOLE_BONUS = 0.5;
 
-/** Records by signature for all proposals: the first candidates, those that are pinned, all that are forecast. */
+/** Records by signature for all proposals: the first candidates, of every layout that may be chosen, those that are pinned, all that are forecast. */
 export function ruleRecords(
   proposals: Proposals,
   machine: RuleMachine,
@@ -46,7 +47,7 @@ function ruleRecord(
     const ids = pins.flatMap((pin) =>
       pin.provider === provider.name && pin.id && isPinned(pin, region) ? [pin.id] : [],
     );
-    const answer = provider.candidates(region, isForecast || ids.length > 0 ? "full" : "none");
+    const answer = provider.candidates(region, isForecast || ids.length > 0 ? "full" : mayTurn(region) ? "quick" : "none"); // prettier-ignore
     if (isCannot(answer)) {
       cannot.push({ provider: provider.name, reason: answer.cannot });
       return [];
@@ -55,7 +56,7 @@ function ruleRecord(
     const estimates = fitting.map((candidate) => candidate.estimateUs ?? forecast.estimate(region, candidate));
     const chosen = estimates.some((us) => us !== undefined)
       ? fitting
-      : fitting.filter(({ id }, i) => i === 0 || ids.includes(id));
+      : fitting.filter((candidate, i) => ids.includes(candidate.id) || fitting.findIndex((other) => lies(other) === lies(candidate)) === i); // prettier-ignore
     return chosen.map((candidate) => {
       const estimateUs = estimates[fitting.indexOf(candidate)];
       const p50 = estimateUs === undefined ? ruleUs(region, provider, { whole, forecast }) : STEP_US + estimateUs;
@@ -65,6 +66,14 @@ function ruleRecord(
   });
   return { signature: region.signature, title: "", threads, measurements, cannot, versions: {} };
 }
+
+/** Whether a plan may lay some image of the region out as it likes: then the first candidate of every layout counts. */
+const mayTurn = ({ inputs, outputs }: Region): boolean =>
+  [...inputs, ...outputs].some(({ kind, fixed, shape }) => kind === "activation" && !fixed && shape.length === 4);
+
+/** Equal for candidates that lay operands out alike. */
+export const lies = ({ layouts: { inputs, outputs } }: Pick<CandidateFacts, "layouts">): string =>
+  [inputs, outputs].map((layouts) => layouts.map(layoutKey).join(";")).join("|");
 
 interface RuleOptions {
   readonly whole: boolean;

@@ -4,16 +4,15 @@ import { dtypeBytes } from "../core/dtype.js";
 import { sizeOf } from "../core/shape.js";
 import type { TensorType } from "../graph/node.js";
 import type { Region } from "../graph/region.js";
-import { layoutKey } from "../plan/layout.js";
 import type { Proposals } from "../plan/propose.js";
 import { suits } from "../plan/select.js";
 import { chainOf } from "../provider/native/chain.js";
 import { isCannot, type Candidate, type Provider } from "../provider/provider.js";
 import { workOf } from "../tuner/expectation.js";
-import type { CandidateFacts, Measurement, RegionRecord } from "../tuner/measurement.js";
+import type { Measurement, RegionRecord } from "../tuner/measurement.js";
 import { schedule } from "../tuner/kin.js";
 import { BYTES_PER_US, likelyUs, STEP_US } from "./likely.js";
-import { factsOf } from "./rules.js";
+import { factsOf, lies } from "./rules.js";
 
 /** Regions further apart than this say nothing of each other: other caches hold what they read. */
 const MOST_APART = 64;
@@ -151,6 +150,3 @@ function counterparts(provider: Provider, { region, record }: Measured, kin: Reg
     return counterpart ? [madeUp(counterpart, us!.p50 * factor)] : [];
   });
 }
-
-const lies = ({ layouts: { inputs, outputs } }: Pick<CandidateFacts, "layouts">): string =>
-  [inputs, outputs].map((layouts) => layouts.map(layoutKey).join(";")).join("|");

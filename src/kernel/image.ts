@@ -126,9 +126,14 @@ export function upsampleForm(task: Task): KernelForm {
   const split = (steps: Steps): { axes: string[]; strides: number[] } => {
     const [sb, sc, sy, sx] = steps as readonly (number | null)[];
     const wide = (step: number | null): number | null => (step === null ? null : step * factor);
-    return named(["B", "C", "H", "FY", "W", "FX"])([sb!, sc!, wide(sy!), sy!, wide(sx!), sx!]);
+    // Blocks are cut along what is named last first: that is what lies side by side.
+    return xc === 1
+      ? named(["B", "H", "FY", "W", "FX", "C"])([sb!, wide(sy!), sy!, wide(sx!), sx!, sc!])
+      : named(["B", "C", "H", "FY", "W", "FX"])([sb!, sc!, wide(sy!), sy!, wide(sx!), sx!]);
   };
-  sheet.parameter("x", "in", x.source, x.dtype, ["B", "C", "H", "W"], x.strides);
+  const [xb, xc, xh, xw] = x.strides as Four;
+  if (xc === 1) sheet.parameter("x", "in", x.source, x.dtype, ["B", "H", "W", "C"], [xb, xh, xw, xc]);
+  else sheet.parameter("x", "in", x.source, x.dtype, ["B", "C", "H", "W"], x.strides);
   declareOver(sheet, task, split);
   return sheet.finish("upsample_nearest", (body) => {
     const { t } = body;

@@ -166,7 +166,7 @@ export function convVariants(sizes: ConvSizes, target: CpuTarget, effort: Effort
   const plain = isTurned ? direct(best, 1, 128, false) : inStrips(best, false);
   const others = wide
     ? isTurned || canTurn
-      ? [direct(best, 1, 128, canTurn), direct(broad!, 2, 128, canTurn), direct(long!, 4, 64, canTurn)]
+      ? [direct(best, 1, 128, canTurn), direct(broad!, 2, 128, canTurn)]
       : [inStrips(broad!, false), inStrips(long!, false)]
     : [
         ...(isTurned || canTurn ? [direct(best, 1, 128, canTurn), inStrips(best, canTurn), direct(broad!, 2, 128, canTurn)] : []),
