@@ -48,8 +48,10 @@ for (const name of COMPONENTS) {
     if (wanted.test(`${name}: ${titleOf(first!.region)}`)) regions.set(signature, first!.region);
 }
 const compiler = await findCompiler();
-const peakGflops = isCannot(compiler) ? 0 : await fmaPeak(compiler, machine.device.target.isa.vectorBytes, Number(threads)); // prettier-ignore
-console.log(`peak of multiply-adds: ${peakGflops.toFixed(0)} GFLOP/s`);
+const { isa } = machine.device.target;
+const multiplied = dtype === "bf16" && isa.bf16 ? "bf16" : "f32";
+const peakGflops = isCannot(compiler) ? 0 : await fmaPeak(compiler, isa.vectorBytes, Number(threads), multiplied); // prettier-ignore
+console.log(`peak of multiply-adds in ${multiplied}: ${peakGflops.toFixed(0)} GFLOP/s`);
 const journal = join(tmpdir(), `troupe-regions-${process.pid}.journal`);
 const target = machine.device.target;
 await using worker = new Worker({

@@ -202,7 +202,7 @@ export function winogradVariants(sizes: ConvSizes, m: WinogradSize, target: CpuT
   const [narrow, broad]: readonly Tile[] = wide
     ? [{ rows: 8, vectors: 2 }, { rows: 6, vectors: 4 }]
     : [{ rows: 6, vectors: 2 }, { rows: 4, vectors: 3 }]; // prettier-ignore
-  const turns = canTurn && !isTurned && !wide ? [true, false] : [canTurn];
+  const turns = canTurn && !isTurned ? [true, false] : [canTurn];
   if (wide) return turns.flatMap((turn) => [of(narrow!, 1, turn), of(broad!, 1, turn), of(narrow!, 2, turn), of(broad!, 2, turn)]); // prettier-ignore
   return turns.flatMap((turn) => [of(narrow!, 1, turn, 2), of(narrow!, 1, turn), of(broad!, 1, turn, 1), of(narrow!, 2, turn, 1), of(broad!, 1, turn, 2)]); // prettier-ignore
 }
