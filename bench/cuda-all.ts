@@ -29,52 +29,26 @@ const bench = (name: string, ...args: readonly string[]): Pick<Part, "command" |
 const full = ["--random-weights", "--device", "cuda", "--dtype", "bf16", "--size", "1024x1024", "--steps", "4"];
 const verify = (...how: readonly string[]) => troupe("verify", "models/flux-shapes", "models/flux-shapes/golden.safetensors", "--device", "cuda", ...how); // prettier-ignore
 
+const ladder = (model: string, out: string, ...how: readonly string[]) =>
+  troupe("bench", model, ...how, "--rounds", "6", "--out", join(flags.out, out));
+
 const PARTS: readonly Part[] = [
   { name: "doctor", seconds: 20, ...troupe("doctor") },
   { name: "load", seconds: 50, ...bench("cuda-load") },
   { name: "flux", seconds: 250, ...bench("cuda-flux", "--tune", flags.tune) },
   { name: "stored", seconds: 40, ...bench("cuda-flux", "--stored") },
-  { name: "explain", seconds: 40, ...troupe("explain", flux, ...full) },
-  {
-    name: "faults",
-    seconds: 90,
-    command: node,
-    args: ["tools/test.mjs", "cuda-faults", "src/device/cuda", "tuner/cuda"],
-  },
+  { name: "diffusers", seconds: 240, command: "python3", args: ["bench/cuda/diffusers_flux.py", "--out", figures] },
   { name: "values by rules", seconds: 40, ...verify("--effort", "none") },
   { name: "width", seconds: 40, ...bench("cuda-width") },
   { name: "values tuned", seconds: 60, ...verify("--dtype", "bf16", "--budget", "20s") },
-  { name: "conform cublaslt", seconds: 90, ...troupe("conform", "--device", "cuda", "--provider", "cublaslt", "--effort", "full") }, // prettier-ignore
+  { name: "ladder", seconds: 150, ...ladder(flux, "ladder", ...full) },
+  { name: "conform cublaslt", seconds: 90, ...troupe("conform", "--device", "cuda", "--provider", "cublaslt", "--effort", "full") },
+  { name: "faults", seconds: 90, command: node, args: ["tools/test.mjs", "cuda-faults", "src/device/cuda", "tuner/cuda"] },
+  { name: "explain", seconds: 40, ...troupe("explain", flux, ...full) },
   { name: "conform", seconds: 300, ...troupe("conform", "--device", "cuda") },
-  {
-    name: "ladder",
-    seconds: 150,
-    ...troupe("bench", flux, ...full, "--rounds", "5", "--out", join(flags.out, "ladder")),
-  },
-  {
-    name: "ladder, small",
-    seconds: 90,
-    ...troupe(
-      "bench",
-      "models/flux-shapes",
-      "--device",
-      "cuda",
-      "--dtype",
-      "bf16",
-      "--budget",
-      "20s",
-      "--out",
-      join(flags.out, "ladder-small"),
-    ),
-  },
-  { name: "rivals, kernels", seconds: 60, command: "python3", args: ["bench/cuda/rivals.py"] },
-  {
-    name: "rivals, diffusers",
-    seconds: 240,
-    command: "python3",
-    args: ["bench/cuda/diffusers_flux.py", "--out", figures],
-  },
-];
+  { name: "ladder small", seconds: 90, ...ladder("models/flux-shapes", "ladder-small", "--device", "cuda", "--dtype", "bf16", "--budget", "20s") },
+  { name: "torch kernels", seconds: 60, command: "python3", args: ["bench/cuda/rivals.py"] },
+]; // prettier-ignore
 
 const began = performance.now();
 const elapsed = (): number => (performance.now() - began) / 1e3;
