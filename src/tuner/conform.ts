@@ -45,7 +45,7 @@ export interface ConformanceOptions {
   readonly seed?: number;
   readonly onLine?: (line: ConformanceLine) => void;
   /** Cases to run; all by default. */
-  readonly only?: (title: string) => boolean;
+  readonly only?: (title: string, dtype: DType) => boolean;
 }
 
 /** Every candidate that the provider offers for the suite's regions, against float64. */
@@ -55,7 +55,9 @@ export async function conform(
   options: ConformanceOptions = {},
 ): Promise<ConformanceReport> {
   const { dtypes = ["f32", "bf16"], hangMs = 20_000, signal, only } = options;
-  const cases = dtypes.flatMap((dtype) => [...conformanceCases(dtype)]).filter(({ title }) => !only || only(title));
+  const cases = dtypes
+    .flatMap((dtype) => [...conformanceCases(dtype)])
+    .filter(({ title, dtype }) => !only || only(title, dtype));
   const lines: (readonly ConformanceLine[])[] = cases.map(() => []);
   let version: string | undefined;
   let reason: string | undefined = "the suite was cancelled before it began";
