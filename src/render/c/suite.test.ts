@@ -5,14 +5,12 @@ import { roundTo, unitRoundoff } from "../../core/dtype.js";
 import { findCompiler } from "../../device/cpu/compile.js";
 import { cpuTarget } from "../../device/cpu/target.js";
 import type { CpuTarget } from "../../lower/schedule.js";
-import type { TileProgram } from "../../tile/program.js";
-import { observers, relativeError, type Case } from "../../tile/suite/harness.js";
+import { casesOf } from "../../tile/suite/cases.fixture.js";
+import { relativeError } from "../../tile/suite/harness.js";
 import { poisonOf } from "../../tile/memory.js";
 import { prepareTrials, type Trial } from "./trial.js";
 
-const cases: { program: TileProgram; subject: Case }[] = [];
-observers.push((program, subject) => cases.push({ program, subject }));
-for (const family of [
+const cases = await casesOf([
   "basics",
   "matmul",
   "attention",
@@ -24,9 +22,7 @@ for (const family of [
   "rope",
   "split-k",
   "split-kv",
-])
-  // prettier-ignore
-  await import(`../../tile/suite/${family}.test.js`);
+]);
 
 const compiler = await findCompiler();
 const skip = "cannot" in compiler ? compiler.cannot : false;

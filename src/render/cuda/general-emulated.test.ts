@@ -1,4 +1,4 @@
-// Every case of the tile language's suite through the general lowering, its blocks run on the processor, against the
+// Cases of the tile language's suite through the general lowering, their blocks run on the processor, against the
 // suite's own references: with the rules' blocks and the cases' own, on memory that is aligned for wide accesses.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -11,30 +11,27 @@ import { strided } from "../../lower/layout.js";
 import { sizesOf } from "../../tile/interpret.js";
 import { poisonOf, type TileTensor } from "../../tile/memory.js";
 import type { TileProgram } from "../../tile/program.js";
-import { observers, relativeError, type Case } from "../../tile/suite/harness.js";
-import { emulated } from "./emulated.support.js";
+import { casesOf } from "../../tile/suite/cases.fixture.js";
+import { relativeError, type Case } from "../../tile/suite/harness.js";
+import { emulated } from "./emulated.fixture.js";
 
 const without = spawnSync("g++", ["--version"]).status === 0 ? false : "there is no C++ compiler";
-const cases: { program: TileProgram; subject: Case }[] = [];
-if (!without) {
-  observers.push((program, subject) => cases.push({ program, subject }));
-  for (const family of [
-    "basics",
-    "matmul",
-    "attention",
-    "conv",
-    "group-norm",
-    "rope",
-    "sample",
-    "reduce",
-    "concat-k",
-    "gather",
-    "paged",
-    "split-k",
-  ])
-    // prettier-ignore
-    await import(`../../tile/suite/${family}.test.js`);
-}
+const cases = without
+  ? []
+  : await casesOf([
+      "basics",
+      "matmul",
+      "attention",
+      "conv",
+      "group-norm",
+      "rope",
+      "sample",
+      "reduce",
+      "concat-k",
+      "gather",
+      "paged",
+      "split-k",
+    ]);
 
 function lowered(program: TileProgram, subject: Case, blocks: Readonly<Record<string, number>>): BlockProgram {
   const { tensors } = subject;

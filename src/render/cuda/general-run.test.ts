@@ -13,36 +13,34 @@ import { strided } from "../../lower/layout.js";
 import { sizesOf } from "../../tile/interpret.js";
 import { poisonOf, type TileTensor } from "../../tile/memory.js";
 import type { TileProgram } from "../../tile/program.js";
-import { observers, relativeError, type Case } from "../../tile/suite/harness.js";
+import { casesOf } from "../../tile/suite/cases.fixture.js";
+import { relativeError, type Case } from "../../tile/suite/harness.js";
 import { dynamicSharedBytes, renderBlock } from "./general.js";
 
 const why = whyNoCudaDevice();
-const cases: { program: TileProgram; subject: Case }[] = [];
-if (why === undefined) {
-  observers.push((program, subject) => cases.push({ program, subject }));
-  for (const family of [
-    "basics",
-    "matmul",
-    "attention",
-    "conv",
-    "gather",
-    "group-norm",
-    "packed-gqa",
-    "paged",
-    "rope",
-    "split-k",
-    "split-kv",
-    "sample",
-    "top-k",
-    "reduce",
-    "experts",
-    "lora",
-    "quantized",
-    "concat-k",
-  ])
-    // prettier-ignore
-    await import(`../../tile/suite/${family}.test.js`);
-}
+const cases =
+  why === undefined
+    ? await casesOf([
+        "basics",
+        "matmul",
+        "attention",
+        "conv",
+        "gather",
+        "group-norm",
+        "packed-gqa",
+        "paged",
+        "rope",
+        "split-k",
+        "split-kv",
+        "sample",
+        "top-k",
+        "reduce",
+        "experts",
+        "lora",
+        "quantized",
+        "concat-k",
+      ])
+    : [];
 
 /** Outputs and inouts after one launch with these blocks. */
 function launched(program: TileProgram, subject: Case, blocks: Readonly<Record<string, number>>): Record<string, TileTensor> {
