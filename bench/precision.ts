@@ -8,7 +8,7 @@
 import { quantile } from "../src/core/statistics.js";
 import { LatentsJudge } from "../src/pipeline/image/calibration.js";
 import { textToImage, type Draw, type TextToImageOptions } from "../src/pipeline/image/text-to-image.js";
-import { CacheSweep } from "../src/report/bench/cold.js";
+import { CacheSweep } from "../src/report/bench/sweep.js";
 import { drawPairs, stageTimes } from "../src/report/bench/pairs.js";
 import { caption, random, scene } from "../src/report/following/scene.js";
 

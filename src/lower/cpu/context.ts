@@ -16,10 +16,9 @@ import {
 } from "../../tile/program.js";
 import { allOps, valuesOf } from "../../tile/query.js";
 import type { Layout, Term } from "../layout.js";
-import { at } from "../scalar.js";
+import { at, constant, times } from "../scalar.js";
 import type { Binding, CpuSchedule, CpuTarget } from "../schedule.js";
 import type { Buffer, Expr, Stmt } from "../thread.js";
-import type { Strip } from "./strip.js";
 import { depthsOf, storedTensors, usesOf, type Use } from "./uses.js";
 
 /** How far a tile reaches along an axis: at most `max` positions, of which `live` are inside the axis. */
@@ -42,6 +41,28 @@ export interface Home {
   readonly terms: Readonly<Record<string, readonly Term[]>>;
   /** Where the first element is, if not at 0. */
   readonly base?: Expr;
+}
+
+/** A copy, in scratch memory, of all that the loops around a load read. */
+export interface Strip {
+  readonly buffer: string;
+  readonly terms: Home["terms"];
+  /** The offset of the value's first element once the loops' indices stand. */
+  readonly base: () => Expr;
+}
+
+/** How many elements extents have inside their axes, as f32. */
+export function liveCount(extents: readonly Extent[]): Expr {
+  const product = extents.reduce<Expr>(
+    (count, { live }) =>
+      live.kind === "const"
+        ? times(count, live.value)
+        : { kind: "binary", type: "index", fn: "mul", x: live, y: count },
+    at(1),
+  );
+  return product.kind === "const"
+    ? constant("f32", product.value)
+    : { kind: "convert", type: "f32", to: "f32", x: product };
 }
 
 export class Context {

@@ -3,10 +3,10 @@ import { invariant } from "../../core/error.js";
 import type { DType } from "../../core/dtype.js";
 import type { ReduceOp, StoreOp, Value, ValueId } from "../../tile/program.js";
 import type { Term } from "../layout.js";
-import { at, compared, constant, times } from "../scalar.js";
+import { at, compared, constant } from "../scalar.js";
 import { lanesOf } from "../schedule.js";
 import { scalarOf, type Expr } from "../thread.js";
-import type { Context, Extent, Home } from "./context.js";
+import { liveCount, type Context, type Extent, type Home } from "./context.js";
 import { address, evaluate, homeOffset } from "./evaluate.js";
 import { Nest, type Coordinates, type Loop } from "./nest.js";
 import { loopOrder, stepsOf, tensorStep } from "./vector.js";
@@ -213,19 +213,6 @@ export function fill(
   const coordinates = new Map(axes.map((axis) => [axis, nest.open({ axis, extent: extents.get(axis)! })]));
   nest.push({ kind: "store", buffer: home.buffer, index: homeOffset(home, coordinates), value, reduce: null });
   context.emit(...nest.close(true));
-}
-
-function liveCount(extents: readonly Extent[]): Expr {
-  const product = extents.reduce<Expr>(
-    (count, { live }) =>
-      live.kind === "const"
-        ? times(count, live.value)
-        : { kind: "binary", type: "index", fn: "mul", x: live, y: count },
-    at(1),
-  );
-  return product.kind === "const"
-    ? constant("f32", product.value)
-    : { kind: "convert", type: "f32", to: "f32", x: product };
 }
 
 /** The position of the largest or smallest element; the first of equals. */

@@ -6,20 +6,13 @@ import { plainStride, offsetAlong, type Term } from "../layout.js";
 import { at, both, compared, plus, times } from "../scalar.js";
 import { lanesOf } from "../schedule.js";
 import { scalarOf, type Expr } from "../thread.js";
-import type { Context, Home } from "./context.js";
+import type { Context, Strip } from "./context.js";
 import { Nest, type Loop } from "./nest.js";
 
 /** constant + Σ coefficient · place of a point index. */
 interface Affine {
   readonly constant: number;
   readonly points: ReadonlyMap<IndexId, number>;
-}
-
-export interface Strip {
-  readonly buffer: string;
-  readonly terms: Home["terms"];
-  /** The offset of the value's first element once the loops' indices stand. */
-  readonly base: () => Expr;
 }
 
 function affineOf(context: Context, x: Operand): Affine | undefined {

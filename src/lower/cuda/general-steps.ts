@@ -2,11 +2,11 @@
 import { invariant } from "../../core/error.js";
 import type { DotOp, ReduceOp, StoreOp, ValueId } from "../../tile/program.js";
 import { dotRoles } from "../../tile/query.js";
-import type { Context, Extent, Home } from "../cpu/context.js";
+import { liveCount, type Context, type Extent, type Home } from "../cpu/context.js";
 import { address, evaluate, homeOffset } from "../cpu/evaluate.js";
 import type { Coordinates } from "../cpu/nest.js";
 import { loopOrder, stepsOf, tensorStep } from "../cpu/vector.js";
-import { asInt, at, constant, plus, times, variable } from "../scalar.js";
+import { asInt, at, plus, variable } from "../scalar.js";
 import { scalarOf, type Expr, type Stmt } from "../thread.js";
 import { elementsOf, NARROW, type Fold, type Join } from "./block-program.js";
 import { allocate, isWritten, overWritten, StepScope, walk, type Steps } from "./general-context.js";
@@ -108,19 +108,6 @@ function positionOf(context: Context, op: ReduceOp, i: Expr): Expr {
   const source = context.value(op.x);
   const span = source.spans[source.axes.indexOf(axis)]!;
   return asInt(plus(span === null ? at(0) : context.place(span).start, i));
-}
-
-function liveCount(extents: readonly Extent[]): Expr {
-  const product = extents.reduce<Expr>(
-    (count, { live }) =>
-      live.kind === "const"
-        ? times(count, live.value)
-        : { kind: "binary", type: "index", fn: "mul", x: live, y: count },
-    at(1),
-  );
-  return product.kind === "const"
-    ? constant("f32", product.value)
-    : { kind: "convert", type: "f32", to: "f32", x: product };
 }
 
 /** Σ a·b + acc, each result by one thread or one warp. `home` may be where `acc` lies. */

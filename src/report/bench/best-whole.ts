@@ -13,7 +13,7 @@ import { showUs } from "../../plan/print.js";
 import { propose } from "../../plan/propose.js";
 import { isCannot, type Candidate, type Cannot } from "../../provider/provider.js";
 import { Session } from "../../session/session.js";
-import type { Sweep } from "./cold.js";
+import type { Sweep } from "./sweep.js";
 
 export interface BestWhole {
   readonly plan: Plan;

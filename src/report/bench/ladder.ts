@@ -4,9 +4,9 @@ import { messageOf } from "../../core/error.js";
 import type { Interval } from "../../core/statistics.js";
 import { ImageEngine, type DrawRequest } from "../../pipeline/image/engine.js";
 import type { Draw } from "../../pipeline/image/text-to-image.js";
-import type { Sweep } from "./cold.js";
 import type { Bar, Rung } from "./figures.js";
 import { drawPairs, drawTimed, stageTimes, type Sample } from "./pairs.js";
+import type { Sweep } from "./sweep.js";
 import { mapped, rungPlans, type RungPlans } from "./rungs.js";
 
 export interface LadderOptions {

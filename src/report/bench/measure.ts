@@ -8,11 +8,12 @@ import type { MemoryUse } from "../../pipeline/image/memory.js";
 import { textToImage, type Draw, type TextToImageOptions } from "../../pipeline/image/text-to-image.js";
 import { measureCeiling } from "./ceiling.js";
 import { chosenComponents } from "./chosen.js";
-import { measureColdness, sweepOf } from "./cold.js";
+import { measureColdness } from "./cold.js";
 import type { Bar, BenchFacts, Ceiling, ChosenComponent, Coldness, Floor, Rung, ThreadRun } from "./figures.js";
 import { floorsOf } from "./floor.js";
 import { measureBar, measureLadder } from "./ladder.js";
 import type { RungPlans } from "./rungs.js";
+import { sweepOf } from "./sweep.js";
 import { traceOf, type Trace } from "./trace.js";
 
 export const PRECISIONS = ["f32", "bf16"] as const;

@@ -3,8 +3,8 @@
 import { median, medianInterval, pairedSpeedup, type Interval } from "../../core/statistics.js";
 import type { DrawRequest, ImageEngine, Stage } from "../../pipeline/image/engine.js";
 import type { Picture } from "../../pipeline/image/png.js";
-import type { Sweep } from "./cold.js";
 import { STAGES, type StageName, type StageTimes } from "./figures.js";
+import type { Sweep } from "./sweep.js";
 
 export type Sample = Readonly<Record<StageName, number>>;
 
