@@ -1,68 +1,61 @@
-// Every figure of the CUDA road in one call, most important first, each part in a process of its own under a time limit, so
-// that a failure costs its part alone. usage: node dist/bench/cuda-all.js [--seconds N] [--out FOLDER] [--only PART,PART] [--tune SECONDS]
-// FOLDER gets figures.jsonl, which grows as parts go, and log.txt.
+// Every figure of the CUDA road in one call: parts in the order of bench/cuda/all-parts.ts, each in a process of its own
+// under a time limit, so that a failure costs its part alone. A call that is cut off is continued by calling again: parts
+// that ended well are not repeated.
+// usage: node dist/bench/cuda-all.js [--list] [--only "PART,PART"] [--seconds N] [--out FOLDER] [--tune SECONDS]
+//   --list     prints the parts that would run, what each is reckoned to take, and the sum so far
+//   --only     these parts, whether they have run before or not
+//   --seconds  no part begins that is reckoned to end later
+// FOLDER gets figures.jsonl, tables.csv, the ladders' files, and log.txt.
 import { spawn } from "node:child_process";
-import { appendFileSync, mkdirSync, mkdtempSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { parseArgs } from "node:util";
+import { figuresIn, partsOfAll, type Part } from "./cuda/all-parts.js";
 import { writeFluxFolder } from "./cuda/flux-folder.js";
 
-interface Part {
-  readonly name: string;
-  readonly seconds: number;
-  readonly command: string;
-  readonly args: readonly string[];
-}
+/** A part that takes so many times as long as reckoned, and a little, is stopped. */
+const PATIENCE = 2;
+const GRACE_S = 20;
 
 const { values: flags } = parseArgs({
-  options: { seconds: { type: "string", default: "1200" }, out: { type: "string", default: "out/cuda" }, only: { type: "string" }, tune: { type: "string", default: "85" } },
+  options: { list: { type: "boolean" }, only: { type: "string" }, seconds: { type: "string", default: "1200" }, out: { type: "string", default: "out/cuda" }, tune: { type: "string", default: "75" } },
 }); // prettier-ignore
-mkdirSync(flags.out, { recursive: true });
 const flux = mkdtempSync(join(tmpdir(), "flux-"));
 writeFluxFolder(flux);
-const figures = join(flags.out, "figures.jsonl");
+const all = partsOfAll({ out: flags.out, flux, tune: Number(flags.tune) });
+const figures = figuresIn(flags.out);
 const log = join(flags.out, "log.txt");
-const node = process.execPath;
-const troupe = (...args: readonly string[]): Pick<Part, "command" | "args"> => ({ command: node, args: ["bin/troupe.js", ...args] }); // prettier-ignore
-const bench = (name: string, ...args: readonly string[]): Pick<Part, "command" | "args"> => ({ command: node, args: [`dist/bench/${name}.js`, ...args, "--out", figures] }); // prettier-ignore
-const full = ["--random-weights", "--device", "cuda", "--dtype", "bf16", "--size", "1024x1024", "--steps", "4"];
-const verify = (...how: readonly string[]) => troupe("verify", "models/flux-shapes", "models/flux-shapes/golden.safetensors", "--device", "cuda", ...how); // prettier-ignore
 
-const ladder = (model: string, out: string, ...how: readonly string[]) =>
-  troupe("bench", model, ...how, "--rounds", "6", "--out", join(flags.out, out));
+/** The parts that earlier calls brought to a good end. */
+function done(): ReadonlySet<string> {
+  const lines = existsSync(figures) ? readFileSync(figures, "utf8").split("\n").filter(Boolean) : [];
+  const rows = lines.map((line) => JSON.parse(line) as { what: string; name: string; status: string });
+  return new Set(rows.filter(({ what, status }) => what === "part" && status === "0").map(({ name }) => name));
+}
 
-const PARTS: readonly Part[] = [
-  { name: "doctor", seconds: 20, ...troupe("doctor") },
-  { name: "load", seconds: 50, ...bench("cuda-load") },
-  { name: "flux", seconds: 250, ...bench("cuda-flux", "--tune", flags.tune) },
-  { name: "stored", seconds: 40, ...bench("cuda-flux", "--stored") },
-  { name: "diffusers", seconds: 240, command: "python3", args: ["bench/cuda/diffusers_flux.py", "--out", figures] },
-  { name: "values by rules", seconds: 40, ...verify("--effort", "none") },
-  { name: "width", seconds: 40, ...bench("cuda-width") },
-  { name: "values tuned", seconds: 60, ...verify("--dtype", "bf16", "--budget", "20s") },
-  { name: "ladder", seconds: 150, ...ladder(flux, "ladder", ...full) },
-  { name: "conform cublaslt", seconds: 90, ...troupe("conform", "--device", "cuda", "--provider", "cublaslt", "--effort", "full") },
-  { name: "faults", seconds: 90, command: node, args: ["tools/test.mjs", "cuda-faults", "src/device/cuda", "tuner/cuda"] },
-  { name: "explain", seconds: 40, ...troupe("explain", flux, ...full) },
-  { name: "conform", seconds: 300, ...troupe("conform", "--device", "cuda") },
-  { name: "ladder small", seconds: 90, ...ladder("models/flux-shapes", "ladder-small", "--device", "cuda", "--dtype", "bf16", "--budget", "20s") },
-  { name: "torch kernels", seconds: 60, command: "python3", args: ["bench/cuda/rivals.py"] },
-]; // prettier-ignore
-
-const began = performance.now();
-const elapsed = (): number => (performance.now() - began) / 1e3;
+function wanted(): readonly Part[] {
+  if (flags.only === undefined) {
+    const before = done();
+    return all.filter(({ name }) => !before.has(name));
+  }
+  const names = flags.only.split(",").map((name) => name.trim());
+  const unknown = names.filter((name) => !all.some((part) => part.name === name));
+  if (unknown.length > 0) throw new Error(`no part is called ${unknown.join(", ")}; --list names them`);
+  return all.filter(({ name }) => names.includes(name));
+}
 
 /** Runs a part with its output to the terminal and the log; its status, or why there is none. */
-function run({ command, args, seconds }: Part): Promise<string> {
+function run({ command, args }: Part, mostSeconds: number): Promise<string> {
   return new Promise((resolve) => {
-    const env = { ...process.env, UV_THREADPOOL_SIZE: String(availableParallelism()) };
+    const tools = join(process.env["CUDA_HOME"] ?? "/usr/local/cuda", "bin");
+    const env = { ...process.env, UV_THREADPOOL_SIZE: String(availableParallelism()), PATH: `${process.env["PATH"]}${delimiter}${tools}` }; // prettier-ignore
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env });
     let timedOut = false;
     const timer = setTimeout(() => {
       timedOut = true;
       child.kill("SIGKILL");
-    }, seconds * 1e3);
+    }, mostSeconds * 1e3);
     for (const stream of [child.stdout, child.stderr])
       stream.on("data", (text: Buffer) => {
         process.stdout.write(text);
@@ -71,20 +64,29 @@ function run({ command, args, seconds }: Part): Promise<string> {
     child.on("error", (error) => resolve(error.message));
     child.on("close", (status, signal) => {
       clearTimeout(timer);
-      resolve(timedOut ? `stopped after ${seconds.toFixed(0)} s` : String(status ?? signal));
+      resolve(timedOut ? `stopped after ${mostSeconds.toFixed(0)} s` : String(status ?? signal));
     });
   });
 }
 
-const only = flags.only?.split(",");
+const parts = wanted();
+if (flags.list) {
+  let sum = 0;
+  for (const { name, seconds, command, args } of parts)
+    console.log(`${name.padEnd(22)} ${String(seconds).padStart(4)} s ${String((sum += seconds)).padStart(5)} s  ${[command, ...args].join(" ").replace(process.execPath, "node")}`); // prettier-ignore
+  process.exit(0);
+}
+mkdirSync(flags.out, { recursive: true });
+const began = performance.now();
+const elapsed = (): number => (performance.now() - began) / 1e3;
 const table: string[] = [];
-for (const part of PARTS.filter(({ name }) => !only || only.includes(name))) {
-  const left = Number(flags.seconds) - elapsed();
+for (const part of parts) {
   const start = elapsed();
+  const left = Number(flags.seconds) - start;
   appendFileSync(log, `\n== ${part.name}: ${[part.command, ...part.args].join(" ")}\n`);
-  const status = left < 5 ? "no time was left" : await run({ ...part, seconds: Math.min(part.seconds, left) });
+  const status = left < part.seconds ? "no time was left" : await run(part, Math.min(PATIENCE * part.seconds + GRACE_S, left)); // prettier-ignore
   const row = { what: "part", name: part.name, status, seconds: Math.round(elapsed() - start) };
   appendFileSync(figures, `${JSON.stringify(row)}\n`);
-  table.push(`${part.name.padEnd(18)} ${String(row.seconds).padStart(5)} s  ${status}`);
+  table.push(`${part.name.padEnd(22)} ${String(row.seconds).padStart(5)} s of ${part.seconds}  ${status}`);
 }
 console.log(`\n${table.join("\n")}`);

@@ -1,7 +1,8 @@
 // Our products and attention beside cuBLASLt and cuDNN on one GPU: squares of 512 to 8192, FLUX.1's own sizes, alone and
 // with what follows them, attention over lengths and depths. usage: node dist/bench/cuda-tables.js [--out FOLDER]
-// [--only products,regions,attention,repeats] [--case PART_OF_A_TITLE] [--all] [--quick]; the folder gets tables.csv.
-import { mkdirSync, writeFileSync } from "node:fs";
+// [--only products,regions,attention,repeats] [--case PART_OF_A_TITLE] [--all] [--quick]; rows are added to the
+// folder's tables.csv as they come.
+import { appendFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf } from "../src/core/error.js";
@@ -155,6 +156,12 @@ async function measure(set: string, c: Case): Promise<Row | string> {
   }; // prettier-ignore
 }
 
+mkdirSync(flags.out, { recursive: true });
+const file = join(flags.out, "tables.csv");
+const columns = ["set", "title", "ours", "us", "tflops", "firstUs", "rival", "rivalUs", "speed", "error"] as const;
+const cell = (x: string | number): string => (typeof x === "number" ? x.toPrecision(5) : `"${x}"`);
+if (!existsSync(file)) writeFileSync(file, `${columns.join()}\n`);
+
 const rows: Row[] = [];
 for (const [set, cases] of Object.entries(SETS)) {
   if (!wants(set)) continue;
@@ -165,6 +172,7 @@ for (const [set, cases] of Object.entries(SETS)) {
       continue;
     }
     rows.push(row);
+    appendFileSync(file, `${columns.map((name) => cell(row[name])).join()}\n`);
     const { us, tflops, firstUs, rivalUs, speed, error } = row;
     console.log(
       `${set.padEnd(9)} ${row.title.padEnd(44)} ${us.toFixed(1).padStart(8)} us ${tflops.toFixed(0).padStart(4)} TFLOP/s  first ${firstUs.toFixed(1).padStart(8)}  best ${rivalUs.toFixed(1).padStart(8)}  ours ${speed.toFixed(3)} x  error ${error.toExponential(1)}  ${row.ours} | ${row.rival}`,
@@ -175,7 +183,3 @@ for (const [set, cases] of Object.entries(SETS)) {
   const ahead = own.filter(({ speed }) => speed >= 1).length;
   console.log(`${set}: geometric mean ${mean(({ speed }) => speed).toFixed(3)} x the best, ${mean(({ us, firstUs }) => firstUs / us).toFixed(3)} x the first; ahead in ${ahead} of ${own.length}`); // prettier-ignore
 }
-mkdirSync(flags.out, { recursive: true });
-const columns = ["set", "title", "ours", "us", "tflops", "firstUs", "rival", "rivalUs", "speed", "error"] as const;
-const cell = (x: string | number): string => (typeof x === "number" ? x.toPrecision(5) : `"${x}"`);
-writeFileSync(join(flags.out, "tables.csv"), [columns.join(), ...rows.map((row) => columns.map((name) => cell(row[name])).join())].join("\n") + "\n"); // prettier-ignore

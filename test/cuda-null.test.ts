@@ -14,6 +14,7 @@ const folder = why === undefined ? nullCuda() : "";
 const skip = why ?? false;
 const TUNE = "dist/test/cuda-null/tune.fixture.js";
 const TROUPE = "bin/troupe.js";
+const ALL = "dist/bench/cuda-all.js";
 const small = smallModel(mkdtempSync(join(tmpdir(), "null-model-")));
 const RUN = [TROUPE, "run", small, "--device", "cuda", "--effort", "none", "--prompt", "a circle", "--quiet"]; // prettier-ignore
 
@@ -105,4 +106,18 @@ test("the ladder is measured on the device, and its files name it", { skip }, ()
   assert.ok(Math.abs(step.us - 10 * step.parts.length) < 10, `${step.us} us of ${step.parts.length} launches`);
   assert.equal(decodePng(readFileSync(join(out, "ladder-bf16-gpu.png"))).width > 1000, true);
   assert.match(readFileSync(join(out, "bench.html"), "utf8"), /bf16, the GPU: chosen draws/);
+});
+
+test("the figures of a GPU come part by part, and a second call goes on where the first ended", { skip }, () => {
+  const out = mkdtempSync(join(tmpdir(), "null-all-"));
+  const list = (): string => runOnNull(folder, [ALL, "--list", "--out", out]).out;
+  const before = list().trim().split("\n");
+  const { status, err } = runOnNull(folder, [ALL, "--only", "doctor, torch kernels", "--out", out]);
+  assert.equal(status, 0, err);
+  const parts = readFileSync(join(out, "figures.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line) as { name: string; status: string }); // prettier-ignore
+  assert.deepEqual(parts.map(({ name, status: ended }) => [name, ended === "0"]), [["doctor", true], ["torch kernels", false]]); // prettier-ignore
+  assert.match(readFileSync(join(out, "log.txt"), "utf8"), /null GPU/);
+  assert.equal(list().trim().split("\n").length, before.length - 1, "what failed is tried again");
+  assert.doesNotMatch(list(), /^doctor/m);
+  assert.match(runOnNull(folder, [ALL, "--only", "docter", "--out", out]).err, /no part is called docter/);
 });

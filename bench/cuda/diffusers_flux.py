@@ -1,6 +1,8 @@
-# FLUX.1-schnell at full size by diffusers, random weights, 1024x1024, 256 text tokens, batch 1, bf16: one denoise step, one
-# decode, and 4 steps + decode as one run from latents to pixels. It does what bench/cuda-flux.ts does, on the same GPU.
-# usage: python3 bench/cuda/diffusers_flux.py [--out FILE.jsonl] [eager] [compile]
+# FLUX.1-schnell at full size by diffusers, random weights, 1024x1024, 256 text tokens, bf16: one denoise step, one decode,
+# and, at batch 1, 4 steps + decode as one run from latents to pixels. It does what bench/cuda-flux.ts and cuda-batch.ts do,
+# on the same GPU; figures are of whole batches, and each is kept as soon as it is there.
+# usage: python3 bench/cuda/diffusers_flux.py [--out FILE.jsonl] [--batches 1,16,32] [--slices 1,4] [eager] [compile]
+#   --batches  pictures of a step    --slices  pictures of a decode, which takes a batch in such slices
 #   eager    as it comes
 #   compile  as flux-fast does it in bf16: fused QKV, cuDNN attention, decoder channels-last, torch.compile reduce-overhead
 import argparse, json, time
@@ -14,9 +16,11 @@ try:
 except ImportError as error:
     raise SystemExit(f"diffusers is not installed here ({error}): pip install diffusers, or put its src on PYTHONPATH")
 
-STEPS, RUNS, WARM_UP_S = 4, 7, 1.0
+STEPS, RUNS, FEWEST_RUNS, ENOUGH_MS, WARM_UP_S = 4, 7, 3, 5000, 1.0
 parser = argparse.ArgumentParser()
 parser.add_argument("--out")
+parser.add_argument("--batches", default="1")
+parser.add_argument("--slices", default="1,4")
 parser.add_argument("ways", nargs="*", default=["eager", "compile"])
 flags = parser.parse_args()
 BF16, GPU = torch.bfloat16, torch.device("cuda")
@@ -31,20 +35,20 @@ def tell(what, **figures):
 
 
 def milliseconds(work):
-    """Median of some runs by events, after a second of work that does not count."""
-    end = time.perf_counter() + WARM_UP_S
-    while time.perf_counter() < end:
+    """Median of some runs by events, after a second of work that does not count; long work runs less often."""
+    begun = time.perf_counter()
+    while time.perf_counter() < begun + WARM_UP_S:
         work()
         torch.cuda.synchronize()
     times = []
-    for _ in range(RUNS):
+    while len(times) < RUNS and (len(times) < FEWEST_RUNS or sum(times) < ENOUGH_MS):
         start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         start.record()
         work()
         stop.record()
         stop.synchronize()
         times.append(start.elapsed_time(stop))
-    return sorted(times)[RUNS // 2]
+    return sorted(times)[len(times) // 2]
 
 
 def build():
@@ -64,32 +68,56 @@ def build():
 def random(*shape): return torch.randn(*shape, device=GPU, dtype=BF16)
 
 
+def numbers(text): return [int(part) for part in text.split(",") if part]
+
+
+def first(work):
+    """Seconds of a first run: allocation, compilation, capture."""
+    began = time.perf_counter()
+    work()
+    torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
 def measure(name, transformer, decode):
     rows = torch.arange(64, device=GPU, dtype=BF16)
     places = torch.stack([torch.zeros(4096, device=GPU, dtype=BF16), rows.repeat_interleave(64), rows.repeat(64)], 1)
-    fixed = dict(
-        guidance=None, pooled_projections=random(1, 768), encoder_hidden_states=random(1, 256, 4096),
-        txt_ids=torch.zeros(256, 3, device=GPU, dtype=BF16), img_ids=places, return_dict=False)
-    noise, latents = random(1, 4096, 64), random(1, 16, 128, 128)
-    level = torch.tensor([0.7], device=GPU, dtype=BF16)
 
-    def step(x=noise):
-        torch.compiler.cudagraph_mark_step_begin()
-        return transformer(hidden_states=x, timestep=level, **fixed)[0]
+    def step_of(batch):
+        fixed = dict(
+            timestep=torch.full([batch], 0.7, device=GPU, dtype=BF16), guidance=None,
+            pooled_projections=random(batch, 768), encoder_hidden_states=random(batch, 256, 4096),
+            txt_ids=torch.zeros(256, 3, device=GPU, dtype=BF16), img_ids=places, return_dict=False)
 
-    def picture():
-        x = noise
-        for _ in range(STEPS):
-            x = x - 0.25 * step(x)
-        unpacked = x.view(1, 64, 64, 16, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(1, 16, 128, 128)
-        return decode(unpacked)
+        def step(x):
+            torch.compiler.cudagraph_mark_step_begin()
+            return transformer(hidden_states=x, **fixed)[0]
 
-    began = time.perf_counter()
-    step(), decode(latents)
-    torch.cuda.synchronize()
-    seconds = time.perf_counter() - began
-    one, last, whole = milliseconds(step), milliseconds(lambda: decode(latents)), milliseconds(picture)
-    tell(f"diffusers {name}", step=one, decode=last, run=whole, stepsAndDecode=STEPS * one + last, setupSeconds=seconds)
+        return step
+
+    decodes = {}
+    for pictures in numbers(flags.slices):
+        latents = random(pictures, 16, 128, 128)
+        seconds = first(lambda: decode(latents))
+        decodes[pictures] = milliseconds(lambda: decode(latents)) / pictures
+        tell(f"diffusers {name} decode of {pictures}", each=decodes[pictures], setupSeconds=seconds)
+    for batch in numbers(flags.batches):
+        step, noise = step_of(batch), random(batch, 4096, 64)
+        seconds = first(lambda: step(noise))
+        one = milliseconds(lambda: step(noise))
+        tell(f"diffusers {name} step of {batch}", ms=one, each=one / batch, setupSeconds=seconds)
+        if batch > 1 or 1 not in decodes:
+            continue
+
+        def picture():
+            x = noise
+            for _ in range(STEPS):
+                x = x - 0.25 * step(x)
+            unpacked = x.view(1, 64, 64, 16, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(1, 16, 128, 128)
+            return decode(unpacked)
+
+        last = decodes[1]
+        tell(f"diffusers {name}", step=one, decode=last, run=milliseconds(picture), stepsAndDecode=STEPS * one + last)
 
 
 with torch.no_grad():
@@ -102,7 +130,7 @@ with torch.no_grad():
         vae.fuse_qkv_projections()
         vae.to(memory_format=torch.channels_last)
         inductor.conv_1x1_as_mm, inductor.epilogue_fusion = True, False
-        compiled = torch.compile(transformer, mode="reduce-overhead", fullgraph=True)
-        decode = torch.compile(vae.decode, mode="reduce-overhead", fullgraph=True)
+        compiled = torch.compile(transformer, mode="reduce-overhead", fullgraph=True, dynamic=False)
+        decode = torch.compile(vae.decode, mode="reduce-overhead", fullgraph=True, dynamic=False)
         with sdpa_kernel([SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]):
             measure("torch.compile", compiled, lambda z: decode(z, return_dict=False)[0])
