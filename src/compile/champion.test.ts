@@ -41,6 +41,16 @@ test("equal plans: the first stays, and values agree", async () => {
   for (const { difference } of champion.standings) assert.equal(difference, 0);
 });
 
+test("rivals for whom there is no time are named, the first of all among them where it cannot be loaded in time", async () => {
+  const { machine, component, graph, plan } = await prepared();
+  using _ = machine;
+  const contenders = ["chosen", "plain", "single(x)"].map((label) => ({ label, plan: { ...plan, label } }));
+  const by = (deadline: number) => championOf(machine, { component, graph }, contenders, { proofMs: 20, deadline });
+  assert.deepEqual((await by(performance.now() - 1)).unmet, ["chosen", "plain", "single(x)"]);
+  const { unmet, standings } = await by(performance.now() + 60_000);
+  assert.deepEqual([unmet, standings.length], [[], 2]);
+});
+
 test("when no plan can be loaded the error says why", async () => {
   const { machine, component, graph, plan } = await prepared();
   using _ = machine;

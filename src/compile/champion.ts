@@ -2,6 +2,7 @@
 // plan whose values leave the plain one's is thrown out, and inside the noise the choice stays.
 import { debug } from "../core/debug.js";
 import { messageOf, TroupeError } from "../core/error.js";
+import { SURE_SAMPLES } from "../core/statistics.js";
 import type { Graph } from "../graph/node.js";
 import type { Plan } from "../plan/plan.js";
 import { Session } from "../session/session.js";
@@ -27,6 +28,8 @@ export interface Champion {
   readonly standings: readonly Standing[];
   /** Those whose kernels could not be built or bound. */
   readonly fallen: readonly { readonly label: string; readonly reason: string }[];
+  /** Those there was no time for; all of them where the first plan itself could not be loaded in time. */
+  readonly unmet: readonly string[];
 }
 
 const PLAIN = "plain";
@@ -34,6 +37,8 @@ const PLAIN = "plain";
 interface ProofOptions {
   /** Time for all duels of the component; a short time means fewer rounds, not fewer rivals. */
   readonly proofMs: number;
+  /** When it must be over, by `performance.now()`: rivals that cannot be met until then are not. Never unless given. */
+  readonly deadline?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly pool?: WeightPool | undefined;
 }
@@ -55,24 +60,38 @@ export async function championOf(
   machine: Machine,
   { component, graph }: { readonly component: Component; readonly graph: Graph },
   contenders: readonly Contender[],
-  { proofMs, signal, pool }: ProofOptions,
+  { proofMs, deadline = Number.POSITIVE_INFINITY, signal, pool }: ProofOptions,
 ): Promise<Champion> {
+  const late = Number.isFinite(deadline)
+    ? AbortSignal.timeout(Math.max(0, Math.ceil(deadline - performance.now())))
+    : undefined;
+  const ending = signal && late ? AbortSignal.any([signal, late]) : (signal ?? late);
   const load = async ({ label, plan }: Contender): Promise<Session | undefined> => {
     const { providers, device } = machine;
     try {
-      const session = await Session.load({ graph, plan, providers, device, weights: component.weights, signal, pool });
+      const session = await Session.load({
+        graph,
+        plan,
+        providers,
+        device,
+        weights: component.weights,
+        signal: ending,
+        pool,
+      });
       fillInputs(graph, session);
       return session;
     } catch (error) {
-      if (signal?.aborted || contenders.length === 1) throw error;
-      fallen.push({ label, reason: messageOf(error) });
+      if (signal?.aborted || (contenders.length === 1 && !late?.aborted)) throw error;
+      if (late?.aborted) unmet.push(label);
+      else fallen.push({ label, reason: messageOf(error) });
       return undefined;
     }
   };
   const limit = graph.values.some(({ dtype }) => dtype === "bf16") ? AGREEMENT.bf16 : AGREEMENT.f32;
-  const [standings, fallen]: [Standing[], Champion["fallen"][number][]] = [[], []];
-  const end = performance.now() + proofMs;
+  const [standings, fallen, unmet]: [Standing[], Champion["fallen"][number][], string[]] = [[], [], []];
+  const end = Math.min(deadline, performance.now() + proofMs);
   let best: { readonly contender: Contender; readonly session: Session } | undefined;
+  let leastMs = 0;
   try {
     for (const [index, contender] of contenders.entries()) {
       const hopeless = best && expectedToLose(contender, best.contender);
@@ -81,12 +100,17 @@ export async function championOf(
         continue;
       }
       const before = performance.now();
+      if (before + leastMs > deadline) {
+        unmet.push(contender.label);
+        continue;
+      }
       const session = await load(contender);
       if (!session) continue;
       const loaded = performance.now();
       if (!best) {
         best = { contender, session };
         session.time(); // the first run touches memory and starts threads
+        leastMs = (2 * SURE_SAMPLES * session.time()) / 1e3;
         continue;
       }
       let loser = session;
@@ -111,6 +135,8 @@ export async function championOf(
   } finally {
     best?.session.dispose();
   }
+  if (!best && unmet.length > 0)
+    return { plan: contenders[0]!.plan, standings, fallen, unmet: contenders.map(({ label }) => label) };
   if (!best)
     throw new TroupeError(
       "plan",
@@ -119,5 +145,5 @@ export async function championOf(
         advice: "Leave providers out with TROUPE_WITHOUT, and report this with TROUPE_DEBUG=1.",
       },
     );
-  return { plan: best.contender.plan, standings, fallen };
+  return { plan: best.contender.plan, standings, fallen, unmet };
 }

@@ -12,7 +12,6 @@ import { graphHash } from "../plan/assemble.js";
 import type { Plan } from "../plan/plan.js";
 import { expectAgreement, isPinned } from "../plan/pins.js";
 import { propose, type Proposals } from "../plan/propose.js";
-import { select, type SelectOptions } from "../plan/select.js";
 import { releaseSolver } from "../plan/solver.js";
 import { planProblems } from "../plan/verify.js";
 import { findPlan, isUnusable, planFile, planKey, type PlanContext } from "../plan/store.js";
@@ -22,16 +21,16 @@ import { reviveProblem } from "../session/revive.js";
 import { showPin, type Pin } from "../tuner/pin.js";
 import { RecordStore } from "../tuner/records.js";
 import type { CompiledComponent, Component, Forecast } from "./component.js";
-import { conversionsBy } from "./conversions.js";
 import { fitMemory } from "./fit.js";
 import { lockedPlan, type LockOptions } from "./locked.js";
 import { graphOfPlans, isLowered, proposeParts } from "./lowered.js";
 import type { Machine } from "./machine.js";
 import { quarantinedStep, showCulprit } from "./quarantine.js";
-import { pinsOf, rulesFor } from "./sources.js";
-import { byTuning, type Made, type TuningOptions } from "./tuned.js";
+import { planByRules, rulesFor } from "./sources.js";
+import type { TuningOptions } from "./tunable.js";
+import { byTuning, type Made } from "./tuned.js";
 import { expectRoom, machineBytes } from "./room.js";
-import { currentOf, planOf } from "./contenders.js";
+import { currentOf } from "./contenders.js";
 import { ruleRecords } from "./rules.js";
 
 export interface CompileOptions extends TuningOptions {
@@ -209,14 +208,8 @@ async function byRules(
 ): Promise<Made> {
   const made: Made = new Map();
   for (const item of prepared) {
-    const sources: SelectOptions = {
-      recordOf: rulesFor(machine, item, records),
-      conversionOf: conversionsBy(machine.opened.providers),
-    };
-    const { pinned, unmet } = await pinsOf(item, sources, options);
-    const selection = await select(item.proposals, { ...sources, pinned });
-    const plan = { ...planOf(machine, selection, "first"), notes: unmet };
     const { component, graph } = item;
+    const plan = await planByRules(machine, item, rulesFor(machine, item, records), options);
     made.set(component.name, { component, graph, plan, origin: "rules", records: [], standings: [] });
   }
   return made;

@@ -1,10 +1,13 @@
 // What plans are chosen from besides measurements: times made up by rules, and hand-written pins.
 import { feasiblePins, type Pinned } from "../plan/pins.js";
 import type { Proposals } from "../plan/propose.js";
-import type { SelectOptions } from "../plan/select.js";
+import type { Plan } from "../plan/plan.js";
+import { select, type SelectOptions } from "../plan/select.js";
 import type { Pin } from "../tuner/pin.js";
 import type { RecordStore } from "../tuner/records.js";
 import type { CompileEvent, Component } from "./component.js";
+import { planOf } from "./contenders.js";
+import { conversionsBy } from "./conversions.js";
 import type { Machine } from "./machine.js";
 import { ruleRecords } from "./rules.js";
 
@@ -38,4 +41,17 @@ export function rulesFor(
     const record = rules.get(signature);
     return record && records.settled(record, machine.versions);
   };
+}
+
+/** The plan by rule of thumb: what there is before anything is measured. */
+export async function planByRules(
+  machine: Machine,
+  source: Source,
+  rules: SelectOptions["recordOf"],
+  options: { readonly onEvent?: ((event: CompileEvent) => void) | undefined },
+): Promise<Plan> {
+  const sources: SelectOptions = { recordOf: rules, conversionOf: conversionsBy(machine.opened.providers) };
+  const { pinned, unmet } = await pinsOf(source, sources, options);
+  const selection = await select(source.proposals, { ...sources, pinned });
+  return { ...planOf(machine, selection, "first"), notes: unmet };
 }

@@ -1,0 +1,138 @@
+// How a component's plan follows from what is known of its regions: the cover chooses, the choice meets its rivals end to
+// end, and where a budget ends before that the plan says what it was not held against.
+import { messageOf } from "../core/error.js";
+import type { Plan } from "../plan/plan.js";
+import { select, type SelectOptions } from "../plan/select.js";
+import type { Effort } from "../provider/provider.js";
+import type { RegionRecord } from "../tuner/measurement.js";
+import type { RecordStore } from "../tuner/records.js";
+import { championOf, likelyUsOf, type Contender } from "./champion.js";
+import { contenderSelections, likelyUs, planOf, planWork, sourcesOf, withEstimates } from "./contenders.js";
+import { conversionsBy } from "./conversions.js";
+import type { Standing } from "./duel.js";
+import type { Machine } from "./machine.js";
+import { search } from "./search.js";
+import { pinsOf } from "./sources.js";
+import type { StandIns } from "./stand-ins.js";
+import type { Tunable, TuningOptions } from "./tunable.js";
+
+/** Runs of one side that a close duel is worth. */
+const PROOF_RUNS = { none: 0, quick: 12, full: 40 } as const satisfies Record<Effort, number>;
+const LEAST_PROOF_MS = 500;
+
+/** What plans are chosen from. */
+export interface Known {
+  /** By signature. */
+  readonly measured: ReadonlyMap<string, RegionRecord>;
+  readonly standIns: StandIns;
+  readonly rules: SelectOptions["recordOf"];
+  readonly store: RecordStore;
+}
+
+export interface ProvenOptions extends TuningOptions {
+  /** When the component's time is over, by `performance.now()`. */
+  readonly end: number;
+  /** The plan where that ends before the choice could be loaded; without one, the end only asks for haste. */
+  readonly first?: Plan | undefined;
+}
+
+export interface Proven {
+  readonly plan: Plan;
+  readonly standings: readonly Standing[];
+}
+
+/** The plan of a component, its rivals met as far as there is time; its notes say what was not done. */
+export async function provenPlan(
+  machine: Machine,
+  item: Tunable,
+  known: Known,
+  options: ProvenOptions,
+): Promise<Proven> {
+  const { first, end, effort, signal, pool, onEvent } = options;
+  const all = [...item.proposals.bySignature.keys()];
+  const unmeasured = all.filter((signature) => !known.measured.has(signature)).length;
+  const told: string[] = [];
+  if (unmeasured > 0)
+    told.push(
+      `${unmeasured} of ${all.length} regions were not measured, for lack of time or memory; their kin or rules stand in`,
+    );
+  const tell = (text: string): void => onEvent?.({ kind: "note", text: `${item.component.name}: ${text}` });
+  const noted = (plan: Plan, unmet: readonly string[]): Plan => {
+    told.forEach(tell);
+    return { ...plan, notes: [...unmet, ...told] };
+  };
+  if (first && (unmeasured === all.length || performance.now() >= end)) {
+    told.push("the budget ended before a plan could be chosen: the one by rules stands, unproven");
+    return { plan: noted(first, first.notes), standings: [] };
+  }
+  const { contenders, unmet, sources } = await contestOf(machine, item, known, options);
+  const wantedMs = (2 * PROOF_RUNS[effort] * contenders.length * (likelyUsOf(contenders[0]!) ?? 0)) / 1e3;
+  const proofMs = Math.max(LEAST_PROOF_MS, Math.min(wantedMs, end - performance.now()));
+  const champion = await championOf(machine, item, contenders, { proofMs, deadline: first && end, signal, pool });
+  for (const { label, reason } of champion.fallen) told.push(`the ${label} plan cannot be loaded: ${reason}`);
+  if (first && champion.unmet.includes(contenders[0]!.label)) {
+    told.push("the budget ended before the chosen plan could be loaded: the one by rules stands, unproven");
+    return { plan: noted(first, first.notes), standings: [] };
+  }
+  if (champion.unmet.length > 0) told.push(`unproven: the budget ended before it met ${champion.unmet.join(", ")}`);
+  const budgetMs = effort === "full" ? end - performance.now() : 0;
+  const plan = await search(machine, item, champion.plan, { sources, budgetMs, signal });
+  return { plan: noted(plan, unmet), standings: champion.standings };
+}
+
+interface Contest {
+  readonly contenders: readonly Contender[];
+  /** Pins that cannot be honoured. */
+  readonly unmet: readonly string[];
+  readonly sources: SelectOptions;
+}
+
+/** The chosen plan first, then those it has to beat; plans equal to an earlier one are left out. */
+async function contestOf(
+  machine: Machine,
+  item: Tunable,
+  { measured, standIns, rules, store }: Known,
+  options: TuningOptions,
+): Promise<Contest> {
+  const { proposals, component } = item;
+  const { providers } = machine.opened;
+  const isModelled = machine.device.numbers !== undefined;
+  const isNeeded = (signature: string): boolean =>
+    proposals.bySignature.get(signature)?.some(({ from, whole }) => whole || from === "single") ?? false;
+  // A time that was made up must not beat times that were measured: fused regions are chosen by measurement, their own
+  // or that of their kin and parts, unless providers have a model of the device; the plan that follows from models
+  // alone is a rival then.
+  const likely = standIns.records(
+    proposals,
+    (signature) => measured.get(signature),
+    (signature) => (isNeeded(signature) ? rules(signature) : undefined),
+  );
+  const found = sourcesOf(machine, (signature) => {
+    if (isModelled) return measured.get(signature) ?? rules(signature);
+    const record = likely(signature);
+    return record && store.settled(record, machine.versions);
+  });
+  const { pinned, unmet } = await pinsOf(item, found, options);
+  const sources = { ...found, pinned };
+  const modelled = isModelled ? { recordOf: rules, conversionOf: conversionsBy(providers), pinned } : undefined;
+  const rivals = modelled && { ...sources, recordOf: withEstimates(sources.recordOf, modelled.recordOf) };
+  const selections = [
+    ...contenderSelections(machine, proposals, sources, rivals),
+    ...(modelled ? [["rules", () => select(proposals, modelled)] as const] : []),
+  ];
+  const contenders = new Map<string, Contender>();
+  for (const [label, make] of selections) {
+    try {
+      const selection = await make();
+      if (!selection) continue;
+      const plan = planOf(machine, selection, label);
+      const key = planWork(plan);
+      const expected = rivals && { likelyUs: likelyUs(selection, rivals.recordOf) };
+      if (!contenders.has(key)) contenders.set(key, { label, plan, ...expected });
+    } catch (error) {
+      if (label === "chosen") throw error;
+      options.onEvent?.({ kind: "note", text: `${component.name}: no ${label} plan: ${messageOf(error)}` });
+    }
+  }
+  return { contenders: [...contenders.values()], unmet, sources };
+}
