@@ -54,7 +54,7 @@ export async function provenPlan(
   const told: string[] = [];
   if (unmeasured > 0)
     told.push(
-      `${unmeasured} of ${all.length} regions were not measured, for lack of time or memory; their kin or rules stand in`,
+      `${unmeasured} of ${all.length} regions were not measured, for lack of time or memory; their kin or rules stand in until the next compile goes on`,
     );
   const tell = (text: string): void => onEvent?.({ kind: "note", text: `${item.component.name}: ${text}` });
   const noted = (plan: Plan, unmet: readonly string[]): Plan => {

@@ -33,10 +33,14 @@ interface Measured {
   readonly record: RegionRecord;
 }
 
+/** A candidate without what it is made of. */
+type Offered = Pick<Candidate, "id"> & { readonly method: string | undefined };
+
 export class StandIns {
   readonly #providers: readonly Provider[];
   readonly #measured = new Map<string, Measured[]>();
   readonly #made = new Map<string, RegionRecord | undefined>();
+  readonly #offered = new Map<string, readonly Offered[]>();
 
   constructor(providers: readonly Provider[], measured: Iterable<Measured>) {
     this.#providers = providers;
@@ -85,7 +89,7 @@ export class StandIns {
     const [nearest] = (this.#measured.get(kindOf(region)) ?? []).toSorted((a, b) => apart(a) - apart(b));
     if (!nearest || apart(nearest) > Math.log(MOST_APART)) return undefined;
     const factor = likelyUs(region) / likelyUs(nearest.region);
-    const measurements = this.#providers.flatMap((provider) => counterparts(provider, nearest, region, factor));
+    const measurements = this.#providers.flatMap((provider) => this.#counterparts(provider, nearest, region, factor));
     return measurements.length > 0 ? { ...nearest.record, signature: region.signature, title: "", measurements } : undefined; // prettier-ignore
   }
 
@@ -110,6 +114,41 @@ export class StandIns {
     });
     return measurements.length > 0 ? { ...head, signature: region.signature, title: "", measurements } : undefined;
   }
+
+  /** Of every way to lay operands out, what corresponds to the provider's fastest candidate. */
+  #counterparts(provider: Provider, { region, record }: Measured, kin: Region, factor: number): Measurement[] {
+    const timed = record.measurements.filter(({ candidate, us }) => us && candidate.provider === provider.name);
+    if (timed.length === 0) return [];
+    const [theirs, own] = [this.#offeredFor(provider, region), provider.candidates(kin, "full")];
+    if (isCannot(own)) return [];
+    const best = new Map<string, Measurement>();
+    for (const one of timed.toSorted((a, b) => a.us!.p50 - b.us!.p50)) {
+      const key = lies(one.candidate);
+      if (!best.has(key)) best.set(key, one);
+    }
+    return [...best.values()].flatMap(({ candidate, us }): Measurement[] => {
+      const index = theirs.findIndex(({ id }) => id === candidate.id);
+      const method = theirs[index]?.method;
+      const alike = own.filter(
+        (other) => other.method === method && lies(other) === lies(candidate) && suits(kin, other),
+      );
+      const near = (other: Candidate): number => Math.abs(own.indexOf(other) - index);
+      const [counterpart] = alike.toSorted((a, b) => near(a) - near(b));
+      return counterpart ? [madeUp(counterpart, us!.p50 * factor)] : [];
+    });
+  }
+
+  /** What a provider has for a measured region; asked once, for many stand on it. */
+  #offeredFor(provider: Provider, region: Region): readonly Offered[] {
+    const key = `${provider.name} ${region.signature}`;
+    let offered = this.#offered.get(key);
+    if (!offered) {
+      const answer = provider.candidates(region, "full");
+      offered = isCannot(answer) ? [] : answer.map(({ id, method }) => ({ id, method }));
+      this.#offered.set(key, offered);
+    }
+    return offered;
+  }
 }
 
 /** What the steps of `links` and the tensors that they take over cost, which one kernel leaves out. */
@@ -127,26 +166,3 @@ const madeUp = (candidate: Candidate, p50: number): Measurement => ({
   verdict: { kind: "accepted" },
   us: { p20: p50, p50, p80: p50, runs: 0 },
 });
-
-/** Of every way to lay operands out, what corresponds to the provider's fastest candidate. */
-function counterparts(provider: Provider, { region, record }: Measured, kin: Region, factor: number): Measurement[] {
-  const timed = record.measurements.filter(({ candidate, us }) => us && candidate.provider === provider.name);
-  if (timed.length === 0) return [];
-  const [theirs, own] = [provider.candidates(region, "full"), provider.candidates(kin, "full")];
-  if (isCannot(theirs) || isCannot(own)) return [];
-  const best = new Map<string, Measurement>();
-  for (const one of timed.toSorted((a, b) => a.us!.p50 - b.us!.p50)) {
-    const key = lies(one.candidate);
-    if (!best.has(key)) best.set(key, one);
-  }
-  return [...best.values()].flatMap(({ candidate, us }): Measurement[] => {
-    const index = theirs.findIndex(({ id }) => id === candidate.id);
-    const method = theirs[index]?.method;
-    const alike = own.filter(
-      (other) => other.method === method && lies(other) === lies(candidate) && suits(kin, other),
-    );
-    const near = (other: Candidate): number => Math.abs(own.indexOf(other) - index);
-    const [counterpart] = alike.toSorted((a, b) => near(a) - near(b));
-    return counterpart ? [madeUp(counterpart, us!.p50 * factor)] : [];
-  });
-}

@@ -9,7 +9,7 @@ export interface TuningOptions {
   readonly effort: Effort;
   /**
    * Most time for tuning all components together and loading what was chosen, in milliseconds: what cannot be measured or
-   * proven until then is not, and is told. Unless it is given, regions are measured for a part of 52 s ("quick") or 280 s
+   * proven until then is not, and is told. Unless it is given, regions are measured for a part of 44 s ("quick") or 280 s
    * ("full"), and every choice is proven, however long that takes.
    */
   readonly budgetMs?: number | undefined;

@@ -29,10 +29,11 @@ import type { Tunable, TuningOptions } from "./tunable.js";
 /** By component. */
 export type Made = Map<string, CompiledComponent>;
 
-const BUDGET_MS = { none: 0, quick: 52_000, full: 280_000 } as const satisfies Record<Effort, number>;
+/** Unless a budget is given, proofs take what they need: on one thread some 15 s more than this. */
+const BUDGET_MS = { none: 0, quick: 44_000, full: 280_000 } as const satisfies Record<Effort, number>;
 /** What is over when so much of the budget is spent: regions, conversions between layouts; the rest is the proof's. */
-const REGIONS_END = 0.58;
-const CONVERSIONS_END = 0.62;
+const REGIONS_END = { none: 0, quick: 0.58, full: 0.7 } as const satisfies Record<Effort, number>;
+const CONVERSIONS_SHARE = 0.04;
 /** What a budget that was given keeps for loading the plans: a share of it, but no more than so many milliseconds. */
 const LOADING = { share: 0.25, mostMs: 2000 } as const;
 
@@ -60,8 +61,9 @@ export async function byTuning(
   const first = new Map<Tunable, Plan>();
   if (given !== undefined)
     for (const item of prepared) first.set(item, await planByRules(machine, item, rules.get(item)!, options));
-  const restMs = (1 - REGIONS_END) * budgetMs;
-  const regions = await measure(machine, ranked, pins, { budgetMs: until(REGIONS_END), restMs }, options);
+  const regionsEnd = REGIONS_END[options.effort];
+  const restMs = (1 - regionsEnd) * budgetMs;
+  const regions = await measure(machine, ranked, pins, { budgetMs: until(regionsEnd), restMs }, options);
   const earlier = ranked.flatMap(({ region }) => currentOf(store, region.signature, machine) ?? []);
   // A region of which nothing could be tried is no region without a candidate.
   const measured = new Map([...earlier, ...regions].filter(isTried).map((record) => [record.signature, record]));
@@ -69,7 +71,13 @@ export async function byTuning(
   const conversions = prepared
     .flatMap(({ proposals }) => conversionsNeeded(proposals, asked))
     .map((region) => ({ region, matters: false }));
-  const converted = await measure(machine, conversions, [], { budgetMs: until(CONVERSIONS_END), restMs }, options);
+  const converted = await measure(
+    machine,
+    conversions,
+    [],
+    { budgetMs: until(regionsEnd + CONVERSIONS_SHARE), restMs },
+    options,
+  );
   for (const record of converted.filter(isTried)) measured.set(record.signature, record);
   if (signal?.aborted)
     throw new TroupeError("cancelled", "tuning was interrupted; what was measured is kept", { cause: signal.reason });

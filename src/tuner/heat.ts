@@ -17,8 +17,10 @@ export interface Runner {
 
 /** Candidates so slow that one run, the check's, must do: others are this many times faster. */
 const TOO_SLOW = 2;
+/** The best of another provider has a few all the same, unless it is so much slower. */
+const FAR_TOO_SLOW = 5;
 /** Runs shorter than this say little. */
-const TELLING_US = 500;
+const TELLING_US = 2000;
 
 /** Samples of run times per candidate, weights cold. */
 export function timeAll(
@@ -27,8 +29,11 @@ export function timeAll(
   timing: NonNullable<TryRequest["timing"]>,
   journal: JournalWriter,
 ): readonly (readonly number[])[] {
-  const fastest = Math.min(...right.map(({ us }) => us));
-  const racing = right.filter(({ us }) => us <= TELLING_US || us <= TOO_SLOW * fastest);
+  const order = right.toSorted((a, b) => a.us - b.us);
+  const fastest = order[0]!;
+  const rival = order.find(({ trial }) => trial.candidate.provider !== fastest.trial.candidate.provider);
+  const mostUs = (one: Runner): number => Math.max(TELLING_US, (one === rival ? FAR_TOO_SLOW : TOO_SLOW) * fastest.us);
+  const racing = right.filter((one) => one.us <= mostUs(one));
   const recipes = new Set(
     racing.flatMap(({ trial }) => trial.candidate.packs.map((p) => `${trial.candidate.provider} ${p.recipe}`)),
   );
@@ -46,6 +51,7 @@ export function timeAll(
     const samples = timeByTurns(runners, {
       candidateMs: timing.candidateMs,
       finalMs: timing.finalMs,
+      sides: racing.map(({ trial }) => trial.candidate.provider),
       before: (index) => journal.mark("timing", racing[index]!.index),
     });
     return right.map((entry) => {

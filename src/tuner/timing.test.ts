@@ -60,6 +60,14 @@ describe("timing by turns", () => {
     assert.ok(Math.abs(missed - 1.2 * 104) < 0.5, `${missed} us`);
   });
 
+  it("runs the best of two sides often enough to tell them apart, however long they take", () => {
+    const timing = { candidateMs: 10, finalMs: 20, sides: ["own", "own", "library"] };
+    const close = timeByTurns(fake(20_000, 21_000, 22_000).runners, timing);
+    assert.deepEqual(close.map((sample) => sample.length), [6, 1, 6]); // prettier-ignore
+    const far = timeByTurns(fake(20_000, 21_000, 50_000).runners, timing);
+    assert.deepEqual(far.map((sample) => sample.length), [3, 1, 3]); // prettier-ignore
+  });
+
   it("names the candidate before each run", () => {
     const named: number[] = [];
     const { runners, order } = fake(400, 500);

@@ -1,6 +1,6 @@
 // Timing by turns: every candidate runs once a round, so that a noisy moment hits all alike; those that are clearly slower
 // leave early, and the best few run against each other again at the end.
-import { median } from "../core/statistics.js";
+import { median, SURE_SAMPLES } from "../core/statistics.js";
 
 /**
  * Runs once and returns microseconds. `turn` counts the runs of all candidates together and picks the copy of the weights:
@@ -13,6 +13,8 @@ export interface TimingOptions {
   readonly candidateMs: number;
   /** Time to spend on each of the best in the second part. */
   readonly finalMs: number;
+  /** Whose each of them is: the best of all and the best of another side run often enough to be told apart. */
+  readonly sides?: readonly string[];
   /** Called before every run with the candidate's index. */
   readonly before?: (index: number) => void;
 }
@@ -25,6 +27,8 @@ const MOST_RUNS = 400;
 /** How many meet again, if they are within this factor of the best. */
 const FINALISTS = 3;
 const CLOSE = 1.5;
+/** Runs that tell two apart where one takes so many times as long as the other. */
+const CLEAR = { factor: 1.5, runs: 3 } as const;
 
 /** Per candidate its sample of run times in microseconds; the finalists' from the final alone, the others' brought there. */
 export function timeByTurns(runners: readonly Runner[], options: TimingOptions): readonly (readonly number[])[] {
@@ -47,6 +51,7 @@ export function timeByTurns(runners: readonly Runner[], options: TimingOptions):
     });
   }
   final(runners, samples, options);
+  tellApart(runners, samples, options);
   return samples;
 }
 
@@ -69,6 +74,23 @@ function final(runners: readonly Runner[], samples: number[][], options: TimingO
   samples.forEach((sample, index) => {
     if (!finalists.includes(index)) sample.forEach((us, i) => (sample[i] = us * drift));
   });
+}
+
+/** What runs long has had few runs; who wins and against whom is known by more than one. */
+function tellApart(runners: readonly Runner[], samples: number[][], { sides = [], before }: TimingOptions): void {
+  const order = runners.map((_, index) => index).sort((a, b) => median(samples[a]!) - median(samples[b]!));
+  const [best] = order;
+  const rival = order.find((index) => sides[index] !== sides[best!]);
+  if (best === undefined || rival === undefined) return;
+  const isClear = median(samples[rival]!) > CLEAR.factor * median(samples[best]!);
+  const wanted = isClear ? CLEAR.runs : SURE_SAMPLES;
+  const pair = [best, rival];
+  let turns = 0;
+  for (let round = 0; pair.some((index) => samples[index]!.length < wanted); round++)
+    for (const index of inTurn(pair, round)) {
+      before?.(index);
+      samples[index]!.push(runners[index]!(turns++));
+    }
 }
 
 /** Each round in the other direction, so that none always follows the same one. */

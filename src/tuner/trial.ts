@@ -14,7 +14,7 @@ import { bytesIn, isWeight, windowIn, type RegionMemory } from "./region-memory.
 export interface Outcome {
   readonly verdict: Verdict;
   readonly error?: number;
-  /** Wall time of the first run, which found everything cold. */
+  /** Wall time of a run, of several the shortest: a run by itself may have waited for its threads. */
   readonly us?: number;
 }
 
@@ -76,7 +76,7 @@ export class Trial implements Disposable {
         const outcome = this.#checkInPlace(alias, expected, accepted);
         if (outcome.verdict.kind !== "accepted") return again(`in place of input ${alias.input}`, outcome);
       }
-      return { ...second, error: Math.max(first.error!, second.error!) };
+      return { ...second, error: Math.max(first.error!, second.error!), us: Math.min(first.us!, second.us!) };
     } finally {
       program.dispose();
     }

@@ -12,6 +12,7 @@ import { openLibrary } from "../native/library.js";
 export const ROW_WORDS = 18;
 
 export const EXECUTOR_SOURCE = `
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <time.h>
 typedef unsigned long long word;
@@ -98,7 +99,35 @@ static pthread_cond_t wake = PTHREAD_COND_INITIALIZER, done = PTHREAD_COND_INITI
 static struct job *current;
 static int running;
 
+#if defined(_OPENMP) && defined(__linux__) && __has_include(<sched.h>)
+#include <sched.h>
+int omp_get_max_threads(void);
+int omp_get_thread_num(void);
+
+/* A team as large as the machine gets a processor for each of its threads. Left alone, the system wakes two of them on
+   one processor when they have slept, and takes up to 100 ms to part them. Whoever places threads himself has left this
+   one fewer processors than threads. */
+static void spread(void) {
+  cpu_set_t all;
+  if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) != omp_get_max_threads()) return;
+#pragma omp parallel
+  {
+    int left = omp_get_thread_num();
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+      if (!CPU_ISSET(cpu, &all) || left-- != 0) continue;
+      cpu_set_t own;
+      CPU_ZERO(&own);
+      CPU_SET(cpu, &own);
+      sched_setaffinity(0, sizeof own, &own);
+    }
+  }
+}
+#else
+static void spread(void) {}
+#endif
+
 static void *runner(void *unused) {
+  spread();
   pthread_mutex_lock(&lock);
   for (;;) {
     while (!current || current->over) pthread_cond_wait(&wake, &lock);

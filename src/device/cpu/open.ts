@@ -1,6 +1,7 @@
 // The CPU opened for use: the step table compiled where a C compiler is, calls one by one where none is.
 import { isCannot } from "../native/found.js";
 import type { Device, Target } from "../device.js";
+import { setNativeThreads } from "../../core/debug.js";
 import { compileC, findCompiler } from "./compile.js";
 import { openCpu } from "./device.js";
 import { EXECUTOR_SOURCE, loadExecutor } from "./executor.js";
@@ -10,5 +11,6 @@ import { cpuTarget } from "./target.js";
 export async function openCpuDevice(target: Target = cpuTarget()): Promise<Device> {
   const compiler = await findCompiler();
   if (isCannot(compiler)) return openCpu(target);
+  setNativeThreads(target.threads); // the step table brings libgomp with it
   return openCpu(target, loadExecutor(await compileC(compiler, EXECUTOR_SOURCE)));
 }

@@ -10,6 +10,18 @@ import { openCpuDevice } from "./open.js";
 import { cpuTarget } from "./target.js";
 
 const SOURCE = `
+int omp_get_thread_num(void);
+extern int sched_getaffinity(int, unsigned long, void *);
+/* The processors that each thread of the team may run on, one cell a thread. */
+long places(unsigned long *out) {
+#pragma omp parallel
+  {
+    unsigned long own[16] = {0};
+    sched_getaffinity(0, sizeof own, own);
+    out[omp_get_thread_num()] = own[0];
+  }
+  return 0;
+}
 long add(long *out, long x, long y) { *out = x + y; return 0; }
 long last(long *out, long a, long b, long c, long d, long e, long f, long g, long h, long i, long j, long k, long l,
           long m, long n, long o) { *out = o; return 7; }
@@ -96,6 +108,17 @@ for (const withTable of [true, false]) {
     assert.deepEqual([...seen, cell()], [3n, 7n]);
   });
 }
+
+test("a team as large as the machine has a processor for each of its threads", { skip }, async () => {
+  const target = cpuTarget();
+  const device = await openCpuDevice(target);
+  const cells = device.allocate(8 * target.threads);
+  await device.program([{ kind: "native", name: "places", fn: at("places"), words: [cells.address], status: "zero" }]).run(); // prettier-ignore
+  const masks = [...new BigUint64Array(cells.read(0, 8 * target.threads).slice().buffer)];
+  cells.dispose();
+  assert.equal(new Set(masks).size, target.threads);
+  for (const mask of masks) assert.equal(mask & (mask - 1n), 0n, `a thread may run on ${mask.toString(2)}`);
+});
 
 test("source that does not compile says so in the compiler's words", { skip }, async () => {
   if (isCannot(compiler)) return;

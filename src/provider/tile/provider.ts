@@ -56,7 +56,8 @@ class TileProvider implements Provider {
     const found = begin(region, PLAIN);
     if (isCannot(found)) return found;
     const { family, task } = found;
-    const offered = family.variants(task, region, this.#target, effort).map((variant) => this.#candidate(region, variant)); // prettier-ignore
+    const traced = new Map<string, readonly KernelForm[]>();
+    const offered = family.variants(task, region, this.#target, effort).map((variant) => this.#candidate(region, variant, traced)); // prettier-ignore
     const good = offered.filter((answer): answer is Candidate => !isCannot(answer));
     return good.length > 0 ? good : (offered.find(isCannot) ?? { cannot: "no schedule fits" });
   }
@@ -72,13 +73,15 @@ class TileProvider implements Provider {
 
   dispose(): void {}
 
-  #candidate(region: Region, variant: Variant): Candidate | Cannot {
+  /** @param traced the texts of the region's other candidates, by what they depend on: any schedule takes the same text */
+  #candidate(region: Region, variant: Variant, traced = new Map<string, readonly KernelForm[]>()): Candidate | Cannot {
     const found = begin(region, variant);
     if (isCannot(found)) return found;
     const { family, task, layouts } = found;
+    const text = JSON.stringify({ ...variant, schedule: undefined });
     let forms: readonly KernelForm[];
     try {
-      forms = family.forms(task, variant);
+      traced.set(text, (forms = traced.get(text) ?? family.forms(task, variant)));
     } catch (error) {
       return { cannot: `the kernel of ${task.head.op} does not fit: ${messageOf(error)}` };
     }
