@@ -45,7 +45,7 @@ test("what the TMA unit cannot read is refused with the reason", () => {
 
 test("a kernel says before any launch which tensor it cannot take", () => {
   const kernel: CudaKernel = {
-    name: "k", source: "", threads: 128, sharedBytes: 0, cluster: 1, tiles: [],
+    name: "k", source: "", threads: 128, sharedBytes: 0, cluster: 1, fillsDevice: false, tiles: [],
     arguments: [
       { kind: "map", tensor: "a", axes: ["K", "M"], box: [64, 128], panels: false },
       { kind: "pointer", tensor: "bias" },

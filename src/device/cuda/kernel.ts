@@ -18,7 +18,11 @@ export type KernelArgument =
   /** Device address of a tensor. */
   | { readonly kind: "pointer"; readonly tensor: string }
   /** Stride of one dim of a tensor, in elements, as int64. */
-  | { readonly kind: "stride"; readonly tensor: string; readonly dim: number };
+  | { readonly kind: "stride"; readonly tensor: string; readonly dim: number }
+  /** Device address of the workspace. */
+  | { readonly kind: "workspace" }
+  /** Device address of a 64-bit counter a multiprocessor, 0 before the first launch, which stays the kernel's own. */
+  | { readonly kind: "counters" };
 
 export interface CudaKernel {
   readonly name: string;
@@ -26,6 +30,8 @@ export interface CudaKernel {
   readonly threads: number;
   readonly sharedBytes: number;
   readonly cluster: number;
+  /** Whether blocks without a piece of work of their own help others. */
+  readonly fillsDevice: boolean;
   readonly arguments: readonly KernelArgument[];
   /** Pieces of work: the product over axes of ceil(size / tile). Blocks are as many as fit the device, no more than these. */
   readonly tiles: readonly { readonly axis: string; readonly tile: number }[];

@@ -2,7 +2,7 @@
 import type { DType } from "../../core/dtype.js";
 import { dtypeBytes } from "../../core/dtype.js";
 import { TroupeError } from "../../core/error.js";
-import type { CudaDevice } from "./device.js";
+import type { CudaBuffer, CudaDevice } from "./device.js";
 import type { DeviceAddress } from "./driver.js";
 import type { CudaKernel, KernelArgument, MapArgument } from "./kernel.js";
 import { CudaModule, int32Bytes, int64Bytes, LaunchArguments, type CudaFunction, type LaunchShape } from "./module.js";
@@ -27,6 +27,7 @@ export interface BoundLaunch {
 /** A kernel's code on a device; bind it as often as there are tensors. */
 export class LoadedKernel implements Disposable {
   readonly #module: CudaModule;
+  readonly #counters: CudaBuffer[] = [];
   readonly fn: CudaFunction;
   constructor(
     readonly device: CudaDevice,
@@ -39,10 +40,10 @@ export class LoadedKernel implements Disposable {
   }
 
   /** @throws TroupeError "shape" where a tensor does not lie as the kernel needs it. */
-  bind(tensors: Bindings): BoundLaunch {
+  bind(tensors: Bindings, workspace: DeviceAddress = 0n): BoundLaunch {
     const { kernel, fn } = this;
     const sizes = sizesOf(tensors);
-    const values = kernel.arguments.map((argument) => this.#value(argument, tensors, sizes));
+    const values = kernel.arguments.map((argument) => this.#value(argument, tensors, sizes, workspace));
     const args = new LaunchArguments(values);
     const shape = { blocks: this.#blocks(sizes), threads: kernel.threads, sharedBytes: kernel.sharedBytes };
     return { shape, launch: (stream) => fn.launch(stream, shape, args) };
@@ -56,10 +57,15 @@ export class LoadedKernel implements Disposable {
       kernel.cluster === 1
         ? device.facts.multiprocessors
         : this.fn.activeClusters({ ...full, blocks: full.blocks - (full.blocks % kernel.cluster) }, kernel.cluster);
-    return Math.min(tiles, clusters) * kernel.cluster;
+    return (kernel.fillsDevice ? clusters : Math.min(tiles, clusters)) * kernel.cluster;
   }
 
-  #value(argument: KernelArgument, tensors: Bindings, sizes: ReadonlyMap<string, number>): Uint8Array {
+  #value(
+    argument: KernelArgument,
+    tensors: Bindings,
+    sizes: ReadonlyMap<string, number>,
+    workspace: DeviceAddress,
+  ): Uint8Array {
     switch (argument.kind) {
       case "map":
         return encodeTensorMap(this.device.driver, mapSpec(argument, tensorOf(tensors, argument.tensor)));
@@ -73,12 +79,20 @@ export class LoadedKernel implements Disposable {
       }
       case "stride":
         return int64Bytes(tensorOf(tensors, argument.tensor).strides[argument.dim]!);
+      case "workspace":
+        return int64Bytes(workspace);
+      case "counters": {
+        const counters = this.device.bufferOf(new BigUint64Array(this.device.facts.multiprocessors));
+        this.#counters.push(counters);
+        return int64Bytes(counters.address);
+      }
       default:
         return argument satisfies never;
     }
   }
 
   [Symbol.dispose](): void {
+    for (const counters of this.#counters) counters[Symbol.dispose]();
     this.#module[Symbol.dispose]();
   }
 }

@@ -19,6 +19,8 @@ export interface MatmulSchedule {
   readonly groupM: number;
   /** Blocks of a cluster that share the contracted axis of one tile and add up what they have; absent: 1. */
   readonly split?: number;
+  /** Tiles left over after whole waves are shared along the contracted axis by all blocks, by way of memory. */
+  readonly sharesTail?: boolean;
 }
 
 export interface AttentionSchedule {
@@ -54,6 +56,10 @@ export const matmulSharedBytes = (s: MatmulSchedule, prefetch: boolean): number 
   s.consumers * 4 * stagingBuffers(s, prefetch) * STAGING_BYTES +
   BARRIER_BYTES;
 
+/** What blocks leave for each other in the workspace: sums in f32 of a tile a block. */
+export const matmulWorkspaceBytes = (s: MatmulSchedule, multiprocessors: number): number =>
+  s.sharesTail ? multiprocessors * s.blockM * s.blockN * 4 : 0;
+
 export const attentionSharedBytes = (s: AttentionSchedule, depth: number, valueDepth: number): number =>
   ALIGN_BYTES +
   s.consumers * 64 * depth * 2 +
@@ -82,6 +88,8 @@ export function checkMatmul(s: MatmulSchedule, prefetch = false): MatmulSchedule
     return cannot(`${split} blocks share a tile: at most ${MOST_SPLIT} do, of staged results, without pairs`);
   if (split > 1 && s.stages * (s.blockM + s.blockN) * STEP_K * 2 < s.blockM * s.blockN * 4)
     return cannot(`a ring of ${s.stages} does not hold the sums of a tile`);
+  if (s.sharesTail && (s.cluster > 1 || split > 1 || !isStaged(s)))
+    return cannot("the last tiles are shared by single blocks with staged results only");
   const registers = ((s.blockM / (64 * s.consumers)) * s.blockN) / 2;
   if (registers > registerSplit(s.consumers).compute - 40)
     return cannot(`the accumulator takes ${registers} registers of ${registerSplit(s.consumers).compute}`);

@@ -38,6 +38,13 @@ test("few tiles of a long product are shared by two blocks each, many tiles or s
   assert.ok(!splits(256, 256).includes(2));
 });
 
+test("the last tiles are shared where they leave half of the device idle, never in the first candidate", () => {
+  const tails = (m: number, n: number): readonly boolean[] =>
+    matmulCandidates(matmulForm(matmul("bf16")), { m, n, k: 3072, batch: 1 }, 132).map(({ sharesTail = false }) => sharesTail); // prettier-ignore
+  for (const n of [3072, 9216, 12288]) assert.deepEqual(tails(4352, n).slice(0, 2), [false, true], `4352 × ${n}`);
+  assert.ok(!tails(132 * 128, 256 * 132)[0]);
+});
+
 test("rows of tiles walked together are even shares of all rows", () => {
   const [first] = matmulCandidates(matmulForm(matmul("bf16")), { m: 4352, n: 9216, k: 3072, batch: 1 }, 132);
   assert.equal(34 % first!.groupM, 0);

@@ -176,7 +176,7 @@ export class SkeletonKernel implements Kernel {
   bind(binding: Binding): readonly Step[] {
     const tensors = bindingsOf(this.#work.form, (source) => addressOf(source, binding));
     if (bindReason(this.#kernel, tensors) !== undefined) return (this.#other ??= this.#otherwise()).bind(binding);
-    return [{ kind: "launch", name: this.#work.name, launch: this.#loaded.bind(tensors).launch }];
+    return [{ kind: "launch", name: this.#work.name, launch: this.#loaded.bind(tensors, binding.workspace).launch }];
   }
 
   dispose(): void {

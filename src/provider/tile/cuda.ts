@@ -18,6 +18,7 @@ import { layoutOf, type KernelForm, type Parameter } from "../../kernel/sheet.js
 import type { Task } from "../../kernel/task.js";
 import type { BlockProgram } from "../../lower/cuda/block-program.js";
 import { lowerToBlock } from "../../lower/cuda/general.js";
+import { matmulWorkspaceBytes } from "../../lower/cuda/schedule.js";
 import { cudaSchedules, renderCuda, type CudaSchedule } from "../../render/cuda/canonical.js";
 import { chainPatterns } from "../native/chain.js";
 import { GPU_FLOPS_PER_US, gpuUs } from "../native/gpu-model.js";
@@ -41,7 +42,7 @@ const NAME = "tile";
 /** Raised when the same choice would compile to other code. */
 const VERSION = "cuda 2";
 const MOST_LINKS = 6;
-const MOST_SCHEDULES: Readonly<Record<Effort, number>> = { none: 1, quick: 4, full: 16 };
+const MOST_SCHEDULES: Readonly<Record<Effort, number>> = { none: 1, quick: 4, full: 20 };
 /** Where an address is aligned as the device aligns them, a kernel's wishes can be asked before there is one. */
 const SOME_ADDRESS = 4096n;
 
@@ -141,7 +142,10 @@ class CudaTileProvider implements Provider {
     } catch (error) {
       return { cannot: `the kernel of ${task.head.op} does not fit: ${messageOf(error)}` };
     }
-    const { bytes: workspaceBytes, temporaries } = workspaceOf(stages, device.facts.multiprocessors);
+    const { multiprocessors } = device.facts;
+    const { bytes, temporaries } = workspaceOf(stages, multiprocessors);
+    const schedule = variant.way === "skeleton" ? variant.schedule : undefined;
+    const workspaceBytes = Math.max(bytes, schedule?.kind === "matmul" ? matmulWorkspaceBytes(schedule, multiprocessors) : 0); // prettier-ignore
     const work = { name: label, device, architecture: this.#architecture, temporaries };
     const workOf = (form: KernelForm, i: number): CudaWork => ({ ...work, form, ...(i === 0 && { startsAs }) });
     const general = async (): Promise<Kernel> =>
@@ -224,6 +228,6 @@ function idOf(label: string, variant: CudaVariant): string {
   if (variant.way === "general") return `${label} general${variant.channelsLast ? ", channels last" : ""}`;
   const { schedule } = variant;
   return schedule.kind === "matmul"
-    ? `${label} wgmma ${schedule.blockM}x${schedule.blockN} ring ${schedule.stages} rows ${schedule.groupM}${schedule.cluster > 1 ? " pairs" : ""}${schedule.split ? ` split ${schedule.split}` : ""}`
+    ? `${label} wgmma ${schedule.blockM}x${schedule.blockN} ring ${schedule.stages} rows ${schedule.groupM}${schedule.cluster > 1 ? " pairs" : ""}${schedule.split ? ` split ${schedule.split}` : ""}${schedule.sharesTail ? ", tail shared" : ""}`
     : `${label} wgmma ${schedule.consumers * 64} queries ${schedule.blockKeys} keys${schedule.pingPong ? ", turns" : ""}`;
 }

@@ -33,6 +33,10 @@ export const argumentText = (program: TileProgram, args: readonly KernelArgument
         }
         case "stride":
           return `const long long stride_${arg.tensor}_${arg.dim}`;
+        case "workspace":
+          return "float* workspace";
+        case "counters":
+          return "u64* counters";
         default:
           return arg satisfies never;
       }

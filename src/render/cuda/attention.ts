@@ -179,7 +179,7 @@ ${name}(${argumentText(program, args)}) {
       barrier_init(k_empty + 8 * i, ${consumers});
       barrier_init(v_empty + 8 * i, ${consumers});
     }
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    barriers_made();
   }
   __syncthreads();
   if (warp < 4) {
@@ -262,6 +262,7 @@ ${loops}    if (${elected}) barrier_arrive(q_empty);
     threads,
     sharedBytes: attentionSharedBytes(schedule, depth, valueDepth),
     cluster: 1,
+    fillsDevice: false,
     arguments: args,
     tiles: [{ axis: query, tile: splitTail ? 64 : blockQ }, ...form.points.map((p) => ({ axis: p.axis, tile: 1 }))],
   };

@@ -1,6 +1,7 @@
 // The matmul skeleton of sm_90a: persistent blocks in L2-friendly order, one loading warp that fills a TMA ring on
 // mbarriers, warpgroups of wgmma that share the tile's rows, the traced epilogue on the accumulator's registers.
-// Optional pairs of blocks (clusters along M) load half of B's tile each and multicast it.
+// Optional pairs of blocks (clusters along M) load half of B's tile each and multicast it; optionally the tiles of a last,
+// partial wave are shared by all blocks along the contracted axis (the tail of Stream-K, Osama et al., arXiv 2301.03598).
 import type { MatmulForm } from "../../lower/cuda/form.js";
 import { prefetchedLoad } from "../../lower/cuda/match-matmul.js";
 import {
@@ -19,8 +20,11 @@ import { PRELUDE } from "./prelude.js";
 import { MATRIX_ROW, outputText } from "./store.js";
 import { wgmmaFunction, wgmmaName, type WgmmaShape } from "./wgmma.js";
 
+/** Steps along the contracted axis that a block which shares a tile has at least. */
+const LEAST_STEPS = 4;
+
 export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKernel {
-  const { blockM, blockN, stages, consumers, cluster, groupM, split = 1 } = schedule;
+  const { blockM, blockN, stages, consumers, cluster, groupM, split = 1, sharesTail = false } = schedule;
   const { program, a, b, dtype, store, outer } = form;
   const name = `${program.name}_sm90`;
   const threads = (consumers + 1) * 128;
@@ -56,6 +60,7 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
         ]),
     ...[m, n, k, ...beyond].map((axis) => ({ kind: "size", axis }) as const),
     ...(prefetched ? [mapOf(prefetched.tensor, [n, m, ...beyond], 16)] : []),
+    ...(sharesTail ? ([{ kind: "workspace" }, { kind: "counters" }] as const) : []),
     ...epilogueTensors(
       program,
       form.epilogue.filter((op) => op !== prefetched),
@@ -66,16 +71,29 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
     { row: m, col: n },
     new Map([[form.accumulator, (row, col) => `acc[slab][(slice * 8 + j) * 4 + ${2 * row + col}]`]]),
   );
+  /** The 64 rows and columns of a tile that stand together in shared memory or the workspace; a warp's own part of them. */
+  const unit = `((consumer * ${slabs} + slab) * ${blockN / 64} + slice)`;
+  const ownUnit = `(((consumer * ${slabs} + slab) * 4 + (warp & 3)) * ${blockN / 64} + slice)`;
   const out = outputText(writer, store, form.epilogue, {
     columns: blockN, firstColumn: "tile_n", firstRow: "warp_row", columnSize: `size_${n}`, rowSize: `size_${m}`,
     buffers: staged ? 2 : 0, prefetched, outer: point ? [point] : [],
-    skip: split > 1 ? `((consumer * ${slabs} + slab) * ${blockN / 64} + slice) % ${split} != (int)rank` : undefined,
+    skip: split > 1 ? `${unit} % ${split} != (int)rank` : sharesTail ? `${ownUnit} % sharers != rank` : undefined,
   }); // prettier-ignore
   const aBytes = blockM * 128;
   const bBytes = blockN * 128;
   const stageBytes = aBytes + bBytes;
 
-  const tileOrder = `${point ? `const int ${point} = tile / (tiles_m * tiles_n), own = tile % (tiles_m * tiles_n);\n    ` : "const int own = tile;\n    "}const int group = own / (${groupM} * tiles_n), in_group = own % (${groupM} * tiles_n);
+  // Tiles of whole waves come one by one; the rest are dealt out in parts, a part of each to every so-many-th block.
+  const work = sharesTail
+    ? `const int shared = item >= whole, tile = shared ? whole + (item - whole) % tail : item;
+    const int rank = shared ? (item - whole) / tail : 0, sharers = shared ? most_sharers : 1;
+    const int from_step = all_steps * rank / sharers, steps = all_steps * (rank + 1) / sharers - from_step;
+    `
+    : "";
+  const items = sharesTail
+    ? "item = first; item < items; item += stride"
+    : "tile = first; tile < tiles; tile += stride";
+  const tileOrder = `${work}${point ? `const int ${point} = tile / (tiles_m * tiles_n), own = tile % (tiles_m * tiles_n);\n    ` : "const int own = tile;\n    "}const int group = own / (${groupM} * tiles_n), in_group = own % (${groupM} * tiles_n);
     const int group_m = min(tiles_m - group * ${groupM}, ${groupM});
     const int tile_m = ((group * ${groupM} + in_group % group_m) * ${cluster}${cluster > 1 ? " + (int)rank" : ""}) * ${blockM}, tile_n = in_group / group_m * ${blockN};`;
 
@@ -100,7 +118,7 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
       named_sync(1, ${consumers * 128});
 #pragma unroll
       ${units} {
-        const int unit = (consumer * ${slabs} + slab) * ${blockN / 64} + slice;
+        const int unit = ${unit};
         if (unit % ${split} == (int)rank) continue;
 #pragma unroll
         for (int j = 0; j < 8; ++j) {
@@ -111,7 +129,7 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
       cluster_sync();
 #pragma unroll
       ${units} {
-        const int unit = (consumer * ${slabs} + slab) * ${blockN / 64} + slice;
+        const int unit = ${unit};
         if (unit % ${split} != (int)rank) continue;
 #pragma unroll 1
         for (u32 peer = (rank + 1) % ${split}; peer != rank; peer = (peer + 1) % ${split})
@@ -120,6 +138,30 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
       }
       fence_async();
       cluster_sync();
+`;
+  // Blocks that share one of the last tiles leave their sums in the workspace, each its own; who stores a part adds it up.
+  const meetingInMemory = `
+      if (sharers > 1) {
+        float* const sums = workspace + (threadIdx.x & 127) * 4;
+#pragma unroll
+        ${units} {
+          if (${ownUnit} % sharers == rank) continue;
+#pragma unroll
+          for (int j = 0; j < 8; ++j) store_sums(sums + (long long)(item - whole) * ${blockM * blockN} + (${unit} * 8 + j) * 512, &acc[slab][(slice * 8 + j) * 4]);
+        }
+        __threadfence();
+        named_sync(1, ${consumers * 128});
+        if (threadIdx.x == 128) meet_blocks(counters + (tile - whole), sharers);
+        named_sync(1, ${consumers * 128});
+#pragma unroll
+        ${units} {
+          if (${ownUnit} % sharers != rank) continue;
+#pragma unroll 1
+          for (int peer = (rank + 1) % sharers; peer != rank; peer = (peer + 1) % sharers)
+#pragma unroll
+            for (int j = 0; j < 8; ++j) add_sums(&acc[slab][(slice * 8 + j) * 4], sums + (long long)(peer * tail + tile - whole) * ${blockM * blockN} + (${unit} * 8 + j) * 512);
+        }
+      }
 `;
   const blocksTogether = cluster * split;
 
@@ -134,13 +176,19 @@ ${name}(${argumentText(program, args)}) {
   const int tiles_m = (size_${m} + ${blockM * cluster - 1}) / ${blockM * cluster}, tiles_n = (size_${n} + ${blockN - 1}) / ${blockN};
   const int tiles = tiles_m * tiles_n${outer ? ` * size_${outer.axis}` : ""}, all_steps = (size_${k} + 63) / 64;
   const int first = blockIdx.x / ${blocksTogether}, stride = gridDim.x / ${blocksTogether};${blocksTogether > 1 ? "\n  const u32 rank = cluster_rank();" : ""}
-  const int from_step = ${split > 1 ? `all_steps * (int)rank / ${split}` : "0"}, steps = ${split > 1 ? `all_steps * ((int)rank + 1) / ${split} - from_step` : "all_steps"};
-  if (threadIdx.x == 0) {
+${
+  sharesTail
+    ? `  const int whole = tiles - tiles % stride, tail = tiles - whole;
+  const int most_sharers = tail > 0 ? max(1, min(stride / tail, all_steps / ${LEAST_STEPS})) : 1, items = whole + tail * most_sharers;
+`
+    : `  const int from_step = ${split > 1 ? `all_steps * (int)rank / ${split}` : "0"}, steps = ${split > 1 ? `all_steps * ((int)rank + 1) / ${split} - from_step` : "all_steps"};
+`
+}  if (threadIdx.x == 0) {
     for (int i = 0; i < ${stages}; ++i) {
       barrier_init(full + 8 * i, 1);
       barrier_init(empty + 8 * i, ${consumers * cluster});
     }${prefetched ? `\n    for (int i = 0; i < ${consumers * 4}; ++i) barrier_init(fetched + 8 * i, 1);` : ""}
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    barriers_made();
   }
   ${cluster > 1 ? "cluster_sync();" : "__syncthreads();"}
   if (warp < 4) {
@@ -151,7 +199,7 @@ ${name}(${argumentText(program, args)}) {
       prefetch_map(&map_${b});
       int slot = 0;
       u32 phase = 1;
-      for (int tile = first; tile < tiles; tile += stride) {
+      for (int ${items}) {
     ${tileOrder}
         ${split > 1 ? "if (loads) " : ""}for (int step = 0; step < steps; ++step) {
           barrier_wait(empty + 8 * slot, phase);
@@ -173,9 +221,9 @@ ${name}(${argumentText(program, args)}) {
     const u32 staging = stagings + (warp - 4) * ${stagingBytes};
     ${MATRIX_ROW}
     float acc[${slabs}][${blockN / 2}];
-    int slot = 0;
+    int slot = 0${split > 1 || sharesTail ? ", stored = 0" : ""};
     u32 phase = 0;${prefetched ? "\n    u32 fetched_phase = 0;\n    const u32 fetched_here = fetched + 8 * (warp - 4);" : ""}
-    for (int tile = first; tile < tiles; tile += stride) {
+    for (int ${items}) {
     ${tileOrder}
       int before = 0;
       for (int step = 0; step < steps; ++step) {
@@ -198,7 +246,7 @@ ${name}(${argumentText(program, args)}) {
 #pragma unroll
       for (int slab = 0; slab < ${slabs}; ++slab) fence_registers(acc[slab]);
       if (${cluster > 1 ? `(threadIdx.x & 127) < ${cluster}) barrier_arrive_peer(empty + 8 * before, threadIdx.x & 127);` : "(threadIdx.x & 127) == 0) barrier_arrive(empty + 8 * before);"}
-${split > 1 ? meeting : ""}${prefetched ? "      barrier_wait(fetched_here, fetched_phase);\n      fetched_phase ^= 1;\n" : ""}#pragma unroll
+${split > 1 ? meeting : sharesTail ? meetingInMemory : ""}${prefetched ? "      barrier_wait(fetched_here, fetched_phase);\n      fetched_phase ^= 1;\n" : ""}#pragma unroll
       for (int slab = 0; slab < ${slabs}; ++slab) {
         const int warp_row = tile_m + (consumer * ${slabs} + slab) * 64 + (warp & 3) * 16;
         ${out.tile.join("\n        ")}
@@ -215,6 +263,7 @@ ${split > 1 ? meeting : ""}${prefetched ? "      barrier_wait(fetched_here, fetc
     threads,
     sharedBytes: matmulSharedBytes(schedule, prefetched !== undefined),
     cluster: blocksTogether,
+    fillsDevice: sharesTail,
     arguments: args,
     tiles: [
       { axis: m, tile: blockM * cluster },

@@ -6,6 +6,7 @@ struct __align__(128) TensorMap { u64 words[16]; };
 #define DEV static __device__ __forceinline__
 DEV u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 DEV void barrier_init(u32 bar, u32 count) { asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(bar), "r"(count)); }
+DEV void barriers_made() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
 DEV void barrier_expect(u32 bar, u32 bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(bar), "r"(bytes) : "memory");
 }
@@ -32,6 +33,21 @@ DEV void add_peer_4(float* to, u32 address, u32 rank) {
   asm volatile("{ .reg .b32 peer; mapa.shared::cluster.u32 peer, %4, %5; ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [peer]; }"
     : "=f"(a), "=f"(b), "=f"(c), "=f"(d) : "r"(address), "r"(rank) : "memory");
   to[0] += a; to[1] += b; to[2] += c; to[3] += d;
+}
+DEV void store_sums(float* to, const float* x) {
+  asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" :: "l"(to), "f"(x[0]), "f"(x[1]), "f"(x[2]), "f"(x[3]) : "memory");
+}
+DEV void add_sums(float* to, const float* from) {
+  float a, b, c, d;
+  asm volatile("ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(a), "=f"(b), "=f"(c), "=f"(d) : "l"(from) : "memory");
+  to[0] += a; to[1] += b; to[2] += c; to[3] += d;
+}
+// Waits until so many blocks have come here, each time anew: what they stored before is seen by all after.
+DEV void meet_blocks(u64* counter, u32 blocks) {
+  u64 now;
+  asm volatile("atom.add.acq_rel.gpu.global.u64 %0, [%1], 1;" : "=l"(now) : "l"(counter) : "memory");
+  const u64 all = (now / blocks + 1) * blocks;
+  do asm volatile("ld.acquire.gpu.global.u64 %0, [%1];" : "=l"(now) : "l"(counter) : "memory"); while (now < all);
 }
 DEV void prefetch_map(const TensorMap* map) { asm volatile("prefetch.tensormap [%0];" :: "l"((u64)map) : "memory"); }
 DEV void load_2d(u32 dst, const TensorMap* map, u32 bar, int x, int y) {

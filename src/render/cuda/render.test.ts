@@ -146,6 +146,10 @@ test("the hot kernels assemble for sm_90a without spills", { skip: nvcc ? false 
       { blockN: 144 },
     ),
     "linear with bias, shared by five blocks": matmulKernel(linear("bf16", { bias: true }), { split: 5 }),
+    "gated linear with GELU, its last tiles shared by way of memory": matmulKernel(
+      linear("bf16", { bias: true, activation: "gelu-tanh", gatedResidual: true }),
+      { stages: 3, sharesTail: true },
+    ),
     attention: attentionKernel(false, { blockKeys: 176 }),
     "causal attention": attentionKernel(true),
   };

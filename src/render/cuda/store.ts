@@ -26,7 +26,7 @@ export interface OutputPlace {
   readonly prefetched?: LoadOp | undefined;
   /** Coordinates after row and column in the output's map. */
   readonly outer: readonly string[];
-  /** The condition under which a slice is another block's. */
+  /** The condition under which a slice is another block's. Then turns are counted in a variable `stored`. */
   readonly skip?: string | undefined;
 }
 
@@ -101,7 +101,7 @@ ${columnsOfGroup}${indent}${pairs}      }
 ${
   prefetched
     ? `      const u32 buffer = staging + (slab * ${place.columns / 64} + slice) * ${STAGING_BYTES};`
-    : `      const u32 buffer = staging${place.buffers === 2 ? ` + (slice & 1) * ${STAGING_BYTES}` : ""};
+    : `      const u32 buffer = staging${place.buffers === 2 ? ` + (${place.skip ? "stored++" : "slice"} & 1) * ${STAGING_BYTES}` : ""};
       if (lane == 0) store_wait_read<${place.buffers - 1}>();
       __syncwarp();`
 }
