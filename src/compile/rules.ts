@@ -7,7 +7,8 @@ import { isPinned } from "../plan/pins.js";
 import type { Proposal, Proposals } from "../plan/propose.js";
 import type { Opened } from "../provider/open.js";
 import { suits } from "../plan/select.js";
-import { isCannot, type Candidate, type Provider } from "../provider/provider.js";
+import { isCannot, type Provider } from "../provider/provider.js";
+import { factsOf } from "../tuner/candidate-key.js";
 import { flopsOf } from "../tuner/expectation.js";
 import type { CandidateFacts, RegionRecord } from "../tuner/measurement.js";
 import type { Pin } from "../tuner/pin.js";
@@ -85,8 +86,3 @@ function ruleUs(region: Region, provider: Provider, { whole, forecast }: RuleOpt
   const rate = provider.name === "reference" ? FLOPS_PER_US.script : native;
   return (STEP_US + flopsOf(region) / rate) * (whole ? WHOLE_BONUS : 1);
 }
-
-/** A candidate without its code. */
-export const factsOf = ({ provider, id, params, layouts, aliases, packs, workspaceBytes, accumulation }: Candidate): CandidateFacts => ({
-  provider, id, params, layouts, aliases, packs, workspaceBytes, accumulation,
-}); // prettier-ignore

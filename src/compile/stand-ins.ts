@@ -10,9 +10,10 @@ import { chainOf } from "../provider/native/chain.js";
 import { isCannot, type Candidate, type Provider } from "../provider/provider.js";
 import { workOf } from "../tuner/expectation.js";
 import type { Measurement, RegionRecord } from "../tuner/measurement.js";
+import { factsOf } from "../tuner/candidate-key.js";
 import { schedule } from "../tuner/kin.js";
 import { BYTES_PER_US, likelyUs, STEP_US } from "./likely.js";
-import { factsOf, lies } from "./rules.js";
+import { lies } from "./rules.js";
 
 /** Regions further apart than this say nothing of each other: other caches hold what they read. */
 const MOST_APART = 64;

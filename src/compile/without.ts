@@ -3,12 +3,14 @@
 import { messageOf, TroupeError } from "../core/error.js";
 import { differenceOf, type PlanDifference } from "../plan/difference.js";
 import { applyPins } from "../plan/pins.js";
+import type { Plan } from "../plan/plan.js";
 import { propose } from "../plan/propose.js";
 import { select, type SelectOptions } from "../plan/select.js";
 import { Regions } from "../graph/region.js";
+import type { RegionRecord } from "../tuner/measurement.js";
 import { RecordStore } from "../tuner/records.js";
 import type { CompiledComponent } from "./component.js";
-import { currentOf, planOf, sourcesOf } from "./contenders.js";
+import { currentOf, planOf, sourcesOf, withEstimates } from "./contenders.js";
 import type { Machine } from "./machine.js";
 import { ruleRecords } from "./rules.js";
 
@@ -32,32 +34,45 @@ export async function planWithout(machine: Machine, { graph }: CompiledComponent
   const proposals = propose(new Regions(graph), providers);
   const store = new RecordStore(machine.device.target);
   const rules = ruleRecords(proposals, machine);
-  const sources = sourcesOf(machine, (signature) => currentOf(store, signature, machine) ?? rules.get(signature));
-  const { pinned } = applyPins(store.pins, proposals, sources.recordOf);
-  const plans = [];
-  for (const without of [false, true]) {
-    const options: SelectOptions = without
-      ? { ...sources, pinned, admit: (_, candidate) => candidate.provider !== provider, conversionOf: (...which) => unless(provider, sources.conversionOf?.(...which)) } // prettier-ignore
-      : { ...sources, pinned };
+  const ruleOf = (signature: string): RegionRecord | undefined => rules.get(signature);
+  const known = (signature: string): RegionRecord | undefined =>
+    currentOf(store, signature, machine) ?? ruleOf(signature);
+  const extended = withEstimates(known, ruleOf);
+  // A tune that was cut short may have left nobody but the provider in a record.
+  const others = (signature: string): RegionRecord | undefined =>
+    (hasOthers(known(signature), provider) ? known : extended)(signature);
+  const { pinned } = applyPins(store.pins, proposals, known);
+  const planBy = async (label: string, options: SelectOptions): Promise<Plan> => {
     try {
-      plans.push(planOf(machine, await select(proposals, options), without ? `without ${provider}` : "chosen"));
+      return planOf(machine, await select(proposals, { ...options, pinned }), label);
     } catch (error) {
       throw new TroupeError("plan", `${graph.name} cannot do without ${provider}: ${messageOf(error)}`, {
         cause: error,
       });
     }
-  }
-  const [all, rest] = plans as [ReturnType<typeof planOf>, ReturnType<typeof planOf>];
+  };
+  const all = await planBy("chosen", sourcesOf(machine, known));
+  const sources = sourcesOf(machine, others);
+  const left = await planBy(`without ${provider}`, {
+    ...sources,
+    admit: (_, candidate) => candidate.provider !== provider,
+    conversionOf: (...which) => unless(provider, sources.conversionOf?.(...which)),
+  });
   const ratio =
-    all.expectedUs !== undefined && rest.expectedUs !== undefined ? rest.expectedUs / all.expectedUs : undefined;
-  const unmeasured = [...all.steps, ...rest.steps].filter(({ us }) => us === undefined).length;
+    all.expectedUs !== undefined && left.expectedUs !== undefined ? left.expectedUs / all.expectedUs : undefined;
+  const unmeasured = [...all.steps, ...left.steps].filter(({ us }) => us === undefined).length;
   return {
     provider,
     unmeasured,
-    difference: differenceOf(all, rest, proposals.regions),
+    difference: differenceOf(all, left, proposals.regions),
     ...(ratio !== undefined && { ratio }),
   };
 }
+
+const hasOthers = (record: RegionRecord | undefined, provider: string): boolean =>
+  record?.measurements.some(
+    ({ candidate, verdict }) => candidate.provider !== provider && verdict.kind === "accepted",
+  ) ?? false;
 
 const unless = <T extends { readonly choice: { readonly provider: string } }>(
   provider: string,

@@ -2,7 +2,7 @@
 // says what each costs.
 import type { Machine } from "../../src/compile/machine.js";
 import { conversionsBy } from "../../src/compile/conversions.js";
-import { factsOf } from "../../src/compile/rules.js";
+import { factsOf } from "../../src/tuner/candidate-key.js";
 import type { Graph } from "../../src/graph/node.js";
 import { Regions } from "../../src/graph/region.js";
 import { assemble } from "../../src/plan/assemble.js";
