@@ -5,6 +5,8 @@ import { denseStrides } from "../../core/shape.js";
 import type { Operand, Region } from "../../graph/region.js";
 import { chainOf, type Chain } from "../native/chain.js";
 import { isCannot, type Cannot, type Layout } from "../provider.js";
+import type { Narrow } from "./narrow.js";
+import { biasPack, filterPack, type HostPack } from "./pack.js";
 import { descriptors, dtypeAs, enumAs, float, longs, type BackendGraph } from "./graph.js";
 
 const FLOAT = 0;
@@ -18,6 +20,8 @@ export type Role =
   | { readonly input: number }
   | { readonly packed: number }
   | { readonly output: 0 }
+  /** The wide image in front of the library's own workspace. */
+  | { readonly wide: true }
   | { readonly number: number };
 
 export interface Form {
@@ -25,8 +29,10 @@ export interface Form {
   /** By unique id, counted from 1. */
   readonly roles: readonly Role[];
   readonly layouts: { readonly inputs: readonly Layout[]; readonly outputs: readonly Layout[] };
-  /** The weight that is kept with its channels innermost. */
-  readonly turned?: { readonly input: number; readonly shape: readonly [number, number, number, number] };
+  /** Weights that are kept in another form. */
+  readonly packs: readonly HostPack[];
+  /** The result goes through the workspace, with more channels than are wanted. */
+  readonly narrow?: Narrow;
 }
 
 export function formOf(region: Region): Form | Cannot {
@@ -68,13 +74,14 @@ function attentionForm(region: Region, { head, operands, links }: Chain): Form |
     operations,
     roles: [...inputs, { output: 0 }, { number: scale }],
     layouts: { inputs: region.inputs.map(() => undefined), outputs: [undefined] },
+    packs: [],
   };
 }
 
 const CHANNELS_LAST = [0, 2, 3, 1];
 type Four = readonly [number, number, number, number];
 
-/** conv2d with its bias, and at most one sum with an image of the result's shape. */
+/** conv2d with its bias, and at most one sum with an image of the result's shape; of any number of filters without one. */
 function convForm(region: Region, { head, operands, links }: Chain): Form | Cannot {
   const [xAt, wAt, biasAt] = operands as [number, number, number?];
   const [x, w] = [region.inputs[xAt]!, region.inputs[wAt]!];
@@ -89,9 +96,12 @@ function convForm(region: Region, { head, operands, links }: Chain): Form | Cann
   const [B, C, H, W] = x.shape as Four;
   const [O, , R, S] = w.shape as Four;
   const [, , P, Q] = output.shape as Four;
-  if (C % 8 !== 0 || O % 8 !== 0) return { cannot: `${C} and ${O} channels are not multiples of 8` };
+  const filters = Math.ceil(O / 8) * 8;
+  const isNarrow = filters !== O;
+  if (C % 8 !== 0 || (isNarrow && residual !== undefined))
+    return { cannot: `${C} and ${O} channels are not multiples of 8` };
   const images = [xAt, ...(residual === undefined ? [] : [residual])];
-  const fixed = [...images.map((index) => region.inputs[index]!), output].find(
+  const fixed = [...images.map((index) => region.inputs[index]!), ...(isNarrow ? [] : [output])].find(
     ({ strides, shape, ...operand }) => (operand.fixed || operand.kind !== "activation") && !(strides[1] === 1 && shape[1]! > 1) && shape[2]! * shape[3]! > 1,
   ); // prettier-ignore
   if (fixed) return { cannot: "an image's channels do not lie innermost, and its layout is given" };
@@ -99,19 +109,27 @@ function convForm(region: Region, { head, operands, links }: Chain): Form | Cann
   const stridesOf = (operand: Operand): readonly number[] => turn(operand) ? denseStrides(operand.shape, CHANNELS_LAST) : operand.strides; // prettier-ignore
   const dtype = TYPES[output.dtype]!;
   const bias = biasAt === undefined ? undefined : region.inputs[biasAt]!;
+  if (isNarrow && bias && bias.kind !== "weight" && bias.kind !== "constant")
+    return { cannot: "the bias is no weight" };
   if (bias && bias.strides[0] !== 1) return { cannot: "the bias lies apart" };
-  const result = { dims: [B, O, P, Q], strides: stridesOf(output) };
-  const roles: Role[] = [{ input: xAt }, { packed: wAt }, { output: 0 }];
-  if (biasAt !== undefined) roles.push({ input: biasAt });
+  const wide = [B, filters, P, Q];
+  const result = { dims: wide, strides: isNarrow ? denseStrides(wide, CHANNELS_LAST) : stridesOf(output) };
+  const roles: Role[] = [{ input: xAt }, { packed: wAt }, isNarrow ? { wide: true } : { output: 0 }];
+  if (biasAt !== undefined) roles.push(isNarrow ? { packed: biasAt } : { input: biasAt });
   if (residual !== undefined) roles.push({ input: residual });
   const operations = (graph: BackendGraph): readonly bigint[] => {
     let uid = 100;
     const inner = (): bigint => graph.tensor({ uid: uid++, dtype: FLOAT, ...result, isVirtual: true });
     const image = graph.tensor({ uid: 1, dtype, dims: [B, C, H, W], strides: stridesOf(x) });
-    const filter = graph.tensor({ uid: 2, dtype, dims: [O, C, R, S], strides: denseStrides(w.shape, CHANNELS_LAST) });
+    const filter = graph.tensor({
+      uid: 2,
+      dtype,
+      dims: [filters, C, R, S],
+      strides: denseStrides([filters, C, R, S], CHANNELS_LAST),
+    });
     const y = graph.tensor({ uid: 3, dtype, ...result });
     const addends = [
-      ...(bias ? [graph.tensor({ uid: 4, dtype, dims: [1, O, 1, 1], strides: [O, 1, O, O] })] : []),
+      ...(bias ? [graph.tensor({ uid: 4, dtype, dims: [1, filters, 1, 1], strides: [filters, 1, filters, filters] })] : []),
       ...(residual === undefined ? [] : [graph.tensor({ uid: bias ? 5 : 4, dtype, dims: result.dims, strides: stridesOf(region.inputs[residual]!) })]),
     ]; // prettier-ignore
     const convolution = graph.make(
@@ -135,8 +153,12 @@ function convForm(region: Region, { head, operands, links }: Chain): Form | Cann
     roles,
     layouts: {
       inputs: region.inputs.map((operand, i) => (images.includes(i) ? turn(operand) : undefined)),
-      outputs: [turn(output)],
+      outputs: [isNarrow ? undefined : turn(output)],
     },
-    turned: { input: wAt, shape: w.shape as Four },
+    packs: [
+      filterPack(wAt, w.shape as Four, filters),
+      ...(isNarrow && biasAt !== undefined ? [biasPack(biasAt, O, filters)] : []),
+    ],
+    ...(isNarrow && { narrow: { channels: filters, wanted: O, size: [B, P, Q], strides: output.strides as Four } }),
   };
 }

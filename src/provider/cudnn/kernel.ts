@@ -1,11 +1,27 @@
-// A plan of cuDNN as a kernel: packs of addresses, and filters turned so that their channels lie innermost.
+// A plan of cuDNN as a kernel: packs of addresses, weights in the form that the library wants, and the copy of the
+// channels that are wanted where the library makes more.
 import koffi from "koffi";
-import { TroupeError } from "../../core/error.js";
 import type { CudaDevice } from "../../device/cuda/device.js";
+import { CudaModule, int64Bytes, LaunchArguments } from "../../device/cuda/module.js";
 import type { Address, Step } from "../../device/device.js";
 import type { Binding, Kernel } from "../provider.js";
 import type { Form } from "./form.js";
 import type { BackendGraph } from "./graph.js";
+import { NARROW_THREADS, narrowBlocks, narrowSymbol } from "./narrow.js";
+
+/** A plan with the graph that it is of. */
+export interface Planned {
+  readonly graph: BackendGraph;
+  readonly plan: bigint;
+}
+
+/** Of an element. */
+export const BYTES = 2;
+const ALIGNED_BYTES = 256;
+
+/** What a result with more channels than are wanted takes in front of the library's workspace. */
+export const wideBytes = ({ narrow }: Form): number =>
+  narrow ? Math.ceil((narrow.size.reduce((a, b) => a * b) * narrow.channels * BYTES) / ALIGNED_BYTES) * ALIGNED_BYTES : 0; // prettier-ignore
 
 export class PlanKernel implements Kernel {
   readonly #device: CudaDevice;
@@ -16,25 +32,24 @@ export class PlanKernel implements Kernel {
   /** Numbers of the host that packs point to. */
   readonly #numbers: Float32Array[] = [];
 
-  /** Takes over the graph. */
-  constructor(device: CudaDevice, name: string, form: Form, graph: BackendGraph, plan: bigint) {
+  readonly #narrow: CudaModule | undefined;
+
+  /** Takes over the graph. `narrow`: compiled text of the copy, where the form has one. */
+  constructor(device: CudaDevice, name: string, form: Form, { graph, plan }: Planned, narrow?: Uint8Array) {
     this.#device = device;
     this.#name = name;
     this.#form = form;
     this.#graph = graph;
     this.#plan = plan;
+    this.#narrow = narrow && new CudaModule(device, narrow);
   }
 
-  /** From [O, C, R, S] to the same elements with C innermost, by way of the host: once a weight. */
-  pack(_index: number, from: Address, to: Address): void {
-    const { turned } = this.#form;
-    if (!turned) throw new TroupeError("internal", `${this.#name} packs nothing`);
-    const [O, C, R, S] = turned.shape;
-    const old = new Uint16Array(O * C * R * S);
-    const young = new Uint16Array(old.length);
+  /** By way of the host: once a weight. */
+  pack(index: number, from: Address, to: Address): void {
+    const { from: elements, make } = this.#form.packs[index]!;
+    const old = new Uint16Array(elements);
     this.#device.driver.call("cuMemcpyDtoH_v2", old, from, old.byteLength);
-    for (let o = 0, at = 0; o < O; o++)
-      for (let tap = 0; tap < R * S; tap++) for (let c = 0; c < C; c++) young[at++] = old[(o * C + c) * R * S + tap]!;
+    const young = make(old);
     this.#device.driver.call("cuMemcpyHtoD_v2", to, young, young.byteLength);
     this.#device.driver.call("cuStreamSynchronize", 0n);
   }
@@ -45,12 +60,13 @@ export class PlanKernel implements Kernel {
       if ("input" in role) return inputs[role.input]!;
       if ("packed" in role) return inputs[role.packed]!;
       if ("output" in role) return outputs[role.output]!;
+      if ("wide" in role) return workspace;
       const number = Float32Array.of(role.number);
       this.#numbers.push(number);
       return BigInt(koffi.address(number));
     });
     const uids = this.#form.roles.map((_, i) => i + 1);
-    const pack = this.#graph.pack(uids, addresses, workspace);
+    const pack = this.#graph.pack(uids, addresses, workspace + BigInt(wideBytes(this.#form)));
     return [
       {
         kind: "launch",
@@ -60,10 +76,21 @@ export class PlanKernel implements Kernel {
           library.call("cudnnBackendExecute", library.handle, this.#plan, pack);
         },
       },
+      ...this.#narrowed(workspace, outputs[0]!),
     ];
+  }
+
+  #narrowed(from: Address, to: Address): readonly Step[] {
+    const { narrow } = this.#form;
+    if (!narrow || !this.#narrow) return [];
+    const fn = this.#narrow.fn(narrowSymbol);
+    const args = new LaunchArguments([from, to].map(int64Bytes));
+    const shape = { blocks: narrowBlocks(narrow), threads: NARROW_THREADS, sharedBytes: 0 };
+    return [{ kind: "launch", name: `${this.#name}, channels wanted`, launch: (stream) => fn.launch(stream, shape, args) }]; // prettier-ignore
   }
 
   dispose(): void {
     this.#graph[Symbol.dispose]();
+    this.#narrow?.[Symbol.dispose]();
   }
 }
