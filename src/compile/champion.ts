@@ -2,6 +2,7 @@
 // plan whose values leave the plain one's is thrown out, and inside the noise the choice stays.
 import { debug } from "../core/debug.js";
 import { messageOf, TroupeError } from "../core/error.js";
+import { timeLimit } from "../core/time-limit.js";
 import { SURE_SAMPLES } from "../core/statistics.js";
 import type { Graph } from "../graph/node.js";
 import type { Plan } from "../plan/plan.js";
@@ -62,10 +63,7 @@ export async function championOf(
   contenders: readonly Contender[],
   { proofMs, deadline = Number.POSITIVE_INFINITY, signal, pool }: ProofOptions,
 ): Promise<Champion> {
-  const late = Number.isFinite(deadline)
-    ? AbortSignal.timeout(Math.max(0, Math.ceil(deadline - performance.now())))
-    : undefined;
-  const ending = signal && late ? AbortSignal.any([signal, late]) : (signal ?? late);
+  using ending = timeLimit(deadline - performance.now(), signal);
   const load = async ({ label, plan }: Contender): Promise<Session | undefined> => {
     const { providers, device } = machine;
     try {
@@ -75,14 +73,14 @@ export async function championOf(
         providers,
         device,
         weights: component.weights,
-        signal: ending,
+        signal: ending.signal,
         pool,
       });
       fillInputs(graph, session);
       return session;
     } catch (error) {
-      if (signal?.aborted || (contenders.length === 1 && !late?.aborted)) throw error;
-      if (late?.aborted) unmet.push(label);
+      if (signal?.aborted || (contenders.length === 1 && !ending.signal.aborted)) throw error;
+      if (ending.signal.aborted) unmet.push(label);
       else fallen.push({ label, reason: messageOf(error) });
       return undefined;
     }

@@ -2,6 +2,7 @@
 // recorded. What is known from earlier is not measured again; what was measured when it is stopped is kept.
 import { freemem, tmpdir } from "node:os";
 import { join } from "node:path";
+import { timeLimit } from "../core/time-limit.js";
 import type { Target } from "../device/device.js";
 import type { Region } from "../graph/region.js";
 import { PROVIDERS, type ProviderSpec } from "../provider/open.js";
@@ -69,7 +70,8 @@ const ROTATION_BYTES = 256 * 2 ** 20;
 export async function tune(regions: readonly Region[], target: Target, options: TuneOptions = {}): Promise<TuneResult> {
   const { effort = "quick", effortOf = () => effort, kinOf, hangMs = 30_000, specs = PROVIDERS } = options;
   const started = Date.now();
-  const signal = endOf(options);
+  using limit = timeLimit(options.budgetMs ?? Number.POSITIVE_INFINITY, options.signal);
+  const { signal } = limit;
   const store = options.records === false ? undefined : (options.records ?? new RecordStore(target));
   const seed = options.seed ?? started % 2 ** 31;
   const memoryBytes = options.memoryBytes ?? Math.max(2 ** 30, 0.7 * freemem());
@@ -85,7 +87,7 @@ export async function tune(regions: readonly Region[], target: Target, options: 
   let measured = 0;
   for (const [done, region] of distinct.entries()) {
     const spentMs = Date.now() - started;
-    if (!opened || signal?.aborted || spentMs > (options.budgetMs ?? Infinity)) break;
+    if (!opened || signal.aborted || spentMs > (options.budgetMs ?? Infinity)) break;
     const { versions } = opened;
     const stored = store?.get(region.signature, target.threads, versions);
     const asked = effortOf(region);
@@ -126,13 +128,6 @@ export async function tune(regions: readonly Region[], target: Target, options: 
     versions: opened?.versions ?? {},
     complete: records.length === distinct.length,
   };
-}
-
-/** Whatever comes first: the caller's abort, or the end of the budget. */
-function endOf({ signal, budgetMs = Infinity }: TuneOptions): AbortSignal | undefined {
-  if (!Number.isFinite(budgetMs)) return signal;
-  const timeout = AbortSignal.timeout(Math.max(0, Math.ceil(budgetMs)));
-  return signal ? AbortSignal.any([signal, timeout]) : timeout;
 }
 
 function bestOf(record: RegionRecord): string | undefined {
