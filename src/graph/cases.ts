@@ -34,6 +34,7 @@ const wholeNumbers = casesFor(
   ["primes", {}, [x([2, 7, 13]), x([11, 13]), x([11])]],
   ["beyond a block on every side", {}, [x([67, 131]), x([257, 131])]],
   ["a vector", {}, [x([24]), x([8, 24])]],
+  ["summands in fours", {}, [x([45, 136]), x([70, 136]), x([70])]],
   ["huge and tiny rows", {}, [x([6, 96], HUGE_AND_TINY), x([32, 96])]],
   ["equal rows", {}, [x([8, 48], EQUAL_ROWS), x([16, 48], EQUAL_ROWS), x([16])]],
   ["zero rows", {}, [x([4, 32], ZERO), x([24, 32]), x([24])]],

@@ -21,24 +21,27 @@ export const dense = (shape: Shape): Layout => strided(contiguous(shape));
 /**
  * The packed form of a product's second operand: panels of `width` positions of axis `column`, which lie side by side
  * innermost; the other axes in their order, `step` (the contracted one) last. With `pairs`, two neighbours along `step`
- * lie together, as bf16 dot instructions read them. Ends are padded to whole panels and pairs.
+ * lie together, as bf16 dot instructions read them; with `quads` four, as those of 8-bit integers do. Ends are padded to
+ * whole panels and groups.
  */
 export interface Panels {
   readonly column: number;
   readonly step: number;
   readonly width: number;
   readonly pairs: boolean;
+  readonly quads?: boolean;
 }
 
-export function panelLayout(
-  shape: Shape,
-  { column, step, width, pairs }: Panels,
-): { layout: Layout; elements: number } {
-  const group = pairs ? 2 : 1;
+/** Neighbours along the contracted axis that lie together. */
+export const groupOf = ({ pairs, quads }: Panels): number => (quads ? 4 : pairs ? 2 : 1);
+
+export function panelLayout(shape: Shape, panels: Panels): { layout: Layout; elements: number } {
+  const { column, step, width } = panels;
+  const group = groupOf(panels);
   const layout: Term[][] = shape.map(() => []);
   layout[column]!.push({ divide: 1, modulo: width, stride: group });
   layout[step]!.push({ divide: group, modulo: null, stride: width * group });
-  if (pairs) layout[step]!.push({ divide: 1, modulo: 2, stride: 1 });
+  if (group > 1) layout[step]!.push({ divide: 1, modulo: group, stride: 1 });
   let stride = Math.ceil(shape[step]! / group) * width * group;
   for (let axis = shape.length - 1; axis >= 0; axis--) {
     if (axis === column || axis === step) continue;

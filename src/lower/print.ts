@@ -35,7 +35,7 @@ export function printThreads(program: ThreadProgram): string {
             `${stmt.c.buffer}[${show(stmt.c.base)}; ${show(stmt.rows)} rows by ${stmt.c.rowStride}, ${show(stmt.columns)} columns] ${stmt.accumulate ? "+=" : "="} ` +
               `${stmt.a.buffer}[${show(stmt.a.base)}; rows by ${stmt.a.rowStride}, steps by ${stmt.a.stepStride}] · ` +
               `${stmt.b.buffer}[${show(stmt.b.base)}; panels by ${stmt.b.panelStride}, steps by ${stmt.b.stepStride}] ` +
-              `over ${show(stmt.steps)} ${stmt.mode === "pair" ? "pairs" : "steps"} in ${stmt.tile.rows}x${stmt.tile.vectors}`,
+              `over ${show(stmt.steps)} ${{ f32: "steps", pair: "pairs", quad: "fours" }[stmt.mode]} in ${stmt.tile.rows}x${stmt.tile.vectors}`,
           );
           break;
         case "note":

@@ -26,15 +26,18 @@ export interface Reduction {
   readonly name: string;
 }
 
+/** Elements of one step of a product, by its mode. */
+export const GROUP = { f32: 1, pair: 2, quad: 4 } as const;
+
 /**
  * c[r][j] (+)= Σ_k a[r][k] · b[k][j] on register blocks of `tile.rows` × `tile.vectors` vectors. `a` lies in rows, `b`
  * in panels of the block's width (unit stride inside a panel); c's columns have unit stride and room up to a whole
- * panel. In mode "pair" the elements are bf16 or i16, a step is two of them side by side, and b interleaves pairs; sums
- * of i16 are i32.
+ * panel. In mode "pair" the elements are bf16 or i16, a step is two of them side by side, and b interleaves pairs; in
+ * mode "quad" they are i8, four a step. Sums of integers are i32.
  */
 export interface Product {
   readonly kind: "product";
-  readonly mode: "f32" | "pair";
+  readonly mode: keyof typeof GROUP;
   readonly rows: Expr;
   /** Row counts that are no multiple of the block leave these remainders; null: any. */
   readonly remainders: readonly number[] | null;

@@ -67,7 +67,7 @@ export function verifyThreads(program: ThreadProgram): void {
           break;
         case "product":
           for (const x of [stmt.rows, stmt.columns, stmt.steps, stmt.a.base, stmt.b.base, stmt.c.base]) index(x);
-          if (bufferOf(stmt.c.buffer).dtype !== (bufferOf(stmt.a.buffer).dtype === "i16" ? "i32" : "f32"))
+          if (bufferOf(stmt.c.buffer).dtype !== (scalarOf(bufferOf(stmt.a.buffer).dtype) === "i32" ? "i32" : "f32"))
             fail(`a product ends in ${stmt.c.buffer}, which is ${bufferOf(stmt.c.buffer).dtype}`);
           bufferOf(stmt.b.buffer);
           break;

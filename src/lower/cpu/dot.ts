@@ -6,7 +6,7 @@ import { isConstant, constantOf, type DotOp, type LoadOp, type Position, type Va
 import { plainStride, type Coordinate, type Term } from "../layout.js";
 import { asIndex, at, constant, least, minus, most, plus, staticValue, times } from "../scalar.js";
 import { lanesOf } from "../schedule.js";
-import { scalarOf, type Expr, type Product } from "../thread.js";
+import { GROUP, scalarOf, type Expr, type Product } from "../thread.js";
 import type { Context, Extent, Home } from "./context.js";
 import {
   dotShape,
@@ -50,7 +50,7 @@ function inMemory(context: Context, id: ValueId): { load: LoadOp | null; home: H
 
 /** Whether a product of this mode reads such elements as they lie. */
 const isRead = (dtype: DType, mode: Product["mode"]): boolean =>
-  dtype === "bf16" || dtype === (mode === "pair" ? "i16" : "f32");
+  dtype === ({ f32: "f32", pair: "i16", quad: "i8" } as const)[mode] || (dtype === "bf16" && mode !== "quad");
 
 function rowOperand(context: Context, shape: DotShape, mode: Product["mode"]): Operand | undefined {
   const found = inMemory(context, shape.rows);
@@ -73,8 +73,8 @@ function rowOperand(context: Context, shape: DotShape, mode: Product["mode"]): O
   };
   const majorStride = shape.row === null ? 0 : along(shape.row);
   const stepStride = along(shape.step);
-  if (majorStride === undefined || stepStride === undefined || (mode === "pair" && stepStride !== 1)) return undefined;
-  const step = mode === "pair" ? 2 : stepStride;
+  if (majorStride === undefined || stepStride === undefined || (mode !== "f32" && stepStride !== 1)) return undefined;
+  const step = mode === "f32" ? stepStride : GROUP[mode];
   return {
     buffer: home?.buffer ?? load!.tensor,
     dtype: found.dtype,
@@ -94,15 +94,16 @@ function laneOperand(context: Context, shape: DotShape, mode: Product["mode"]): 
     home ? home.terms[axis] : termsAlong(context, load!, axis);
   const [columns, steps] = [along(shape.column), along(shape.step)];
   if (!columns || !steps) return undefined;
-  const group = mode === "pair" ? 2 : 1;
+  const group = GROUP[mode];
   const width = panelWidth(columns);
   const blockStart = (axis: string): Expr => {
     const position = load?.at.find((p) => p.along === axis);
     return position?.kind === "block" ? context.place(position.index).start : at(0);
   };
   if (dividedBy(context, blockStart(shape.step), group) === undefined) return undefined;
-  const paired = steps.length === 2 && steps[0]!.divide === 2 && steps[1]!.modulo === 2 && steps[1]!.stride === 1;
-  const stepStride = mode === "pair" ? (paired ? steps[0]!.stride : undefined) : singleStride(steps);
+  const grouped =
+    steps.length === 2 && steps[0]!.divide === group && steps[1]!.modulo === group && steps[1]!.stride === 1;
+  const stepStride = mode === "f32" ? singleStride(steps) : grouped ? steps[0]!.stride : undefined;
   if (stepStride === undefined) return undefined;
   const base = { buffer: home?.buffer ?? load!.tensor, dtype: found.dtype, load, home, window: null, stepStride };
   if (width === shape.width && columns[1]!.stride === group) {
@@ -133,12 +134,16 @@ const isEven = (context: Context, extent: Extent): boolean => {
   return live !== undefined ? live % 2 === 0 : context.evens.has(extent);
 };
 
+const isOfFours = (context: Context, { live }: Extent): boolean =>
+  context.target.bf16dot && (staticValue(live) ?? 1) % 4 === 0;
+
 /** Which arithmetic a dot gets; undefined: none of the products. */
 function modeOf(context: Context, op: DotOp, shape: DotShape): Product["mode"] | undefined {
   const dtype = context.value(op.a).dtype;
   if (dtype === "f32") return "f32";
   if (dtype === "f16" || dtype === "f8e4m3") return "f32";
   if (dtype === "i16") return isEven(context, extentIn(context, shape.rows, shape.step)) ? "pair" : undefined;
+  if (dtype === "i8") return isOfFours(context, extentIn(context, shape.rows, shape.step)) ? "quad" : undefined;
   if (dtype !== "bf16") return undefined;
   if (!context.target.bf16dot || !isEven(context, extentIn(context, shape.rows, shape.step))) return "f32";
   // Weights packed one by one, and few rows over unpacked ones, are widened as they are read.
@@ -154,8 +159,8 @@ export function stage(context: Context, shape: DotShape, side: "rows" | "lanes",
   const id = side === "rows" ? shape.rows : shape.lanes;
   const value = context.value(id);
   const extents = context.extents(value);
-  const dtype: DType = mode === "pair" ? value.dtype : "f32";
-  const group = mode === "pair" ? 2 : 1;
+  const dtype: DType = mode === "f32" ? "f32" : value.dtype;
+  const group = GROUP[mode];
   const size = (axis: string): number => extents.get(axis)!.max;
   const terms: Record<string, readonly Term[]> = {};
   const lanes = lanesOf(context.target);
@@ -168,7 +173,7 @@ export function stage(context: Context, shape: DotShape, side: "rows" | "lanes",
       // The source has its rows side by side: so has the copy, and copying needs no transposition.
       const rows = Math.ceil(size(major) / lanes) * lanes * group;
       terms[major] = [{ divide: 1, modulo: null, stride: group }];
-      terms[shape.step] = group === 2 ? [{ divide: 2, modulo: null, stride: rows }, { divide: 1, modulo: 2, stride: 1 }] : [{ divide: 1, modulo: null, stride: rows }]; // prettier-ignore
+      terms[shape.step] = group > 1 ? [{ divide: group, modulo: null, stride: rows }, { divide: 1, modulo: group, stride: 1 }] : [{ divide: 1, modulo: null, stride: rows }]; // prettier-ignore
       stride = (rows * steps) / group;
     } else {
       terms[shape.step] = [{ divide: 1, modulo: null, stride: 1 }];
@@ -180,7 +185,7 @@ export function stage(context: Context, shape: DotShape, side: "rows" | "lanes",
       }
     }
   } else {
-    terms[shape.step] = [{ divide: group, modulo: null, stride: shape.width * group }, ...(group === 2 ? [{ divide: 1, modulo: 2, stride: 1 }] : [])]; // prettier-ignore
+    terms[shape.step] = [{ divide: group, modulo: null, stride: shape.width * group }, ...(group > 1 ? [{ divide: 1, modulo: group, stride: 1 }] : [])]; // prettier-ignore
     const panel = steps * shape.width;
     terms[shape.column] = [{ divide: shape.width, modulo: null, stride: panel }, { divide: 1, modulo: shape.width, stride: group }]; // prettier-ignore
     stride = panel * Math.ceil(size(shape.column) / shape.width);
@@ -244,7 +249,8 @@ export function lowerDot(context: Context, op: DotOp): void {
     a = {
       ...fromHome(staged, staged.dtype),
       majorStride: shape.row === null ? 0 : staged.terms[shape.row]![0]!.stride,
-      stepStride: mode === "pair" && staged.terms[shape.step]!.length === 1 ? 2 : staged.terms[shape.step]![0]!.stride,
+      stepStride:
+        mode !== "f32" && staged.terms[shape.step]!.length === 1 ? GROUP[mode] : staged.terms[shape.step]![0]!.stride,
     };
   }
   let b = right;
@@ -305,7 +311,7 @@ function emitProduct(
     rows,
     remainders: remaindersOf(context, shape, rowExtent, a.window !== null),
     columns: extents.get(shape.column)!.live,
-    steps: mode === "pair" ? halved(steps) : steps,
+    steps: dividedInto(steps, GROUP[mode]),
     a: { buffer: a.buffer, base: left.base, rowStride: a.majorStride, stepStride: a.stepStride },
     b: { buffer: b.buffer, base: right.base, panelStride: b.majorStride, stepStride: b.stepStride },
     c: { buffer: home.buffer, base: homeOffset(home, coordinates), rowStride: shape.row === null ? 0 : home.terms[shape.row]![0]!.stride }, // prettier-ignore
@@ -326,9 +332,10 @@ function emitProduct(
   context.emit(...nest.close(false));
 }
 
-const halved = (x: Expr): Expr => {
+const dividedInto = (x: Expr, group: number): Expr => {
   const value = staticValue(x);
-  return value !== undefined ? at(value / 2) : { kind: "binary", type: "index", fn: "idiv", x, y: at(2) };
+  if (group === 1) return x;
+  return value !== undefined ? at(value / group) : { kind: "binary", type: "index", fn: "idiv", x, y: at(group) };
 };
 
 /** The remainders of the row count that occur; a wrong guess costs time only. */

@@ -24,6 +24,7 @@ import {
   movingVariants,
   pagedVariants,
   PLAIN,
+  productI8Variants,
   productVariants,
   winogradVariants,
   type Variant,
@@ -71,12 +72,12 @@ const product: Family = {
 };
 
 const productI8: Family = {
-  forms: (task, { width }) => productI8Forms(task, width),
+  forms: (task, { width, quads = false }) => productI8Forms(task, { width, quads }),
   variants(task, _region, target, effort) {
     const [N, K] = task.inputs[1]!.shape as readonly [number, number];
     const M = task.output.shape.slice(0, -1).reduce((n, dim) => n * dim, 1);
     const weight = isWeight(task, 1) && N > 1 && takesPack(task);
-    return productVariants({ M, N, K, batch: 1, weight, bf16: false }, target, effort);
+    return productI8Variants({ M, N, K, batch: 1, weight, bf16: false }, target, effort);
   },
   takesLinks: true,
   overwrites: "none",

@@ -8,7 +8,7 @@ import { LEAST_MAGNITUDE, MOST } from "../../graph/op/quantized.js";
 import { interpolation, type WinogradSize } from "../../kernel/interpolation.js";
 import { stepsOffset } from "../../kernel/product-i8.js";
 import type { Packing } from "../../kernel/sheet.js";
-import { panelLayout } from "../../lower/layout.js";
+import { groupOf, panelLayout } from "../../lower/layout.js";
 import { TroupeError } from "../../core/error.js";
 import { isCannot } from "../provider.js";
 
@@ -42,19 +42,23 @@ static void transformed(const void *from, float *to, const long *n, const double
       to[at++] = sum;
     }
 }
-/* Rows to whole multiples of a step each, as graph/op/quantized.ts says; n[12]: bytes of an element, steps from n[13] on. */
+/* Rows to whole multiples of a step each, as graph/op/quantized.ts says, in i16 by twos or i8 by fours; n[12]: bytes of an
+   element, steps from n[13] on. */
 static void rounded(const void *from, char *to, const long *n) {
-  long columns = n[1], steps = n[2], width = n[5], bytes = n[12];
+  long columns = n[1], steps = n[2], width = n[5], group = n[6], bytes = n[12];
   for (long c = 0; c < (columns + width - 1) / width * width; c++) {
-    short *column = (short *)to + c / width * width * steps + c % width * 2;
+    long first = c / width * width * steps + c % width * group;
     float most = ${LEAST_MAGNITUDE}f;
     if (c < columns) for (long k = 0; k < steps; k++) {
       float x = __builtin_fabsf(number(from, c * n[3] + k * n[4], bytes));
       most = x > most ? x : most;
     }
     float step = most / ${MOST}.f;
-    for (long k = 0; k < steps; k++)
-      column[k / 2 * width * 2 + k % 2] = c < columns ? (short)__builtin_rintf(number(from, c * n[3] + k * n[4], bytes) / step) : 0;
+    for (long k = 0; k < steps; k++) {
+      long at = first + k / group * width * group + k % group;
+      short x = c < columns ? (short)__builtin_rintf(number(from, c * n[3] + k * n[4], bytes) / step) : 0;
+      if (group == 4) ((signed char *)to)[at] = (signed char)x; else ((short *)to)[at] = x;
+    }
     if (c < columns) ((float *)(to + n[13]))[c] = step;
   }
 }
@@ -83,21 +87,21 @@ export async function packer(compiler: Compiler, signal?: AbortSignal): Promise<
 
 /** The numbers that tell `troupe_pack` what to do. */
 export function packNumbers({ shape, strides, panels, winograd, rounded }: Packing, dtype: DType): BigInt64Array {
-  const { column, step, width, pairs } = panels;
+  const { column, step, width } = panels;
   const others = shape.flatMap((size, axis) => (axis === column || axis === step ? [] : [[size, strides[axis]!]]));
   const [first = [1, 0], second = [1, 0]] = others;
   const source = winograd?.taps ?? rounded;
-  const numbers = [dtypeBytes(dtype), shape[column]!, shape[step]!, strides[column]!, strides[step]!, width, pairs ? 2 : 1, ...first, ...second, winograd?.size ?? 0, source ? dtypeBytes(source) : 0, stepsOffset(shape, width)]; // prettier-ignore
+  const numbers = [dtypeBytes(dtype), shape[column]!, shape[step]!, strides[column]!, strides[step]!, width, groupOf(panels), ...first, ...second, winograd?.size ?? 0, source ? dtypeBytes(source) : 0, stepsOffset(shape, panels)]; // prettier-ignore
   return BigInt64Array.from(numbers.map(BigInt));
 }
 
 export const packedBytes = ({ shape, panels, rounded }: Packing, dtype: DType): number =>
   rounded
-    ? stepsOffset(shape, panels.width) + shape[0]! * dtypeBytes("f32")
+    ? stepsOffset(shape, panels) + shape[0]! * dtypeBytes("f32")
     : panelLayout(shape, panels).elements * dtypeBytes(dtype);
 
-export const recipeOf = ({ shape, panels: { column, width, pairs }, winograd, rounded }: Packing): string =>
-  `panels ${width}${pairs ? " of pairs" : ""} along ${column} of ${shape.join("x")}${winograd ? `, Winograd ${winograd.size}` : ""}${rounded ? ", 8-bit rows" : ""}`;
+export const recipeOf = ({ shape, panels: { column, width, pairs, quads }, winograd, rounded }: Packing): string =>
+  `panels ${width}${quads ? " of fours" : pairs ? " of pairs" : ""} along ${column} of ${shape.join("x")}${winograd ? `, Winograd ${winograd.size}` : ""}${rounded ? ", 8-bit rows" : ""}`;
 
 export const isPackable = (dtype: DType, shape: readonly number[]): boolean =>
   (dtype === "f32" || dtype === "bf16") && sizeOf(shape) > 0;

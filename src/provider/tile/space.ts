@@ -11,6 +11,8 @@ export interface Variant {
   /** Columns of packed weight panels; 0: none. */
   readonly width: number;
   readonly pairs: boolean;
+  /** Whole numbers lie in fours of i8; absent: in pairs of i16. */
+  readonly quads?: boolean;
   readonly channelsLast: boolean;
   /** Programs that share what one program would go through alone, in a kernel of its own; absent: not split. */
   readonly parts?: number;
@@ -23,23 +25,23 @@ export const PLAIN: Variant = { schedule: { blocks: {} }, width: 0, pairs: false
 export const paramsOf = (variant: Variant): Params => JSON.parse(JSON.stringify(variant)) as Params;
 
 export function variantOf(params: Params): Variant | undefined {
-  const { schedule, width, pairs, channelsLast, parts, winograd } = params as unknown as Partial<Variant>;
+  const { schedule, width, pairs, quads, channelsLast, parts, winograd } = params as unknown as Partial<Variant>;
   if (!schedule || typeof schedule !== "object" || typeof width !== "number") return undefined;
   if (parts !== undefined && !(Number.isInteger(parts) && parts > 1)) return undefined;
   if (winograd !== undefined && winograd !== 2 && winograd !== 4) return undefined;
-  return { schedule, width, pairs: pairs === true, channelsLast: channelsLast === true, ...(parts && { parts }), ...(winograd && { winograd }) }; // prettier-ignore
+  return { schedule, width, pairs: pairs === true, ...(quads === true && { quads }), channelsLast: channelsLast === true, ...(parts && { parts }), ...(winograd && { winograd }) }; // prettier-ignore
 }
 
 /** For people and records. */
-export function nameOf(kernel: string, { schedule, width, channelsLast, parts, winograd }: Variant): string {
+export function nameOf(kernel: string, { schedule, width, quads, channelsLast, parts, winograd }: Variant): string {
   const tile = schedule.tile ? ` ${schedule.tile.rows}x${schedule.tile.vectors}` : "";
   const blocks = Object.entries(schedule.blocks).map(([axis, size]) => ` ${axis}${size}`).join(""); // prettier-ignore
-  return `${kernel}${winograd ? ` Winograd ${winograd}` : ""}${tile}${blocks}${width ? ` panels of ${width}` : ""}${schedule.stageRows ? ", rows copied" : ""}${schedule.strips ? ", strips" : ""}${channelsLast ? ", channels last" : ""}${parts ? `, split in ${parts}` : ""}`; // prettier-ignore
+  return `${kernel}${winograd ? ` Winograd ${winograd}` : ""}${tile}${blocks}${width ? ` panels of ${width}` : ""}${quads ? " of fours" : ""}${schedule.stageRows ? ", rows copied" : ""}${schedule.strips ? ", strips" : ""}${channelsLast ? ", channels last" : ""}${parts ? `, split in ${parts}` : ""}`; // prettier-ignore
 }
 
 /** What variants that differ in the sizes of their blocks alone have in common. */
-export const methodOf = ({ schedule: { tile, strips }, channelsLast, parts, winograd }: Variant): string =>
-  [tile && `${tile.rows}x${tile.vectors}`, winograd && `Winograd ${winograd}`, strips && "strips", channelsLast && "channels last", parts && `split in ${parts}`]
+export const methodOf = ({ schedule: { tile, strips }, quads, channelsLast, parts, winograd }: Variant): string =>
+  [tile && `${tile.rows}x${tile.vectors}`, winograd && `Winograd ${winograd}`, strips && "strips", quads && "fours", channelsLast && "channels last", parts && `split in ${parts}`]
     .filter(Boolean)
     .join(", "); // prettier-ignore
 
@@ -119,6 +121,22 @@ export function productVariants(sizes: ProductSizes, target: CpuTarget, effort: 
   if (M > 16 && target.vectorBytes < 64) list.push(of(second ?? first!, 512, 1024, 1, true));
   list.push(of(first!, 512, 256, 4));
   return take(distinct(list), effort);
+}
+
+/** Vector registers; products of fours keep sums of the columns beside the columns, and two that are shared. */
+const REGISTERS = 32;
+
+/** Products of 8-bit integers: in pairs of i16 on any machine, before those in fours of i8 where it multiplies fours. */
+export function productI8Variants(sizes: ProductSizes, target: CpuTarget, effort: Effort): readonly Variant[] {
+  const pairs = productVariants(sizes, target, effort);
+  if (!target.bf16dot || !sizes.weight || sizes.K % 4 !== 0) return pairs;
+  const fours = productVariants(sizes, target, effort).flatMap((variant): Variant[] => {
+    const { tile, blocks } = variant.schedule;
+    if (!tile || blocks.K! % 4 !== 0) return [];
+    const rows = Math.min(tile.rows, Math.floor((REGISTERS - 2 - 2 * tile.vectors) / tile.vectors));
+    return [{ ...variant, quads: true, schedule: { ...variant.schedule, tile: { ...tile, rows } } }];
+  });
+  return effort === "none" ? [...fours, ...pairs].slice(0, 1) : [...fours, ...pairs];
 }
 
 export interface ConvSizes {

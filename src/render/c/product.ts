@@ -25,7 +25,7 @@ interface Micro {
 function micro(kernels: MicroKernels, m: Micro, vectorBytes: number): string {
   const sign = (n: number): string => String(n).replace("-", "m");
   const name = `mk_${m.mode}_${m.a}_${m.b}_${m.rows}x${m.vectors}_${[m.rowStride, m.aStep, m.bStep, m.cStride].map(sign).join("_")}_${m.accumulate ? "add" : "set"}`; // prettier-ignore
-  if (!kernels.has(name)) kernels.set(name, m.mode === "pair" ? pairKernel(name, m, vectorBytes) : floatKernel(name, m, vectorBytes)); // prettier-ignore
+  if (!kernels.has(name)) kernels.set(name, KERNEL[m.mode](name, m, vectorBytes)); // prettier-ignore
   return name;
 }
 
@@ -34,7 +34,7 @@ const each = (count: number, text: (i: number) => string): string =>
 
 function frame(name: string, m: Micro, vectorBytes: number, body: string): string {
   const lanes = vectorBytes / 4;
-  const [vector, scalar] = m.a === "i16" ? ["vu", "int"] : ["vf", "float"];
+  const [vector, scalar] = m.a === "i16" || m.a === "i8" ? ["vu", "int"] : ["vf", "float"];
   const start = (r: number, v: number): string =>
     `  ${vector} c${r}_${v} = ${m.accumulate ? `*(${vector} *)(c + ${r * m.cStride + v * lanes})` : `(${vector}){0}`};\n`;
   const end = (r: number, v: number): string => `  *(${vector} *)(c + ${r * m.cStride + v * lanes}) = c${r}_${v};\n`;
@@ -70,6 +70,37 @@ ${each(m.vectors, (v) => `    vu b${v} = *(const vu *)(b + ${v * lanes * 2});\n`
 `;
   return frame(name, m, vectorBytes, body);
 }
+
+/**
+ * Four 8-bit integers a step. The instruction takes the row's as unsigned, so they come in 128 higher, and what that adds,
+ * 128 times the sum of the column, is summed beside and taken off at the end.
+ */
+function quadKernel(name: string, m: Micro, vectorBytes: number): string {
+  const width = vectorBytes;
+  const body = `  vu high = (vu){0} + 0x80808080u;${each(m.vectors, (v) => ` vu s${v} = {0};`)}
+  for (long k = 0; k < steps; k++, a += ${m.aStep}, b += ${m.bStep}) {
+${each(m.vectors, (v) => `    vu b${v} = *(const vu *)(b + ${v * width}); DOT4I(s${v}, high, b${v});\n`)}${each(
+    m.rows,
+    (r) =>
+      `    { vu x = (*(const u32b *)(a + ${r * m.rowStride}) ^ 0x80808080u) - (vu){0};${each(m.vectors, (v) => ` DOT4I(c${r}_${v}, x, b${v});`)} }\n`,
+  )}  }
+${each(m.rows, (r) => each(m.vectors, (v) => `  c${r}_${v} -= s${v};\n`))}`;
+  return frame(name, m, vectorBytes, body);
+}
+
+const KERNEL = { f32: floatKernel, pair: pairKernel, quad: quadKernel } as const;
+
+/** What files with products of 8-bit integers need besides. */
+export const quadPrelude = (vectorBytes: number): string => `typedef u32 __attribute__((aligned(1), may_alias)) u32b;
+typedef int vi __attribute__((vector_size(${vectorBytes})));
+#if ${vectorBytes} == 64 && defined(__AVX512VNNI__)
+#define DOT4I(acc, x, y) __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(y))
+#else
+#define BYTE(x, i) ((x) >> (8 * (i)) & 255)
+#define WHOLE(y, i) ((vu)((vi)((y) << (24 - 8 * (i))) >> 24))
+#define DOT4I(acc, x, y) acc += BYTE(x, 0) * WHOLE(y, 0) + BYTE(x, 1) * WHOLE(y, 1) + BYTE(x, 2) * WHOLE(y, 2) + BYTE(x, 3) * WHOLE(y, 3)
+#endif
+`;
 
 /** What files with products of pairs need besides: bf16 pairs where the machine multiplies them, i16 pairs on any. */
 export const pairPrelude = (vectorBytes: number): string => `typedef u32 __attribute__((aligned(2), may_alias)) u32a;

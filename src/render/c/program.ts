@@ -4,7 +4,7 @@ import type { DType } from "../../core/dtype.js";
 import { PROGRAM_VARIABLE, type Stmt, type ThreadProgram } from "../../lower/thread.js";
 import { C_SCALAR, expression, narrowed, storageType } from "./expr.js";
 import { prelude } from "./prelude.js";
-import { pairPrelude, product, type MicroKernels } from "./product.js";
+import { pairPrelude, product, quadPrelude, type MicroKernels } from "./product.js";
 
 export interface CSource {
   /** Functions of the kernel, without the prelude. */
@@ -97,5 +97,5 @@ export function cFile(sources: readonly CSource[]): string {
   );
   const body = texts.join("\n");
   const vectorBytes = sources[0]?.vectorBytes ?? 64;
-  return `${prelude(vectorBytes)}${/DOT2I?\(/.test(body) ? pairPrelude(vectorBytes) : ""}${body}`;
+  return `${prelude(vectorBytes)}${/DOT2I?\(/.test(body) ? pairPrelude(vectorBytes) : ""}${body.includes("DOT4I(") ? quadPrelude(vectorBytes) : ""}${body}`;
 }
