@@ -13,18 +13,28 @@ export interface Offer {
   readonly error: number;
 }
 
-/** The offers taken within `maxError`, one a site at most. */
+/**
+ * The offers taken within `maxError`, one a site at most: step by step what buys most for what it adds to the error's
+ * square, be it a site's first offer or one that takes the place of another of the same site.
+ */
 export function takeWithin(offers: readonly Offer[], maxError: number): readonly Offer[] {
-  const worth = ({ boughtUs, error }: Offer): number => boughtUs / Math.max(error, Number.MIN_VALUE) ** 2;
   const taken = new Map<string, Offer>();
   let left = maxError ** 2;
-  for (const offer of offers.toSorted((a, b) => worth(b) - worth(a))) {
-    const key = `${offer.component} ${offer.site}`;
-    if (offer.boughtUs <= 0 || taken.has(key) || offer.error ** 2 > left) continue;
-    taken.set(key, offer);
-    left -= offer.error ** 2;
+  for (;;) {
+    let best:
+      | { readonly key: string; readonly offer: Offer; readonly square: number; readonly worth: number }
+      | undefined;
+    for (const offer of offers) {
+      const key = `${offer.component} ${offer.site}`;
+      const now = taken.get(key) ?? { boughtUs: 0, error: 0 };
+      const [us, square] = [offer.boughtUs - now.boughtUs, offer.error ** 2 - now.error ** 2];
+      const worth = us / Math.max(square, Number.MIN_VALUE);
+      if (us > 0 && square <= left && worth > (best?.worth ?? 0)) best = { key, offer, square, worth };
+    }
+    if (!best) return [...taken.values()];
+    taken.set(best.key, best.offer);
+    left -= best.square;
   }
-  return [...taken.values()];
 }
 
 /** A set of offers and the error that was measured of it. */

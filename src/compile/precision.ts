@@ -49,6 +49,8 @@ export interface PrecisionOptions extends CompileOptions {
 const CALIBRATED = 0.8;
 /** Inputs that each lowering is measured on alone. */
 const GLANCE = 4;
+/** Lowerings that buy less than this share of all components' time are not worth their measurement. */
+const LEAST_SHARE = 0.001;
 const QUICK_BUDGET_MS = 90_000;
 const DUEL_MS = 1500;
 
@@ -219,7 +221,7 @@ function choose(
 const usOf = ({ chosen, conversions }: Selection): number =>
   [...chosen, ...conversions].reduce((sum, { us = 0 }) => sum + us, 0);
 
-/** Every lowering that makes its component faster, with the error that it alone makes. */
+/** Every lowering that makes the model faster by what can be seen, with the error that it alone makes. */
 async function offersOf(
   machine: Machine,
   drafts: readonly Draft[],
@@ -227,16 +229,19 @@ async function offersOf(
   { judge, signal, onEvent }: PrecisionOptions,
 ): Promise<readonly Offer[]> {
   const offers: Offer[] = [];
+  const plainUs = new Map<Draft, number>();
+  for (const draft of drafts) plainUs.set(draft, usOf(await choose(draft, sources, () => undefined)));
+  const modelUs = drafts.reduce((sum, draft) => sum + plainUs.get(draft)! * draft.plain.component.runs, 0);
   for (const draft of drafts) {
     const { plain, graph, sites } = draft;
-    const base = usOf(await choose(draft, sources, () => undefined));
+    const base = plainUs.get(draft)!;
     for (const [done, site] of sites.entries()) {
       onEvent?.({ kind: "prove", component: plain.component.name, done, total: sites.length });
       for (const precision of new Set(site.lowered.values())) {
         if (signal?.aborted) throw new TroupeError("cancelled", "lowering was interrupted", { cause: signal.reason });
         const selection = await choose(draft, sources, (one) => (one === site ? precision : undefined)).catch(() => undefined); // prettier-ignore
         const boughtUs = selection ? (base - usOf(selection)) * plain.component.runs : 0;
-        if (!selection || boughtUs <= 0) continue;
+        if (!selection || boughtUs < LEAST_SHARE * modelUs) continue;
         const lowered = { ...plain, graph, plan: planOf(machine, selection, "calibrated") };
         const error = await judge.error([lowered], Math.min(GLANCE, judge.inputs));
         offers.push({ component: plain.component.name, site: site.name, precision, boughtUs, error });

@@ -26,7 +26,14 @@ async function opened(isa = target.isa): Promise<Provider> {
 }
 
 /** Ops whose later float operands are weights in models. */
-const WEIGHTED: ReadonlySet<string> = new Set(["linear", "linear_i8", "conv2d", "layer_norm", "rms_norm", "group_norm"]);
+const WEIGHTED: ReadonlySet<string> = new Set([
+  "linear",
+  "linear_i8",
+  "conv2d",
+  "layer_norm",
+  "rms_norm",
+  "group_norm",
+]);
 
 interface Job {
   readonly title: string;
