@@ -32,7 +32,7 @@ after(() => {
 const own = PROVIDERS.filter(({ name }) => name === "tile" || name === "reference");
 const skip = isCannot(await findCompiler()) ? "there is no C compiler" : false;
 
-/** Which of the two is faster: processors with bf16 products need no rounding to 8 bits, others have no fast bf16. */
+/** What may be faster: without bf16 products 8 bits alone, with them either, for those processors multiply fours of i8. */
 const { isa } = cpuTarget();
 const [N, K] = [192, 128];
 
@@ -84,7 +84,9 @@ test(
     const [{ plan, graph }] = made as [CompiledComponent];
     if (!plan.lowered) return assert.ok(isPlain(made, plain)); // on a busy machine it may not be faster beyond the noise
     assert.equal(plan.lowered.error, 0.004);
-    assert.deepEqual(plan.lowered.regions.map(({ precision }) => precision), [isa.bf16 ? "bf16" : "i8"]); // prettier-ignore
+    const [region, ...others] = plan.lowered.regions;
+    assert.equal(others.length, 0);
+    assert.ok((isa.bf16 ? ["bf16", "i8"] : ["i8"]).includes(region!.precision), region!.precision);
     assert.match(
       explainText(explain(plan, new Regions(graph), () => undefined)),
       /lowered: error 4\.0e-3 of 0\.01 allowed/,
