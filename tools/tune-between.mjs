@@ -1,38 +1,50 @@
-// Requests beside tuning: a size without plans is drawn at once, again and again while another process tunes it, and
-// after an idle time with what was found. Prints how long each request took and how far its pixels are from the first.
-// usage: node tools/tune-between.mjs [SIZE] [IDLE_SECONDS] [MODEL]
+// Whether a request waits for tuning: a size without plans is drawn again and again after pauses, first by a program that
+// never tunes, then while another process tunes it in the pauses, then with what that found. Prints what requests took in
+// each phase, and how far their pixels are from the first.
+// usage: node tools/tune-between.mjs [SIZE] [REQUESTS] [IDLE_SECONDS] [MODEL]
 import { setTimeout as sleep } from "node:timers/promises";
 import { textToImage } from "../dist/src/index.js";
 
-const [side = "128", idle = "90", model = "models/flux-shapes"] = process.argv.slice(2);
+const [side = "128", count = "10", idle = "120", model = "models/flux-shapes"] = process.argv.slice(2);
+const PAUSE_MS = 3000;
 const prompt = "a large red circle in the center, on a white background";
+const size = { width: Number(side), height: Number(side) };
+let first;
+
+/** Requests after pauses. */
+async function phase(name, draw) {
+  const times = [];
+  let difference = 0;
+  for (let i = 0; i < Number(count); i++) {
+    await sleep(PAUSE_MS);
+    const start = performance.now();
+    const { pixels } = await draw(prompt, { seed: 1 });
+    times.push(performance.now() - start);
+    first ??= pixels;
+    difference = Math.max(difference, ...pixels.map((value, i) => Math.abs(value - first[i])));
+  }
+  const sorted = times.toSorted((a, b) => a - b).map(Math.round);
+  const median = sorted[Math.floor(sorted.length / 2)];
+  console.log(`${name.padEnd(22)} median ${median} ms, ${sorted[0]} … ${sorted.at(-1)} ms: ${times.map(Math.round).join(" ")}; pixels differ by ${difference}`); // prettier-ignore
+}
+
+const untuned = await textToImage(model, { effort: "none", size });
+await untuned(prompt, { seed: 1 });
+await phase("nothing tunes", untuned);
+await untuned.dispose();
 let tuned = false;
-let regions = 0;
 const draw = await textToImage(model, {
   tune: "between",
-  size: { width: Number(side), height: Number(side) },
-  onEvent: (event) => {
-    if (event.kind === "tune") regions = Math.max(regions, event.done);
+  size,
+  onEvent(event) {
     if (event.kind !== "note") return;
     console.log(event.text);
     tuned ||= event.text.includes("between requests");
   },
 });
-let first;
-async function request(when) {
-  const start = performance.now();
-  const image = await draw(prompt, { seed: 1 });
-  const ms = performance.now() - start;
-  first ??= image;
-  const difference = Math.max(...image.pixels.map((value, i) => Math.abs(value - first.pixels[i])));
-  console.log(`${when.padEnd(24)} ${ms.toFixed(0).padStart(6)} ms, pixels differ by ${difference}, ${regions} regions known`); // prettier-ignore
-}
-for (const when of ["first", "second", "third"]) await request(`${when}, nothing tunes`);
-for (let i = 0; i < 5; i++) {
-  await sleep(4000);
-  await request("while it is being tuned");
-}
+await draw(prompt, { seed: 1 });
+await phase("tuned in the pauses", draw);
 for (const end = Date.now() + Number(idle) * 1e3; !tuned && Date.now() < end;) await sleep(500);
-for (const when of ["first", "second", "third"]) await request(`${when} after it`);
+await phase("after it", draw);
 await draw.dispose();
-process.exit(tuned ? 0 : 1);
+process.exitCode = tuned ? 0 : 1;

@@ -31,6 +31,8 @@ const PATIENCE_MS: Readonly<Partial<Record<Phase, number>>> = {
 }; // prettier-ignore
 
 const WATCH_MS = 100;
+/** Longer than a busy process leaves its watch alone. */
+const ABSENT_MS = 5000;
 /** A worker that nobody needs any more ends by itself within this time. */
 const GRACE_MS = 500;
 const NO_MARK: Mark = { phase: "opening", index: -1, count: 0 };
@@ -46,6 +48,7 @@ export class TunerChild {
   #gone: Gone | undefined;
   #stderr = "";
   #seen: { mark: Mark; atMs: number } = { mark: NO_MARK, atMs: Date.now() };
+  #lookedMs = Date.now();
 
   constructor(journal: string, limits: Limits) {
     this.#journal = journal;
@@ -130,7 +133,10 @@ export class TunerChild {
 
   #look(): void {
     const mark = readMark(this.#journal) ?? NO_MARK;
-    if (mark.count !== this.#seen.mark.count) this.#seen = { mark, atMs: Date.now() };
+    // Whoever did not look for so long stood still, and so did the worker: that is no candidate's fault.
+    const stoodStill = Date.now() - this.#lookedMs > ABSENT_MS;
+    this.#lookedMs = Date.now();
+    if (stoodStill || mark.count !== this.#seen.mark.count) this.#seen = { mark, atMs: Date.now() };
     const limitMs = PATIENCE_MS[mark.phase] ?? this.#limits.hangMs;
     if (Date.now() - this.#seen.atMs > limitMs)
       this.kill("hung", `gave no sign of life for ${(limitMs / 1e3).toFixed(1)} s`);

@@ -5,7 +5,8 @@ import { compileComponents } from "../../compile/compile.js";
 import { planWork } from "../../compile/contenders.js";
 import { openMachine } from "../../compile/machine.js";
 import { messageOf } from "../../core/error.js";
-import type { Better, Job, Reply } from "./between.js";
+import { askForSignalAtParentsDeath } from "../../device/native/parent-death.js";
+import { signalGroup, type Better, type Job, type Reply } from "./between.js";
 import { imageComponents, openImageModel, type ComponentName } from "./components.js";
 
 /** Time for each component to meet the plan that runs. */
@@ -15,7 +16,10 @@ const LAST_MS = 1000;
 const RUNNING = "running";
 
 const control = new AbortController();
+// Whoever stood still while a request ran, and whose parent has died of it, must end all the same.
+askForSignalAtParentsDeath("SIGCONT");
 process.once("disconnect", () => {
+  signalGroup(process.pid, "SIGCONT");
   control.abort();
   setTimeout(() => process.exit(1), LAST_MS).unref();
 });

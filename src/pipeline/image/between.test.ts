@@ -2,6 +2,7 @@
 // found while there is no request. What the process itself does is shown by tools/tune-between.mjs.
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TunerBetween, type Job } from "./between.js";
@@ -64,6 +65,34 @@ test("a request ends the process at once, and the next idle moment begins again"
   await once(told, "taken");
   assert.deepEqual(seen, ["tune", "tune", "take step", "taken"]);
 });
+
+/** The processes of the stand-in that this one has started, by state: "T" stands still. */
+const states = (): readonly string[] =>
+  readdirSync("/proc").filter((pid) => /^\d+$/.test(pid)).flatMap((pid) => {
+    try {
+      const [, state, parent] = /\) (\S) (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))!;
+      const isOurs = Number(parent) === process.pid && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("between.fixture");
+      return isOurs ? [state!] : [];
+    } catch {
+      return []; // it has ended meanwhile
+    }
+  }); // prettier-ignore
+
+test(
+  "a process stands still while a request runs, and ends after it",
+  { skip: process.platform !== "linux" },
+  async () => {
+    const { between, told, request } = tuner({ effort: "quick", budgetMs: 100_000 });
+    await request(0);
+    await once(told, "tune");
+    between.begin();
+    await sleep(100);
+    assert.deepEqual(states(), ["T"]);
+    between.end();
+    await between[Symbol.asyncDispose]();
+    assert.deepEqual(states(), []);
+  },
+);
 
 test("a request puts off taking over, which is tried again without tuning anew", async () => {
   const { between, told, seen, request } = tuner({ effort: "quick", budgetMs: 100 });

@@ -1,5 +1,7 @@
-// Tuning between requests: a process of its own looks for faster plans while nobody draws. It is ended when a request
-// comes, keeps what it measured, and begins again where it stopped; plans that proved faster are handed over.
+// Tuning between requests: a process of its own looks for faster plans while nobody draws. When a request comes it is let
+// go of and stands still at once, with all that it has started: ending by itself takes as long as the run that a candidate
+// is in, half a second of a busy core (bench/tuning.md). After the request it ends, keeping what it measured, and another
+// begins where it stopped; plans that proved faster are handed over.
 import { fork, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { Standing } from "../../compile/duel.js";
@@ -48,6 +50,15 @@ interface Hooks {
   readonly onEvent: (event: CompileEvent) => void;
 }
 
+/** Sends a signal to a process and all that it has started; none where they are gone. */
+export function signalGroup(leader: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-leader, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
 /** Nobody has drawn for so long. */
 const IDLE_MS = 300;
 
@@ -57,6 +68,8 @@ export class TunerBetween implements AsyncDisposable {
   #requests = 0;
   #timer: NodeJS.Timeout | undefined;
   #child: ChildProcess | undefined;
+  /** The process group of the last one, until it has ended. */
+  #group: number | undefined;
   #ended: Promise<unknown> = Promise.resolve();
   #control = new AbortController();
   /** What was found while there was no time to take it over. */
@@ -68,18 +81,20 @@ export class TunerBetween implements AsyncDisposable {
     this.#program = fileURLToPath(program);
   }
 
-  /** A request has come: nothing else runs from now on but what a candidate is in the midst of. */
+  /** A request has come: nothing else runs from now on. */
   begin(): void {
     this.#requests++;
     clearTimeout(this.#timer);
     this.#control.abort();
-    this.#stop();
+    this.#letGo();
+    this.#signal("SIGSTOP");
   }
 
   /** A request has ended. */
   end(): void {
     this.#requests--;
     if (this.#requests > 0) return;
+    this.#signal("SIGCONT");
     this.#control = new AbortController();
     this.#timer = setTimeout(() => void this.#work(), IDLE_MS);
     this.#timer.unref(); // a program that has drawn everything may end
@@ -87,13 +102,18 @@ export class TunerBetween implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.begin();
+    this.#signal("SIGCONT");
     await this.#ended;
   }
 
-  /** The process ends by itself, after the run of a candidate that it may be in. */
-  #stop(): void {
+  /** The process ends by itself, as soon as it may run. */
+  #letGo(): void {
     if (this.#child?.connected) this.#child.disconnect();
     this.#child = undefined;
+  }
+
+  #signal(signal: "SIGSTOP" | "SIGCONT"): void {
+    if (this.#group !== undefined && process.platform === "linux") signalGroup(this.#group, signal);
   }
 
   async #work(): Promise<void> {
@@ -119,8 +139,10 @@ export class TunerBetween implements AsyncDisposable {
       serialization: "advanced",
       stdio: ["ignore", "ignore", "inherit", "ipc"],
       execArgv: [],
+      detached: true, // a group of its own
     });
     this.#child = child;
+    this.#group = child.pid;
     child.unref();
     child.channel?.unref();
     debug(1, `tuning between requests: process ${child.pid} begins`);
@@ -136,6 +158,7 @@ export class TunerBetween implements AsyncDisposable {
     this.#ended = ended;
     child.send(job);
     return ended.then(() => {
+      this.#group = undefined;
       debug(1, `tuning between requests: process ${child.pid} has ended`);
       if (this.#child !== child) return undefined;
       this.#child = undefined;
