@@ -1,7 +1,7 @@
 // What is being tried right now, written to a file before it is tried: after a crash or a hang the file names the culprit,
 // also when it took the whole machine down. One line of fixed length is overwritten in place; the rest says what it counts.
-import { closeSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
-import { z } from "zod";
+import { closeSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
+import type { JournalContext } from "./journal-context.js";
 
 /** What the worker is doing; `index` is a candidate or, while asking, a provider; -1 is several or none. */
 export const PHASES = ["idle", "opening", "asking", "reference", "building", "checking", "timing"] as const;
@@ -14,14 +14,8 @@ export interface Mark {
   readonly count: number;
 }
 
-/** Names of what indices count, written once a region. */
-const contextSchema = z.object({
-  signature: z.string(),
-  candidates: z.array(z.object({ provider: z.string(), version: z.string(), id: z.string(), key: z.string() })),
-});
-export type JournalContext = z.infer<typeof contextSchema>;
-
-const MARK_BYTES = 64;
+/** Length of the first line; the context comes after it. */
+export const MARK_BYTES = 64;
 
 export class JournalWriter {
   readonly #file: number;
@@ -72,13 +66,5 @@ function readWords(path: string): readonly string[] {
     return [];
   } finally {
     if (file !== undefined) closeSync(file);
-  }
-}
-
-export function readContext(path: string): JournalContext | undefined {
-  try {
-    return contextSchema.parse(JSON.parse(readFileSync(path, "utf8").slice(MARK_BYTES)));
-  } catch {
-    return undefined;
   }
 }

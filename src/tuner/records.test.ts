@@ -5,7 +5,8 @@ import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmS
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, describe, it } from "node:test";
-import { JournalWriter, readContext, readMark, readWorker } from "./journal.js";
+import { readContext } from "./journal-context.js";
+import { JournalWriter, readMark, readWorker } from "./journal.js";
 import type { RegionRecord } from "./measurement.js";
 import { recordLine } from "./record-lines.js";
 import { RecordStore } from "./records.js";
