@@ -3,8 +3,8 @@
 export interface MapArgument {
   readonly kind: "map";
   readonly tensor: string;
-  /** Tensor axes, fastest first. */
-  readonly axes: readonly string[];
+  /** Tensor axes, fastest first; several that lie at one stride, outermost first, may be one dim of the map. */
+  readonly axes: readonly (string | readonly string[])[];
   /** Extent of the box along each axis, in elements. */
   readonly box: readonly number[];
   /** With panels, the map has the dims [64, axes[1], size(axes[0]) / 64, axes[2]…] and the box follows. */

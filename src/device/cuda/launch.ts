@@ -128,23 +128,45 @@ export function bindReason(kernel: CudaKernel, tensors: Bindings): string | unde
     }
     if (argument.kind !== "map" && argument.kind !== "pointer") continue;
     const tensor = tensorOf(tensors, argument.tensor);
-    const fastest = argument.kind === "map" ? tensor.axes.indexOf(argument.axes[0]!) : tensor.shape.length - 1;
+    const fastest = argument.kind === "map" ? tensor.axes.indexOf([argument.axes[0]!].flat().at(-1)!) : tensor.shape.length - 1; // prettier-ignore
     if (fastest >= 0 && tensor.strides[fastest] !== 1)
       return `${argument.tensor} is not contiguous along ${tensor.axes[fastest]}`;
+    const apart = argument.kind === "map" && argument.axes.find((axes) => mergedDim(tensor, [axes].flat()) === undefined); // prettier-ignore
+    if (apart) return `${argument.tensor}'s axes ${[apart].flat().join(" ")} do not lie at one stride`;
     const reason = argument.kind === "map" ? tensorMapReason(mapSpec(argument, tensor)) : undefined;
     if (reason !== undefined) return `${argument.tensor}: ${reason}`;
   }
   return undefined;
 }
 
+interface Dim {
+  readonly size: number;
+  readonly stride: number;
+}
+
+/** Axes of a tensor as one dim; undefined where they do not lie at one stride. */
+function mergedDim({ axes, shape, strides }: DeviceTensor, names: readonly string[]): Dim | undefined {
+  const dims = names.map((name) => axes.indexOf(name));
+  if (dims.includes(-1)) throw new TroupeError("internal", `a tensor lacks an axis of its map: ${names.join(" ")}`);
+  return dims
+    .map((dim): Dim => ({ size: shape[dim]!, stride: strides[dim]! }))
+    .reduceRight<Dim | undefined>((inside, { size, stride }, at) => {
+      if (at === dims.length - 1) return { size, stride };
+      return inside && stride === inside.size * inside.stride ? { size: size * inside.size, stride: inside.stride } : undefined; // prettier-ignore
+    }, undefined);
+}
+
 /** Dims of a tensor in a map's order; with panels the fastest is cut into 64s. */
 export function mapSpec(argument: MapArgument, tensor: DeviceTensor): TensorMapSpec {
-  const dims = argument.axes.map((axis) => tensor.axes.indexOf(axis));
-  if (dims.includes(-1)) throw new TroupeError("internal", `${argument.tensor} lacks an axis of its map`);
-  const [fastest, ...others] = dims.map((dim) => ({ size: tensor.shape[dim]!, stride: tensor.strides[dim]! }));
+  const dims = argument.axes.map((axes) => mergedDim(tensor, [axes].flat()));
+  if (dims.includes(undefined)) throw new TroupeError("shape", `${argument.tensor} has axes that do not lie at one stride`); // prettier-ignore
+  const [fastest, ...others] = dims as readonly Dim[];
   const element = dtypeBytes(tensor.dtype);
   if (!fastest || fastest.stride !== 1)
-    throw new TroupeError("shape", `${argument.tensor} is not contiguous along ${argument.axes[0]}`);
+    throw new TroupeError(
+      "shape",
+      `${argument.tensor} is not contiguous along ${[argument.axes[0]!].flat().join(" ")}`,
+    );
   const rest = others.map(({ size, stride }) => ({
     size,
     bytes: size === 1 ? 16 * Math.ceil((stride * element) / 16) : stride * element,

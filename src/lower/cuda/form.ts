@@ -12,6 +12,8 @@ export interface MatmulForm {
   readonly dtype: "bf16" | "f16";
   readonly m: Index;
   readonly n: Index;
+  /** Axes of the second operand's rows that lie whole inside a position of n: a head's elements, or its pairs and their two. */
+  readonly inner: readonly string[];
   readonly k: string;
   /** The point of the grid that rows, results and perhaps more belong to, but not the second operand: a batch. */
   readonly outer: Index | undefined;

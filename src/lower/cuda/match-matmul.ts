@@ -34,28 +34,32 @@ export function matchMatmul(program: TileProgram): MatmulForm | Cannot {
   const [outer, ...more] = program.grid.filter((index) => index.step === "point");
   const m = rowIndex(program, a, loop, outer);
   if ("cannot" in m) return m;
-  const n = rowIndex(program, b, loop, undefined);
+  const inner = paramOf(program, b.tensor).axes.slice(1, -1);
+  const n = rowIndex(program, b, loop, undefined, inner);
   if ("cannot" in n) return n;
   if (more.length > 0 || program.grid.length !== (outer ? 3 : 2))
     return cannot(`matmul: the grid has ${program.grid.length} axes instead of two and at most one point`);
 
-  const axes = [m.axis, n.axis];
+  const oddInner = innerReason(program, inner);
+  if (oddInner !== undefined) return cannot(`matmul: ${oddInner}`);
+  const axes = [m.axis, n.axis, ...inner];
   const epilogue = program.body.filter(
     (op): op is ValueOp => op !== loop && op !== store && op !== init && op.kind !== "loop" && op.kind !== "store",
   );
   for (const op of epilogue) {
-    const reason = pointwiseReason(program, op, axes);
+    const reason = rowReason(op, inner) ?? pointwiseReason(program, op, axes);
     if (reason !== undefined) return cannot(`matmul: after the loop, ${reason}`);
   }
   const out = paramOf(program, store.tensor);
   const wanted = outer ? [outer.axis, ...axes] : axes;
+  const order = (names: readonly string[]): string => (inner.length > 0 ? names.slice(0, -inner.length).toSorted() : names).concat(inner).join(); // prettier-ignore
   const isPlain = store.at.every((p) => p.kind === "block" || (p.kind === "point" && p.index === outer?.id));
-  if (out.axes.join() !== wanted.join() || store.reduce !== null || !isPlain)
+  if (order(out.axes) !== order(wanted) || store.reduce !== null || !isPlain)
     return cannot(`matmul: the store is not a plain one to [${wanted.join(" ")}]`);
   if (out.dtype !== "bf16" && out.dtype !== "f16" && out.dtype !== "f32")
     return cannot(`matmul: the result is ${out.dtype}`);
   return {
-    kind: "matmul", program, a: a.tensor, b: b.tensor, dtype: a.dtype, m, n, k: loop.index.axis, outer,
+    kind: "matmul", program, a: a.tensor, b: b.tensor, dtype: a.dtype, m, n, inner, k: loop.index.axis, outer,
     accumulator: loop.results[0]!.id, epilogue, store,
   }; // prettier-ignore
 }
@@ -81,10 +85,12 @@ function rowIndex(
   load: LoadOp,
   loop: LoopOp,
   outer: Index | undefined,
+  inner: readonly string[] = [],
 ): MatmulForm["m"] | Cannot {
   const { axes: all } = paramOf(program, load.tensor);
-  const axes = outer && all[0] === outer.axis ? all.slice(1) : all;
-  if (axes.length !== 2 || axes[1] !== loop.index.axis || (outer && axes === all))
+  const own = all.filter((axis) => !inner.includes(axis));
+  const axes = outer && own[0] === outer.axis ? own.slice(1) : own;
+  if (axes.length !== 2 || axes[1] !== loop.index.axis || (outer && axes === own))
     return cannot(
       `matmul: ${load.tensor} is [${all.join(" ")}]; the contracted axis ${loop.index.axis} must be its last of two`,
     );
@@ -96,6 +102,24 @@ function rowIndex(
   if (step?.kind !== "block" || step.index !== loop.index.id)
     return cannot(`matmul: ${load.tensor} is not read at the loop's block`);
   return index;
+}
+
+/** Why axes inside a position of n are none that a thread of the fragment can tell apart, or undefined. */
+function innerReason(program: TileProgram, inner: readonly string[]): string | undefined {
+  if (inner.length < 2) return undefined;
+  const last = inner.at(-1)!;
+  const isPair = inner.length === 2 && program.axes.some(({ name, size }) => name === last && size === 2);
+  return isPair ? undefined : `[${inner.join(" ")}] are neither the elements of a head nor pairs and the two of each`;
+}
+
+/** Why an op over the inner axes is none that stays inside a row of a warp, or undefined. */
+function rowReason(op: ValueOp, inner: readonly string[]): string | undefined {
+  if (inner.length === 0) return undefined;
+  if (op.kind === "reduce" && op.fn.startsWith("arg")) return `${op.fn} of a row`;
+  if (op.kind === "reduce" && op.over.toSorted().join() !== inner.toSorted().join()) return `a sum over ${op.over.join()} of [${inner.join(" ")}]`; // prettier-ignore
+  if ((op.kind === "pick" || op.kind === "stack") && (inner.length < 2 || op.axis !== inner.at(-1))) return `a ${op.kind} along ${op.axis}`; // prettier-ignore
+  if (op.kind === "iota" && inner.includes(op.axis)) return `positions along ${op.axis}`;
+  return undefined;
 }
 
 /** The epilogue's load of a 16-bit tensor over the whole tile, which is fetched while the products still run. */

@@ -3,6 +3,7 @@ import test from "node:test";
 import { input, kernel, output, trace } from "../../tile/index.js";
 import { attention } from "../../tile/suite/attention.js";
 import { linear, matmul } from "../../tile/suite/matmul.js";
+import { qkNormRope } from "../../tile/suite/rope.js";
 import { isCannot } from "./form.js";
 import { matchCanonical } from "./match.js";
 
@@ -41,6 +42,13 @@ test("attention is recognised with its carries, causal or not", () => {
     assert.equal(form.loop.args.length, 3);
     assert.equal(form.loop.yields[form.accumulatorCarry], form.product.id);
   }
+});
+
+test("heads that are divided by their root mean squares and turned are the matmul loop, their elements inside its columns", () => {
+  const form = matchCanonical(trace(qkNormRope("bf16")));
+  assert.ok(!isCannot(form) && form.kind === "matmul");
+  assert.deepEqual([form.n.axis, form.inner, form.store.tensor], ["H", ["P", "R"], "c"]);
+  assert.ok(form.epilogue.some(({ kind }) => kind === "reduce"));
 });
 
 test("operands that wgmma does not take are refused with their dtype", () => {

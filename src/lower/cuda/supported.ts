@@ -40,11 +40,12 @@ export function pointwiseReason(program: TileProgram, op: Op, axes: readonly str
     case "where":
     case "cast":
       return undefined;
-    case "bound":
     case "reduce":
-    case "dot":
     case "pick":
     case "stack":
+      return axes.length > 2 ? undefined : `${value.kind} is not a pointwise op`;
+    case "bound":
+    case "dot":
       return `${value.kind} is not a pointwise op`;
     default:
       return value satisfies never;

@@ -1,6 +1,13 @@
 // From a tile program to CUDA kernels: the one way in. Anything that is no canonical loop comes back as a reason.
 import type { CudaKernel } from "../../device/cuda/kernel.js";
-import { cannot, isCannot, type AttentionForm, type Cannot, type CanonicalForm } from "../../lower/cuda/form.js";
+import {
+  cannot,
+  isCannot,
+  type AttentionForm,
+  type Cannot,
+  type CanonicalForm,
+  type MatmulForm,
+} from "../../lower/cuda/form.js";
 import { matchCanonical } from "../../lower/cuda/match.js";
 import { prefetchedLoad } from "../../lower/cuda/match-matmul.js";
 import {
@@ -12,6 +19,7 @@ import {
 } from "../../lower/cuda/schedule.js";
 import { attentionCandidates, matmulCandidates } from "../../lower/cuda/space.js";
 import type { TileProgram } from "../../tile/program.js";
+import { paramOf } from "../../tile/query.js";
 import { renderAttention } from "./attention.js";
 import { renderMatmul } from "./matmul.js";
 
@@ -24,6 +32,18 @@ const depthsOf = (form: AttentionForm, sizes: AxisSizes): readonly [number, numb
   sizes[form.valueDepth] ?? 0,
 ];
 
+/** Elements of a head, where a form has heads. */
+const widthOf = ({ inner, program }: MatmulForm, sizes: AxisSizes): number =>
+  inner.reduce((width, axis) => width * (program.axes.find(({ name }) => name === axis)?.size ?? sizes[axis] ?? 0), 1);
+
+/** Why a tile does not hold whole heads, each in one block's hands, or undefined. */
+function wholeHeadsReason({ inner, store, program }: MatmulForm, { blockN, split = 1 }: MatmulSchedule, width: number): string | undefined {
+  if (inner.length === 0) return undefined;
+  if (width % 64 !== 0 || blockN % width !== 0) return `tiles of ${blockN} columns do not hold whole heads of ${width}`;
+  if (split > 1) return "blocks of a cluster that share a tile store parts of heads";
+  return paramOf(program, store.tensor).dtype === "f32" ? "heads are stored in 16 bits" : undefined;
+} // prettier-ignore
+
 /** Schedules for a program at these sizes, likeliest first, or why sm_90a has no skeleton for it. */
 export function cudaSchedules(
   program: TileProgram,
@@ -32,17 +52,20 @@ export function cudaSchedules(
 ): readonly CudaSchedule[] | Cannot {
   const form = matchCanonical(program);
   if (isCannot(form)) return form;
-  if (form.kind === "matmul")
-    return matmulCandidates(
+  if (form.kind === "matmul") {
+    const width = widthOf(form, sizes);
+    const schedules = matmulCandidates(
       form,
       {
         m: sizes[form.m.axis]!,
-        n: sizes[form.n.axis]!,
+        n: sizes[form.n.axis]! * width,
         k: sizes[form.k]!,
         batch: form.outer ? sizes[form.outer.axis]! : 1,
       },
       multiprocessors,
     );
+    return schedules.filter((schedule) => wholeHeadsReason(form, schedule, width) === undefined);
+  }
   const [depth, valueDepth] = depthsOf(form, sizes);
   const schedules = attentionCandidates(form, depth, valueDepth);
   return schedules.length > 0
@@ -59,7 +82,10 @@ export function renderCuda(program: TileProgram, schedule: CudaSchedule, sizes: 
     const { split = 1 } = schedule;
     if (split > 1 && !(sizes[form.k]! >= split * STEP_K))
       return cannot(`${sizes[form.k]} steps are too few for ${split} blocks`);
-    return isCannot(checked) ? checked : renderMatmul(form, checked);
+    const width = widthOf(form, sizes);
+    const reason = wholeHeadsReason(form, schedule, width);
+    if (reason !== undefined) return cannot(reason);
+    return isCannot(checked) ? checked : renderMatmul(form, checked, width);
   }
   if (form.kind === "attention" && schedule.kind === "attention") {
     const [depth, valueDepth] = depthsOf(form, sizes);

@@ -1,13 +1,15 @@
 // Values over an accumulator's rows and columns, as each thread of a warpgroup holds them: rows g and g + 8 of its
 // warp's 16 (g = lane / 4), columns 2·(lane % 4) and the next one of every group of 8. A value over both axes is four
 // variables a group (r0c0 … r1c1), one over the rows two (r0, r1), one over the columns two (c0, c1), a scalar one.
+// Columns may be heads of elements, or of pairs of elements: neighbours are a pair, of which a thread has both, so a value
+// over rows and pairs is two variables a group, one over pairs alone one.
 import { TroupeError } from "../../core/error.js";
-import type { LoadOp, Operand, TileProgram, Value, ValueId, ValueOp } from "../../tile/program.js";
+import type { LoadOp, Operand, ReduceOp, TileProgram, Value, ValueId, ValueOp } from "../../tile/program.js";
 import { isConstant } from "../../tile/program.js";
 import { indicesOf, paramOf, valuesOf } from "../../tile/query.js";
 import { binaryText, castText, compareText, cudaType, literal, rounded, unaryText } from "./pointwise.js";
 
-export type Reach = "scalar" | "row" | "col" | "full";
+export type Reach = "scalar" | "row" | "pair" | "rowPair" | "col" | "full";
 export type Half = 0 | 1;
 /** The variable of a value that the skeleton made, at one of the four places. */
 export type Leaf = (row: Half, col: Half) => string;
@@ -15,12 +17,16 @@ export type Leaf = (row: Half, col: Half) => string;
 export interface FragmentAxes {
   readonly row: string;
   readonly col: string;
+  /** Axes that lie whole inside a position of col; the last is that of neighbours where there are two. */
+  readonly inner?: readonly string[];
 }
 
 /** Which of a fragment's axes a value spans. */
 export function reachOf(value: Pick<Value, "axes">, axes: FragmentAxes): Reach {
+  const { inner = [] } = axes;
   const row = value.axes.includes(axes.row);
-  const col = value.axes.includes(axes.col);
+  const col = value.axes.includes(inner.at(-1) ?? axes.col);
+  if (!col && inner.some((axis) => value.axes.includes(axis))) return row ? "rowPair" : "pair";
   return row && col ? "full" : row ? "row" : col ? "col" : "scalar";
 }
 
@@ -30,10 +36,12 @@ export function placesOf(reach: Reach): readonly (readonly [Half, Half])[] {
     case "full":
       return [[0, 0], [0, 1], [1, 0], [1, 1]]; // prettier-ignore
     case "row":
+    case "rowPair":
       return [[0, 0], [1, 0]]; // prettier-ignore
     case "col":
       return [[0, 0], [0, 1]]; // prettier-ignore
     case "scalar":
+    case "pair":
       return [[0, 0]];
     default:
       return reach satisfies never;
@@ -41,7 +49,13 @@ export function placesOf(reach: Reach): readonly (readonly [Half, Half])[] {
 }
 
 export const suffixOf = (reach: Reach, row: Half, col: Half): string =>
-  reach === "full" ? `_r${row}c${col}` : reach === "row" ? `_r${row}` : reach === "col" ? `_c${col}` : "";
+  reach === "full"
+    ? `_r${row}c${col}`
+    : reach === "row" || reach === "rowPair"
+      ? `_r${row}`
+      : reach === "col"
+        ? `_c${col}`
+        : "";
 
 /** Statements by where they belong: once a tile, once a group of columns. */
 export interface FragmentLines {
@@ -100,17 +114,25 @@ export class FragmentWriter {
         return `(${read(op.mask)} ? ${of(op.x, op.id)} : ${of(op.y, op.id)})`;
       case "cast":
         return castText(read(op.x), this.values.get(op.x)!.dtype, op.dtype);
+      case "pick":
+        return this.variable(op.x, row, op.position as Half);
+      case "stack":
+        return this.variable(op.parts[col]!, row, 0);
       default:
         throw new TroupeError("internal", `${op.kind} is no pointwise op`);
     }
   }
 
-  /** Statements for `ops`, which must be pointwise or loads, in text order. */
-  lines(ops: readonly ValueOp[]): FragmentLines {
+  /** Statements for `ops`, which must be pointwise, loads or sums that `sum` writes, in text order. */
+  lines(ops: readonly ValueOp[], sum?: (op: ReduceOp) => readonly string[]): FragmentLines {
     const tile: string[] = [];
     const group: string[] = [];
     for (const op of ops) {
       if (this.leaves.has(op.id)) continue;
+      if (op.kind === "reduce" && sum) {
+        tile.push(...sum(op));
+        continue;
+      }
       const reach = this.reach(op.id);
       const into = reach === "row" || reach === "scalar" ? tile : group;
       if (op.kind === "load") into.push(...this.#load(op, reach));
@@ -141,10 +163,19 @@ export class FragmentWriter {
             ? `point${indices.get(at.index)!.id}`
             : axis === this.axes.row
               ? `live_row${row}`
-              : `live_col${col}`;
+              : this.#column(axis, col);
         return dim === axes.length - 1 ? place : `${place} * stride_${op.tensor}_${dim}`;
       })
       .join(" + ");
+  }
+
+  /** The position along an axis of the columns. */
+  #column(axis: string, col: Half): string {
+    const { inner = [] } = this.axes;
+    const at = inner.indexOf(axis);
+    if (inner.length === 0) return `live_col${col}`;
+    if (at < 0) return "live_head";
+    return inner.length === 1 ? `(2 * pair + ${col})` : at === 0 ? "pair" : String(col);
   }
 
   #load(op: LoadOp, reach: Reach): string[] {
@@ -152,10 +183,14 @@ export class FragmentWriter {
     const pointer = `at_${op.tensor}`;
     const wide = op.dtype === "bf16" || op.dtype === "f16";
     const paired =
-      (reach === "full" || reach === "col") && axes.at(-1) === this.axes.col && (wide || op.dtype === "f32");
+      (reach === "full" || reach === "col") &&
+      axes.at(-1) === (this.axes.inner?.at(-1) ?? this.axes.col) &&
+      (wide || op.dtype === "f32");
     if (!paired)
       return placesOf(reach).map(([row, col]) => {
-        const element = `${pointer}[${this.#offset(op, row, col)}]`;
+        // All heads of a tile read the same of these: kept for the next head they would not fit the registers.
+        const again = op.dtype === "f32" && (reach === "pair" || reach === "rowPair");
+        const element = again ? `load_again(${pointer} + ${this.#offset(op, row, col)})` : `${pointer}[${this.#offset(op, row, col)}]`; // prettier-ignore
         const text = wide ? `low_${op.dtype}(${element})` : element;
         return `const ${cudaType(op.dtype)} v${op.id}${suffixOf(reach, row, col)} = ${text};`;
       });

@@ -15,6 +15,7 @@ import {
 } from "../../tile/index.js";
 import { random } from "../../tile/suite/harness.js";
 import { linear } from "../../tile/suite/matmul.js";
+import { qkNormRope } from "../../tile/suite/rope.js";
 
 export interface MatmulCase {
   readonly title: string;
@@ -55,9 +56,9 @@ const batched = kernel(
 
 const SHAPES = { a: [200, 136], b: [152, 136], bias: [152], gate: [152], residual: [200, 152], c: [200, 152] };
 /** Long enough along K for eight blocks to share it. */
-const DEEP = { a: [200, 520], b: [280, 520], bias: [280], gate: [280], residual: [200, 280], c: [200, 280] };
+const DEEP = { a: [136, 520], b: [200, 520], bias: [200], gate: [200], residual: [136, 200], c: [136, 200] };
 /** Enough steps along K for three blocks to share a tile. */
-const TALL = { a: [136, 776], b: [200, 776], bias: [200], gate: [200], residual: [136, 200], c: [136, 200] };
+const TALL = { a: [136, 776], b: [152, 776], bias: [152], gate: [152], residual: [136, 152], c: [136, 152] };
 const GATED = { bias: true, activation: "gelu-tanh", gatedResidual: true } as const;
 const ALLOWED = 6e-3;
 
@@ -88,11 +89,11 @@ export const MATMUL_CASES: readonly MatmulCase[] = [
   },
   {
     title: "the same, gated", text: linear("bf16", GATED), shapes: TALL, allowed: ALLOWED,
-    schedules: [{ sharesTail: true }, { sharesTail: true, blockM: 256, blockN: 64, groupM: 1 }],
+    schedules: [{ sharesTail: true, blockM: 256, blockN: 64, groupM: 1 }],
   },
   {
     title: "the last tiles of a batch shared by way of memory", text: batched, allowed: ALLOWED,
-    shapes: { a: [2, 136, 776], b: [152, 776], gate: [2, 152], residual: [2, 136, 152], c: [2, 136, 152] },
+    shapes: { a: [2, 72, 776], b: [152, 776], gate: [2, 152], residual: [2, 72, 152], c: [2, 72, 152] },
     schedules: [{ sharesTail: true }],
   },
   {
@@ -101,8 +102,26 @@ export const MATMUL_CASES: readonly MatmulCase[] = [
     strides: { a: [45000, 200, 1], c: [50000, 208, 1] },
     schedules: [{}, { blockN: 144 }, { cluster: 2 }],
   },
+  {
+    title: "heads, each divided by its root mean square and turned,", text: qkNormRope("bf16"), allowed: ALLOWED,
+    shapes: { a: [136, 776], b: [3, 64, 2, 776], w: [64, 2], cos: [136, 64], sin: [136, 64], c: [3, 136, 64, 2] },
+    schedules: [{ blockN: 256 }, { sharesTail: true }, { cluster: 2, blockM: 64, consumers: 1 }],
+  },
+  {
+    title: "heads of 64 whose results lie by tokens", text: qkNormRope("f16"), allowed: 1e-3,
+    shapes: { a: [70, 136], b: [5, 32, 2, 136], w: [32, 2], cos: [70, 32], sin: [70, 32], c: [5, 70, 32, 2] },
+    strides: { c: [64, 320, 2, 1] },
+    schedules: [{ blockN: 192 }],
+  },
   { title: "rows that lie apart", text: linear("bf16"), shapes: SHAPES, strides: { a: [160, 1], c: [208, 1] }, schedules: [{}], allowed: ALLOWED },
 ]; // prettier-ignore
+
+/** Sizes of all axes of a program whose parameters have these shapes. */
+export const sizesOf = (
+  program: TileProgram,
+  shapes: Readonly<Record<string, Shape>>,
+): Readonly<Record<string, number>> =>
+  Object.fromEntries(program.params.flatMap(({ name, axes }) => axes.map((axis, dim) => [axis, shapes[name]![dim]!])));
 
 /** A parameter's tensor in host memory on a boundary of 64 bytes. */
 export interface Held {

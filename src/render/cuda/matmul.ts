@@ -17,15 +17,16 @@ import { argumentText, epilogueTensors } from "./arguments.js";
 import { FragmentWriter } from "./fragment.js";
 import type { KernelArgument, MapArgument, CudaKernel } from "../../device/cuda/kernel.js";
 import { PRELUDE } from "./prelude.js";
-import { MATRIX_ROW, outputText } from "./store.js";
+import { countsStores, MATRIX_ROW, outputText, type OutputPlace } from "./store.js";
 import { wgmmaFunction, wgmmaName, type WgmmaShape } from "./wgmma.js";
 
 /** Steps along the contracted axis that a block which shares a tile has at least. */
 const LEAST_STEPS = 4;
 
-export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKernel {
+/** @param width elements of a position of n: of a head, where the form has inner axes */
+export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule, width = 1): CudaKernel {
   const { blockM, blockN, stages, consumers, cluster, groupM, split = 1, sharesTail = false } = schedule;
-  const { program, a, b, dtype, store, outer } = form;
+  const { program, a, b, dtype, store, outer, inner } = form;
   const name = `${program.name}_sm90`;
   const threads = (consumers + 1) * 128;
   const registers = registerSplit(consumers);
@@ -36,7 +37,11 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
 
   const point = outer && `point${outer.id}`;
   const beyond = outer ? [outer.axis] : [];
-  const mapOf = (tensor: string, axes: readonly string[], rows: number): MapArgument => ({
+  /** Heads of a tile, and what a tile's columns are in the maps of the second operand and of the result. */
+  const heads = inner.length > 0 ? blockN / width : 0;
+  const flat = heads > 0 ? [n, ...inner] : n;
+  const outAxes = heads > 0 ? [inner, m, n] : [n, m];
+  const mapOf = (tensor: string, axes: MapArgument["axes"], rows: number): MapArgument => ({
     kind: "map",
     tensor,
     axes,
@@ -51,9 +56,9 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
   const stagingBytes = stagingBuffers(schedule, prefetched !== undefined) * STAGING_BYTES;
   const args: KernelArgument[] = [
     mapOf(a, [k, m, ...beyond], blockM),
-    mapOf(b, [k, n], blockN / cluster),
+    mapOf(b, [k, flat], blockN / cluster),
     ...(staged
-      ? [mapOf(store.tensor, [n, m, ...beyond], 16)]
+      ? [mapOf(store.tensor, [...outAxes, ...beyond], 16)]
       : [
           { kind: "pointer", tensor: store.tensor } as const,
           ...[...beyond, m].map((_, dim) => ({ kind: "stride", tensor: store.tensor, dim }) as const),
@@ -68,17 +73,20 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule): CudaKe
   ];
   const writer = new FragmentWriter(
     program,
-    { row: m, col: n },
+    { row: m, col: n, inner },
     new Map([[form.accumulator, (row, col) => `acc[slab][(slice * 8 + j) * 4 + ${2 * row + col}]`]]),
   );
-  /** The 64 rows and columns of a tile that stand together in shared memory or the workspace; a warp's own part of them. */
+  /** The 64 rows and columns of a tile that stand together in shared memory or the workspace. */
   const unit = `((consumer * ${slabs} + slab) * ${blockN / 64} + slice)`;
-  const ownUnit = `(((consumer * ${slabs} + slab) * 4 + (warp & 3)) * ${blockN / 64} + slice)`;
-  const out = outputText(writer, store, form.epilogue, {
+  /** A warp's own part of it that one block adds up and stores: 64 columns, or a head. */
+  const ownUnit = `(((consumer * ${slabs} + slab) * 4 + (warp & 3)) * ${heads || blockN / 64} + ${heads ? `slice / ${width / 64}` : "slice"})`;
+  const place: OutputPlace = {
     columns: blockN, firstColumn: "tile_n", firstRow: "warp_row", columnSize: `size_${n}`, rowSize: `size_${m}`,
     buffers: staged ? 2 : 0, prefetched, outer: point ? [point] : [],
-    skip: split > 1 ? `${unit} % ${split} != (int)rank` : sharesTail ? `${ownUnit} % sharers != rank` : undefined,
-  }); // prettier-ignore
+    skip: split > 1 ? `${unit} % ${split} != (int)rank` : sharesTail ? `${heads ? ownUnit.replace(`slice / ${width / 64}`, "head") : ownUnit} % sharers != rank` : undefined,
+    heads: heads ? { width, first: `tile_n / ${width}`, count: `size_${n}` } : undefined,
+  }; // prettier-ignore
+  const out = outputText(writer, store, form.epilogue, place);
   const aBytes = blockM * 128;
   const bBytes = blockN * 128;
   const stageBytes = aBytes + bBytes;
@@ -173,7 +181,7 @@ ${name}(${argumentText(program, args)}) {
   const u32 stagings = ring + ${stages * stageBytes};
   const u32 full = stagings + ${consumers * 4 * stagingBytes}, empty = full + ${8 * stages}${prefetched ? `, fetched = empty + ${8 * stages}` : ""};
   const int warp = __shfl_sync(~0u, threadIdx.x >> 5, 0), lane = threadIdx.x & 31;
-  const int tiles_m = (size_${m} + ${blockM * cluster - 1}) / ${blockM * cluster}, tiles_n = (size_${n} + ${blockN - 1}) / ${blockN};
+  const int tiles_m = (size_${m} + ${blockM * cluster - 1}) / ${blockM * cluster}, tiles_n = (size_${n}${heads ? ` * ${width}` : ""} + ${blockN - 1}) / ${blockN};
   const int tiles = tiles_m * tiles_n${outer ? ` * size_${outer.axis}` : ""}, all_steps = (size_${k} + 63) / 64;
   const int first = blockIdx.x / ${blocksTogether}, stride = gridDim.x / ${blocksTogether};${blocksTogether > 1 ? "\n  const u32 rank = cluster_rank();" : ""}
 ${
@@ -221,7 +229,7 @@ ${
     const u32 staging = stagings + (warp - 4) * ${stagingBytes};
     ${MATRIX_ROW}
     float acc[${slabs}][${blockN / 2}];
-    int slot = 0${split > 1 || sharesTail ? ", stored = 0" : ""};
+    int slot = 0${countsStores(place) ? ", stored = 0" : ""};
     u32 phase = 0;${prefetched ? "\n    u32 fetched_phase = 0;\n    const u32 fetched_here = fetched + 8 * (warp - 4);" : ""}
     for (int ${items}) {
     ${tileOrder}
@@ -267,7 +275,7 @@ ${split > 1 ? meeting : sharesTail ? meetingInMemory : ""}${prefetched ? "      
     arguments: args,
     tiles: [
       { axis: m, tile: blockM * cluster },
-      { axis: n, tile: blockN },
+      { axis: n, tile: heads || blockN },
       ...beyond.map((axis) => ({ axis, tile: 1 })),
     ],
   };

@@ -49,6 +49,7 @@ DEV void meet_blocks(u64* counter, u32 blocks) {
   const u64 all = (now / blocks + 1) * blocks;
   do asm volatile("ld.acquire.gpu.global.u64 %0, [%1];" : "=l"(now) : "l"(counter) : "memory"); while (now < all);
 }
+DEV float load_again(const float* p) { float r; asm volatile("ld.global.f32 %0, [%1];" : "=f"(r) : "l"(p) : "memory"); return r; }
 DEV void prefetch_map(const TensorMap* map) { asm volatile("prefetch.tensormap [%0];" :: "l"((u64)map) : "memory"); }
 DEV void load_2d(u32 dst, const TensorMap* map, u32 bar, int x, int y) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];"

@@ -8,7 +8,9 @@ import type { AttentionSchedule, MatmulSchedule } from "../../lower/cuda/schedul
 import { input, kernel, output, trace } from "../../tile/index.js";
 import { attention } from "../../tile/suite/attention.js";
 import { linear, matmul } from "../../tile/suite/matmul.js";
+import { qkNormRope } from "../../tile/suite/rope.js";
 import { renderAttention } from "./attention.js";
+import { renderCuda } from "./canonical.js";
 import { renderMatmul } from "./matmul.js";
 
 const formOf = (text: Parameters<typeof trace>[0]): CanonicalForm => {
@@ -22,6 +24,12 @@ const matmulKernel = (text: Parameters<typeof trace>[0], change: Partial<MatmulS
   return renderMatmul(form as Extract<CanonicalForm, { kind: "matmul" }>, {
     kind: "matmul", blockM: 128, blockN: 256, stages: 4, consumers: 2, cluster: 1, groupM: 8, ...change,
   }); // prettier-ignore
+};
+const headsKernel = (change: Partial<MatmulSchedule>): CudaKernel => {
+  const schedule = { kind: "matmul", blockM: 128, blockN: 256, stages: 4, consumers: 2, cluster: 1, groupM: 8, ...change } as const; // prettier-ignore
+  const kernel = renderCuda(trace(qkNormRope("bf16")), schedule, { H: 24, M: 4352, K: 3072, P: 64 });
+  assert.ok(!isCannot(kernel), JSON.stringify(kernel));
+  return kernel;
 };
 const attentionKernel = (causal: boolean, change: Partial<AttentionSchedule> = {}): CudaKernel => {
   const form = formOf(attention("bf16", { scale: 128 ** -0.5, causal }));
@@ -132,6 +140,17 @@ test("a carried sum that is also read elsewhere keeps its exchange inside the lo
   assert.doesNotMatch(source, /carry0_r0 \+= __shfl/);
 });
 
+test("a tile that does not hold whole heads is refused, and so are clusters that share one", () => {
+  const schedule = { kind: "matmul", blockM: 128, blockN: 192, stages: 4, consumers: 2, cluster: 1, groupM: 8 } as const; // prettier-ignore
+  const sizes = { H: 24, M: 4352, K: 3072, P: 64 };
+  const whyNot = (change: Partial<MatmulSchedule>): string => {
+    const kernel = renderCuda(trace(qkNormRope("bf16")), { ...schedule, ...change }, sizes);
+    return isCannot(kernel) ? kernel.cannot : "";
+  };
+  assert.match(whyNot({}), /tiles of 192 columns do not hold whole heads of 128/);
+  assert.match(whyNot({ blockN: 128, split: 2 }), /store parts of heads/);
+});
+
 const nvcc = nvccCompiler();
 test("the hot kernels assemble for sm_90a without spills", { skip: nvcc ? false : "nvcc was not found" }, () => {
   const kernels = {
@@ -150,6 +169,8 @@ test("the hot kernels assemble for sm_90a without spills", { skip: nvcc ? false 
       linear("bf16", { bias: true, activation: "gelu-tanh", gatedResidual: true }),
       { stages: 3, sharesTail: true },
     ),
+    "heads divided by their root mean squares and turned": headsKernel({}),
+    "the same, the last tiles shared": headsKernel({ sharesTail: true }),
     attention: attentionKernel(false, { blockKeys: 176 }),
     "causal attention": attentionKernel(true),
   };

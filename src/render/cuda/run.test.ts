@@ -11,7 +11,7 @@ import type { AttentionSchedule } from "../../lower/cuda/schedule.js";
 import { trace, type AnyKernel } from "../../tile/index.js";
 import { attention } from "../../tile/suite/attention.js";
 import { renderCuda, type CudaSchedule } from "./canonical.js";
-import { MATMUL_CASES, matmulSchedule, Trial } from "./matmul-cases.fixture.js";
+import { MATMUL_CASES, matmulSchedule, sizesOf, Trial } from "./matmul-cases.fixture.js";
 
 const why =
   whyNoCuda() ?? (new CudaDevice().facts.capability === 90 ? undefined : "the device is not of capability 9.0");
@@ -30,7 +30,7 @@ function rowError(
   strides: Lists = {},
 ): number {
   const program = trace(text);
-  const made = renderCuda(program, schedule, { D: shapes["q"]?.at(-1) ?? 0, K: shapes["a"]?.at(-1) ?? 0 });
+  const made = renderCuda(program, schedule, sizesOf(program, shapes));
   assert.ok(!isCannot(made), JSON.stringify(made));
   const trial = new Trial(program, shapes, strides, blocks);
   using device = new CudaDevice();

@@ -1,8 +1,9 @@
 // The way out of an accumulator: per group of columns the epilogue's ops, then stmatrix into a warp's own staging
 // buffer and a TMA store of 16 rows × 64 columns; f32 results, and tiles of other widths, go straight to memory in pairs.
 import { STAGING_BYTES } from "../../lower/cuda/schedule.js";
-import type { LoadOp, StoreOp, ValueOp } from "../../tile/program.js";
+import type { LoadOp, ReduceOp, StoreOp, ValueId, ValueOp } from "../../tile/program.js";
 import type { FragmentWriter, Half } from "./fragment.js";
+import { operandsOf } from "./row-work.js";
 
 export interface OutputText {
   /** Statements once a tile, before the columns. */
@@ -26,8 +27,10 @@ export interface OutputPlace {
   readonly prefetched?: LoadOp | undefined;
   /** Coordinates after row and column in the output's map. */
   readonly outer: readonly string[];
-  /** The condition under which a slice is another block's. Then turns are counted in a variable `stored`. */
+  /** The condition under which a slice is another block's. */
   readonly skip?: string | undefined;
+  /** Columns that are heads: how wide each is, a multiple of 64, where the first stands and how many there are. */
+  readonly heads?: { readonly width: number; readonly first: string; readonly count: string } | undefined;
 }
 
 /** A cast that is the stored value needs no rounding of its own: packing rounds. */
@@ -60,16 +63,20 @@ export function outputText(
         )
         .join("")
     : "";
-  const lines = writer.lines(value.ops);
+  const { heads } = place;
+  const perHead = heads ? heads.width / 64 : 0;
+  const lines = writer.lines(value.ops, heads && ((op) => rowSum(writer, op, value.ops, heads.width)));
   const at = (row: Half, col: Half): string => writer.variable(value.id, row, col);
   const indent = lines.group.map((line) => `        ${line}\n`).join("");
-  const columnsOfGroup = `        const int col0 = ${place.firstColumn} + slice * 64 + j * 8 + (lane & 3) * 2, col1 = col0 + 1;
+  const columnsOfGroup = heads
+    ? PAIR
+    : `        const int col0 = ${place.firstColumn} + slice * 64 + j * 8 + (lane & 3) * 2, col1 = col0 + 1;
         const int live_col0 = min(col0, ${place.columnSize} - 2), live_col1 = live_col0 + 1;
 `;
   const tile = [
     `const int row0 = ${place.firstRow} + (lane >> 2), row1 = row0 + 8;`,
     `const int live_row0 = min(row0, ${place.rowSize} - 1), live_row1 = min(row1, ${place.rowSize} - 1);`,
-    ...lines.tile,
+    ...(heads ? [] : lines.tile),
   ];
   if (place.buffers === 0) {
     const rank = 2 + place.outer.length;
@@ -93,15 +100,24 @@ ${columnsOfGroup}${indent}${pairs}      }
     };
   }
   const dims = 2 + place.outer.length;
-  const coordinates = [`${place.firstColumn} + slice * 64`, place.firstRow, ...place.outer].join(", ");
+  const column = heads ? ["part * 64", place.firstRow, `${heads.first} + head`] : [`${place.firstColumn} + slice * 64`, place.firstRow]; // prettier-ignore
+  const coordinates = [...column, ...place.outer].join(", ");
+  const skip = place.skip ? `\n      if (${place.skip}) continue;` : "";
+  const slices = heads
+    ? `    for (int head = 0; head < ${place.columns / heads.width}; ++head) {${skip}
+      const int live_head = min(${heads.first} + head, ${heads.count} - 1);
+${lines.tile.map((line) => `      ${line}\n`).join("")}#pragma unroll
+      for (int part = 0; part < ${perHead}; ++part) {
+      const int slice = head * ${perHead} + part;`
+    : `    for (int slice = 0; slice < ${place.columns / 64}; ++slice) {${skip}`;
   return {
     tile,
     columns: `#pragma unroll
-    for (int slice = 0; slice < ${place.columns / 64}; ++slice) {${place.skip ? `\n      if (${place.skip}) continue;` : ""}
+${slices}
 ${
   prefetched
     ? `      const u32 buffer = staging + (slab * ${place.columns / 64} + slice) * ${STAGING_BYTES};`
-    : `      const u32 buffer = staging${place.buffers === 2 ? ` + (${place.skip ? "stored++" : "slice"} & 1) * ${STAGING_BYTES}` : ""};
+    : `      const u32 buffer = staging${place.buffers === 2 ? ` + (${countsStores(place) ? "stored++" : "slice"} & 1) * ${STAGING_BYTES}` : ""};
       if (lane == 0) store_wait_read<${place.buffers - 1}>();
       __syncwarp();`
 }
@@ -117,12 +133,46 @@ ${columnsOfGroup}${held}${indent}        packed[j][0] = pack_${dtype}(${at(0, 0)
       fence_async();
       __syncwarp();
       if (lane == 0) {
-        store_${dims}d(&map_${store.tensor}, buffer, ${coordinates});
+        store_${dims + (heads ? 1 : 0)}d(&map_${store.tensor}, buffer, ${coordinates});
         store_commit();
       }
-    }
+    }${heads ? "\n    }" : ""}
 `,
   };
+}
+
+/** Whether two buffers are taken in turn by a count, in a variable `stored`, as slices do not alternate from tile to tile. */
+export const countsStores = ({ columns, skip, buffers }: Pick<OutputPlace, "columns" | "skip" | "buffers">): boolean =>
+  buffers === 2 && (skip !== undefined || (columns / 64) % 2 === 1);
+
+/** Which pair of a head's elements this thread has. */
+const PAIR = "        const int pair = part * 32 + j * 4 + (lane & 3);\n";
+const IDENTITY = { sum: "0.f", mean: "0.f", max: "__int_as_float(0xff800000)", min: "__int_as_float(0x7f800000)" };
+
+/** A sum, or the like, of a head's elements in each of a thread's rows: first those of the thread, then of the four that share the rows. */
+function rowSum(writer: FragmentWriter, op: ReduceOp, ops: readonly ValueOp[], width: number): readonly string[] {
+  const fn = op.fn as keyof typeof IDENTITY;
+  const join = (a: string, b: string): string => fn === "sum" || fn === "mean" ? `${a} + ${b}` : `${fn === "max" ? "fmaxf" : "fminf"}(${a}, ${b})`; // prettier-ignore
+  const needed = new Set<ValueId>([op.x]);
+  for (const before of ops.toReversed()) if (needed.has(before.id)) for (const id of operandsOf(before)) needed.add(id);
+  const { group } = writer.lines(ops.filter(({ id, kind }) => needed.has(id) && kind !== "reduce"));
+  const rows = [0, 1] as const;
+  const name = (row: Half): string => writer.variable(op.id, row, 0);
+  return [
+    ...rows.map((row) => `float ${name(row)} = ${IDENTITY[fn]};`),
+    "#pragma unroll",
+    `for (int part = 0; part < ${width / 64}; ++part) {`,
+    `  const int slice = head * ${width / 64} + part;`,
+    "#pragma unroll",
+    "  for (int j = 0; j < 8; ++j) {",
+    PAIR.trimEnd(),
+    ...group.map((line) => `        ${line}`),
+    ...rows.map((row) => `        ${name(row)} = ${join(name(row), `(${join(writer.variable(op.x, row, 0), writer.variable(op.x, row, 1))})`)};`), // prettier-ignore
+    "  }",
+    "}",
+    ...rows.flatMap((row) => [1, 2].map((lanes) => `${name(row)} = ${join(name(row), `__shfl_xor_sync(~0u, ${name(row)}, ${lanes})`)};`)), // prettier-ignore
+    ...(fn === "mean" ? rows.map((row) => `${name(row)} *= ${1 / width}f;`) : []),
+  ];
 }
 
 /** The row of the staging buffer whose address this lane gives to stmatrix. */
