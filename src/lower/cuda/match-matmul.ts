@@ -94,6 +94,8 @@ function rowIndex(
     return cannot(
       `matmul: ${load.tensor} is [${all.join(" ")}]; the contracted axis ${loop.index.axis} must be its last of two`,
     );
+  const cut = load.at.find(({ along }) => inner.includes(along));
+  if (cut) return cannot(`matmul: ${load.tensor} is not read whole along ${cut.along}`);
   const at = load.at.find((position) => position.along === axes[0]);
   const step = load.at.find((position) => position.along === axes[1]);
   const index = at?.kind === "block" ? indicesOf(program).get(at.index) : undefined;

@@ -51,6 +51,20 @@ test("heads that are divided by their root mean squares and turned are the matmu
   assert.ok(form.epilogue.some(({ kind }) => kind === "reduce"));
 });
 
+test("heads of which a program has a part are refused", () => {
+  const text = kernel(
+    "parts",
+    { a: input("bf16", "M", "K"), b: input("bf16", "H", "D", "K"), c: output("bf16", "M", "H", "D") },
+    (t, { a, b, c }) => {
+      const [m, h, d] = [t.program("M"), t.program("H"), t.program("D")];
+      const zeros = t.zeros("f32", "M", "H", "D");
+      const acc = t.loop("K", zeros, (k, sum) => t.dot(t.load(a, m, k), t.load(b, h, d, k), "K", sum));
+      t.store(c, [m, h, d], acc.to("bf16"));
+    },
+  );
+  assert.match(cannotOf(text), /b is not read whole along D/);
+});
+
 test("operands that wgmma does not take are refused with their dtype", () => {
   assert.match(cannotOf(matmul("f32")), /operands of f32/);
 });
