@@ -34,6 +34,6 @@ export function showForecast(ui: Ui, forecast: Forecast): void {
     ["libraries' own", libraries],
   ] as const; // prettier-ignore
   const memory = parts.filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `${name} ${bytesText(bytes)}`);
-  const time = seconds === undefined ? "a time not measured yet" : `${seconds.toFixed(2)} s`;
-  ui.note(`forecast: ${time} a run, ${bytesText(totalBytes(needs))} of memory: ${memory.join(", ")}`);
+  const time = seconds === undefined ? "" : `${seconds.toFixed(2)} s a run, `;
+  ui.note(`forecast: ${time}${bytesText(totalBytes(needs))} of memory: ${memory.join(", ")}`);
 }

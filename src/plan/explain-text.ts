@@ -1,5 +1,5 @@
 // An explanation on a terminal: a summary of the component, then each region with its candidates, or those of one op.
-import type { Comparison, Explanation, ExplainedRegion } from "./explain.js";
+import { timeText, type Comparison, type Explanation, type ExplainedRegion } from "./explain.js";
 import type { Lowered } from "./plan.js";
 import { columns, showBytes, showUs } from "./print.js";
 
@@ -9,14 +9,14 @@ export interface ExplainTextOptions {
 }
 
 export function explainText(explanation: Explanation, { only }: ExplainTextOptions = {}): string {
-  const { component, label, expectedUs, lowered, regions, usByProvider, sureWins, notes } = explanation;
+  const { component, label, lowered, regions, usByProvider, sureWins, notes } = explanation;
   const shown = regions.filter((region) => only === undefined || isAbout(region, only));
-  const total = expectedUs === undefined ? "not measured" : showUs(expectedUs);
+  const measuredUs = Object.values(usByProvider).reduce((sum, us) => sum + us, 0);
   const shares = Object.entries(usByProvider)
     .sort(([, a], [, b]) => b - a)
-    .map(([provider, us]) => `${provider} ${expectedUs ? `${Math.round((100 * us) / expectedUs)} %` : ""}`.trim());
+    .map(([provider, us]) => `${provider} ${measuredUs > 0 ? `${Math.round((100 * us) / measuredUs)} %` : ""}`.trim());
   const sure = Object.entries(sureWins).map(([provider, wins]) => `${provider} ${wins}`);
-  let head = `${component}: plan "${label}", ${total}; ${shares.join(", ")}${
+  let head = `${component}: plan "${label}", ${timeText(explanation)}; ${shares.join(", ")}${
     sure.length > 0 ? `\nregions won beyond the 95 % interval: ${sure.join(", ")}` : ""
   }${notes.map((note) => `\nnote: ${note}`).join("")}`;
   if (lowered) head += `\n${loweredText(lowered)}`;
@@ -39,18 +39,10 @@ export function loweredText({ maxError, error, inputs, regions }: Lowered): stri
   ].join("\n");
 }
 
-const MOST_OPS = 5;
-
-/** The ops of a region that has no title of its own, the first few of many. */
-function shortened(title: string): string {
-  const ops = title.split("+");
-  return ops.length > MOST_OPS ? `${ops.slice(0, 3).join("+")}+… (${ops.length} ops)` : title;
-}
-
 function regionText(region: ExplainedRegion): string {
   const { title, uses, us, names, candidates, cannot, chosen, apartUs, floor } = region;
   const lines = [
-    `${shortened(title)}  × ${uses}${us === undefined ? "" : `  ${showUs(us)} each`}  (${names[0]}${uses > 1 ? ", …" : ""})`,
+    `${title}  × ${uses}${us === undefined ? "" : `  ${showUs(us)} each`}  (${names[0]}${uses > 1 ? ", …" : ""})`,
   ];
   const isForetold = candidates.some(({ forecastUs }) => forecastUs !== undefined);
   const rows = candidates.map(

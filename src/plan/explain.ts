@@ -4,11 +4,12 @@ import type { Region, Regions } from "../graph/region.js";
 import { candidateKey } from "../tuner/candidate-key.js";
 import type { Measurement, RegionRecord } from "../tuner/measurement.js";
 import { confidenceOf, isFasterBeyond95, type Times } from "../tuner/interval.js";
+import { titleOf } from "../tuner/title.js";
 import { layoutKey } from "./layout.js";
 import type { Lowered, Plan, PlanStep, RegionStep } from "./plan.js";
 import type { Choice } from "../provider/provider.js";
 import { conversionRegion } from "./conversion.js";
-import { stepOps } from "./print.js";
+import { showUs, stepOps } from "./print.js";
 import { floorOf, workIn, type Floor, type Rates, type Work } from "./roofline.js";
 
 export interface ExplainedCandidate {
@@ -78,6 +79,14 @@ export interface Explanation {
   /** What was not decided by time, or could not be done. */
   readonly notes: readonly string[];
 }
+
+/** "20.1 ms"; of a plan of which some regions were not measured there is no sum. */
+export const timeText = ({ expectedUs, regions }: Explanation): string =>
+  expectedUs !== undefined
+    ? showUs(expectedUs)
+    : regions.some(({ us }) => us !== undefined)
+      ? "measured in part"
+      : "not measured";
 
 export interface ExplainOptions {
   /** Versions of the providers that are here: what others measured is shown as void. Without them nothing is. */
@@ -182,7 +191,7 @@ function explainSteps(
     ops: stepOps(first, regions),
     work,
     ...(floor && { floor: { ...floor, ...(us !== undefined && { timeOver: us / floor.us }) } }),
-    title: record?.title ?? stepOps(first, regions),
+    title: record?.title ?? titleOf(region),
     names,
     uses: steps.length,
     chosen: { provider: first.choice.provider, id: first.choice.id },

@@ -2,7 +2,7 @@
 import type { ChangedPart, PartChoice, PlanDifference } from "../../plan/difference.js";
 import { sideText } from "../../plan/difference-text.js";
 import { loweredText } from "../../plan/explain-text.js";
-import type { Comparison, ExplainedCandidate, ExplainedRegion, Explanation } from "../../plan/explain.js";
+import { timeText, type Comparison, type ExplainedCandidate, type ExplainedRegion, type Explanation } from "../../plan/explain.js"; // prettier-ignore
 import { showBytes, showUs } from "../../plan/print.js";
 import { pageStyle, providerClass } from "../bench/style.js";
 import { boxMark, escapeXml, inlineSvg } from "../bench/svg.js";
@@ -22,6 +22,7 @@ const OWN_STYLE = `
 td.left,th.left{text-align:left}tr.chosen th,tr.chosen td{font-weight:600}tr.rejected{color:var(--soft)}
 details.region{border-bottom:1px solid var(--line);margin:0}details.region>summary{color:var(--ink);padding:.45em 0;display:flex;gap:.8em;flex-wrap:wrap;list-style:none}
 details.region>summary>b{font-weight:500;flex:1 1 20rem;overflow-wrap:anywhere}details.region>summary>span{color:var(--soft);font-variant-numeric:tabular-nums}
+details.region>summary>.bar+span{min-width:6.5em}details.region>summary>span:last-child{min-width:7em;text-align:right}
 .bar{height:6px;border-radius:3px;background:var(--mark);flex:0 1 8rem;align-self:center;overflow:hidden}.bar i{display:block;height:100%}
 ul.facts{font-size:.9rem;margin:.4em 0 1em;padding-left:1.2em}td.id{overflow-wrap:anywhere;min-width:12rem}td.id small{white-space:normal;margin-bottom:.4em}`;
 
@@ -67,10 +68,9 @@ function sharesSvg(shares: Readonly<Record<string, number>>): string {
 const shortened = (text: string): string => (text.length > MOST_TITLE ? `${text.slice(0, MOST_TITLE)}…` : text);
 
 function component(explanation: Explanation): string {
-  const { component: name, label, expectedUs, usByProvider, regions, notes, lowered } = explanation;
-  const time = expectedUs === undefined ? "nothing measured" : showUs(expectedUs);
+  const { component: name, label, usByProvider, regions, notes, lowered } = explanation;
   const most = Math.max(...regions.map(({ us = 0, uses }) => us * uses));
-  return `<section><h2>${escapeXml(name)} <small>plan “${escapeXml(label)}”, ${time}</small></h2>
+  return `<section><h2>${escapeXml(name)} <small>plan “${escapeXml(label)}”, ${timeText(explanation)}</small></h2>
 ${Object.values(usByProvider).some((us) => us > 0) ? sharesSvg(usByProvider) : ""}
 ${list(notes)}
 ${lowered ? `<pre class="scroll">${escapeXml(loweredText(lowered))}</pre>` : ""}
