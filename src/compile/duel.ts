@@ -26,22 +26,27 @@ export type Result = Required<Omit<Standing, "label">>;
 export interface DuelOptions {
   /** Time for all runs of both sides. */
   readonly budgetMs: number;
+  /** So many, unless time ends, whatever the first of them say. */
+  readonly pairs?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-const MOST_ROUNDS = 50;
+/** After so many pairs no more are run, and which side is faster is as sure as it gets. */
+export const MOST_PAIRS = 50;
 /** Microseconds of runs of both sides before they say anything: a hiccup is many times a short run. */
 const TELLING_US = 40_000;
-/**
- * Microseconds that both sides run for before they are timed. Just loaded, a plan takes several times as long, until the
- * system has put its threads on cores of their own: 50 to 100 ms were seen on two cores (bench/tuning.md).
- */
+/** Microseconds that both sides run for before they are timed: pages, caches and clocks settle, processes of the tune end. */
 const WARM_US = 200_000;
 /** Most of a duel's time that goes into that. */
 const WARM_SHARE = 0.25;
 
 /** Runs `champion` and `rival` in turn, as long as it is worth it; both have been given the same inputs. */
-export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs, signal }: DuelOptions): Result {
+export function duel(
+  graph: Graph,
+  champion: Session,
+  rival: Session,
+  { budgetMs, pairs, signal }: DuelOptions,
+): Result {
   const end = performance.now() + budgetMs;
   const warmUs = Math.min(WARM_US, WARM_SHARE * budgetMs * 1e3);
   for (let us = rival.time(); us < warmUs && performance.now() < end;) us += champion.time() + rival.time();
@@ -49,7 +54,8 @@ export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs
   const difference = largestDifference(graph, champion, rival);
   for (;;) {
     const isTelling = sum(mine) + sum(theirs) >= TELLING_US;
-    if (signal?.aborted || (isTelling && (mine.length >= MOST_ROUNDS || isDecided(mine, theirs)))) break;
+    const isOver = pairs === undefined ? isTelling && (mine.length >= MOST_PAIRS || isDecided(mine, theirs)) : mine.length >= pairs; // prettier-ignore
+    if (signal?.aborted || isOver) break;
     if (performance.now() > end && mine.length >= SURE_SAMPLES) break;
     // Who goes first changes, so that neither side always finds the other's data in the cache.
     const first = mine.length % 2 === 0;
@@ -62,19 +68,17 @@ export function duel(graph: Graph, champion: Session, rival: Session, { budgetMs
 
 const sum = (us: readonly number[]): number => us.reduce((all, one) => all + one, 0);
 
-/** Pairs → how far ahead the champion must be in all of them for the duel to end. */
+/** Pairs → how far one side must be ahead in the interval of all of them for the duel to end: intervals looked at often err often. */
 const DECISIVE = [
-  { pairs: 1, factor: 4 },
-  { pairs: 2, factor: 1.5 },
-  { pairs: SURE_SAMPLES, factor: 1.02 },
+  { pairs: 1, ahead: 4, behind: Number.POSITIVE_INFINITY },
+  { pairs: 2, ahead: 1.5, behind: Number.POSITIVE_INFINITY },
+  { pairs: SURE_SAMPLES, ahead: 1.1, behind: 1.1 },
+  { pairs: 20, ahead: 1.02, behind: 1.02 },
 ] as const;
-/** A champion that is clearly slower goes before the time is over. */
-const LOST_BY = 1.02;
 
 function isDecided(mine: readonly number[], theirs: readonly number[]): boolean {
   const { low, high } = pairedSpeedup(mine, theirs);
-  const isLost = mine.length >= SURE_SAMPLES && high < 1 / LOST_BY;
-  return isLost || DECISIVE.some(({ pairs, factor }) => mine.length >= pairs && low > factor);
+  return DECISIVE.some(({ pairs, ahead, behind }) => mine.length >= pairs && (low > ahead || high < 1 / behind));
 }
 
 /** The largest row error of any output. */

@@ -17,7 +17,9 @@ import type { StandIns } from "./stand-ins.js";
 import type { Tunable, TuningOptions } from "./tunable.js";
 
 /** Runs of one side that a close duel is worth. */
-const PROOF_RUNS = { none: 0, quick: 12, full: 40 } as const satisfies Record<Effort, number>;
+const PROOF_RUNS = { none: 0, quick: 25, full: 60 } as const satisfies Record<Effort, number>;
+/** Short runs say little in a short time: what a duel takes that nobody hurries, loading included. */
+const DUEL_MS = 800;
 const LEAST_PROOF_MS = 500;
 
 /** What plans are chosen from. */
@@ -66,7 +68,8 @@ export async function provenPlan(
     return { plan: noted(first, first.notes), standings: [] };
   }
   const { contenders, unmet, sources } = await contestOf(machine, item, known, options);
-  const wantedMs = (2 * PROOF_RUNS[effort] * contenders.length * (likelyUsOf(contenders[0]!) ?? 0)) / 1e3;
+  const runUs = likelyUsOf(contenders[0]!) ?? knownUs(contenders[0]!.plan);
+  const wantedMs = contenders.length * Math.max(DUEL_MS, (2 * PROOF_RUNS[effort] * runUs) / 1e3);
   const proofMs = Math.max(LEAST_PROOF_MS, Math.min(wantedMs, end - performance.now()));
   const champion = await championOf(machine, item, contenders, { proofMs, deadline: first && end, signal, pool });
   for (const { label, reason } of champion.fallen) told.push(`the ${label} plan cannot be loaded: ${reason}`);
@@ -79,6 +82,9 @@ export async function provenPlan(
   const plan = await search(machine, item, champion.plan, { sources, budgetMs, signal });
   return { plan: noted(plan, unmet), standings: champion.standings };
 }
+
+/** What is known of a plan's steps that were not all measured. */
+const knownUs = ({ steps }: Plan): number => steps.reduce((sum, { us = 0 }) => sum + us, 0);
 
 interface Contest {
   readonly contenders: readonly Contender[];

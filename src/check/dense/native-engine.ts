@@ -2,6 +2,7 @@
 // affordable at model size.
 import { bindFunctions, openLibrary } from "../../device/native/library.js";
 import { isCannot, type Found } from "../../device/native/found.js";
+import { openOpenMp } from "../../device/native/openmp.js";
 import { compileC, findCompiler } from "../../device/cpu/compile.js";
 import { messageOf } from "../../core/error.js";
 import { COLUMNS, ROWS, SOURCE } from "./native-source.js";
@@ -28,15 +29,19 @@ export async function nativeEngine(): Promise<Found<ProductEngine>> {
   if (isCannot(library)) return library;
   const functions = bindFunctions(library, SIGNATURES);
   if (isCannot(functions)) return functions;
+  const openMp = openOpenMp();
+  const endTeam = (): void => (isCannot(openMp) ? undefined : openMp.endTeam());
   return {
     rowBlock: ROWS,
     columnBlock: COLUMNS,
     multiply(a, b, { out, offset, rowStride, columnStride }) {
       const to = out.subarray(offset);
       functions.troupe_product(a.data, a.rows, b.data, b.rows, a.depth, to, rowStride, columnStride);
+      endTeam();
     },
     convolve({ planes, shape, taps, tapShape, stride, outputs, out }) {
       functions.troupe_convolve(planes, taps, out, ...shape, tapShape[0], tapShape[2], tapShape[3], stride, ...outputs);
+      endTeam();
     },
     compareRows(address, { dtype, shape, strides }, expected) {
       if (dtype !== "f32" && dtype !== "bf16") return undefined;
@@ -47,6 +52,7 @@ export async function nativeEngine(): Promise<Found<ProductEngine>> {
       const [differences, norms] = [new Float64Array(rows), new Float64Array(rows)];
       const longs = (numbers: readonly number[]): BigInt64Array => BigInt64Array.from(numbers, BigInt);
       compare(address, dims.length, longs(dims), longs(steps), expected, differences, norms);
+      endTeam();
       return { differences, norms };
     },
   };

@@ -7,6 +7,9 @@ export const COLUMNS = 8;
 /** Output channels whose sums of one line are kept together. */
 const CHANNELS = 4;
 
+/** Fewer numbers than this are compared sooner than a second thread is started. */
+const ALONE = 1 << 17;
+
 export const SOURCE = `
 typedef double v __attribute__((vector_size(32), aligned(8)));
 typedef unsigned short u16;
@@ -79,7 +82,7 @@ static inline double from_bf16(u16 b) {
             double *differences, double *norms) {                                                                      \\
     long width = shape[rank - 1], step = strides[rank - 1], rows = 1;                                                  \\
     for (long d = 0; d < rank - 1; d++) rows *= shape[d];                                                              \\
-    _Pragma("omp parallel for schedule(static)") for (long row = 0; row < rows; row++) {                               \\
+    _Pragma("omp parallel for schedule(static) if (rows * width > ${ALONE})") for (long row = 0; row < rows; row++) {  \\
       long at = 0;                                                                                                     \\
       for (long d = rank - 2, rest = row; d >= 0; rest /= shape[d], d--) at += rest % shape[d] * strides[d];           \\
       const double *e = expected + row * width;                                                                        \\

@@ -8,6 +8,7 @@ import { dtypeBytes } from "../../core/dtype.js";
 import { existsSync } from "node:fs";
 import { TroupeError } from "../../core/error.js";
 import { sizeOf } from "../../core/shape.js";
+import { setNativeThreads } from "../../core/debug.js";
 import { takeCodeFrom } from "../../device/cpu/compile.js";
 import { cpuTarget } from "../../device/cpu/target.js";
 import { verifyGraph } from "../../graph/verify.js";
@@ -49,6 +50,7 @@ export async function openBundle(folder: string): Promise<Bundle> {
   if (misfit !== undefined) throw unusable(folder, misfit);
   const code = join(folder, CODE_FOLDER);
   const release = compiler ? takeCodeFrom({ folder: code, compiler }) : () => {};
+  setNativeThreads(threads); // which OpenMP reads once, when it is loaded
   for (const name of libraries) koffi.load(join(code, name)); // code that asks for it by name finds it loaded
   const weights = await KeptFile.open(join(folder, WEIGHTS_FILE), form.weights);
   return {

@@ -4,6 +4,7 @@ import type { Shape, Strides } from "../../core/shape.js";
 import { TroupeError } from "../../core/error.js";
 import { type Cannot, type Found, isCannot } from "../../device/native/found.js";
 import { stringAt } from "../../device/native/library.js";
+import { openOpenMp } from "../../device/native/openmp.js";
 import { NativeScope } from "../../device/native/scope.js";
 import { wordFunction, asInt32 } from "../../device/native/words.js";
 import {
@@ -63,6 +64,7 @@ export class OneDnn implements Disposable {
   #made: Primitive[] | undefined;
   readonly #engine: bigint;
   readonly #stream: bigint;
+  readonly #openMp = openOpenMp();
 
   private constructor(private readonly dnn: OneDnnLibrary) {
     const engine = this.#scope.cell();
@@ -251,6 +253,7 @@ export class OneDnn implements Disposable {
     using scope = new NativeScope();
     const words = primitive.words(scope, memories);
     this.#check(asInt32(wordFunction(this.execute, words.length)(...words)), `running ${primitive.implementation}`);
+    if (!isCannot(this.#openMp)) this.#openMp.endTeam();
   }
 
   #descriptor(scope: NativeScope, tensor: Tensor): bigint {
