@@ -121,6 +121,9 @@ static void spread(void) {
       sched_setaffinity(0, sizeof own, &own);
     }
   }
+  /* A team of three or more may be called with fewer: the surplus threads end, and those that are started later take over
+     the mask of the one that starts them. */
+  if (omp_get_max_threads() > 2) sched_setaffinity(0, sizeof all, &all);
 }
 #else
 static void spread(void) {}
