@@ -1,5 +1,5 @@
 // The peaks of this CPU as it is now: multiply-adds on registers alone, on every thread at once, in f32 and, where the
-// processor multiplies pairs of bf16, in bf16.
+// processor multiplies pairs of bf16, in bf16 and on fours of 8-bit integers.
 // usage: node dist/bench/fma-peak.js [THREADS]
 import { pathToFileURL } from "node:url";
 import { compileC, findCompiler, type Compiler } from "../src/device/cpu/compile.js";
@@ -15,9 +15,13 @@ const RUNS = 9;
 
 const each = (text: (i: number) => string): string => Array.from({ length: CHAINS }, (_, i) => text(i)).join(" ");
 
-const SUM = { f32: (i: number) => `c${i} = c${i} * x + y;`, bf16: (i: number) => `__asm__("vdpbf16ps %2, %1, %0" : "+v"(c${i}) : "v"(x), "v"(y));` } as const; // prettier-ignore
+const SUM = {
+  f32: (i: number) => `c${i} = c${i} * x + y;`,
+  bf16: (i: number) => `__asm__("vdpbf16ps %2, %1, %0" : "+v"(c${i}) : "v"(x), "v"(y));`,
+  i8: (i: number) => `__asm__("vpdpbusd %2, %1, %0" : "+v"(c${i}) : "v"(x), "v"(y));`,
+} as const;
 /** Operations of one lane of a vector. */
-const LANE_FLOPS = { f32: 2, bf16: 4 } as const;
+const LANE_FLOPS = { f32: 2, bf16: 4, i8: 8 } as const;
 
 const source = (
   dtype: keyof typeof SUM,
@@ -60,6 +64,6 @@ if (import.meta.url === pathToFileURL(process.argv[1]!).href) {
   const compiler = await findCompiler();
   if (isCannot(compiler)) throw new TroupeError("compile", compiler.cannot);
   const { vectorBytes, bf16 } = cpuTarget(threads).isa;
-  for (const dtype of bf16 ? (["f32", "bf16"] as const) : (["f32"] as const))
-    console.log(`${dtype}: ${(await fmaPeak(compiler, vectorBytes, threads, dtype)).toFixed(0)} GFLOP/s on ${threads} threads`); // prettier-ignore
+  for (const dtype of bf16 ? (["f32", "bf16", "i8"] as const) : (["f32"] as const))
+    console.log(`${dtype}: ${(await fmaPeak(compiler, vectorBytes, threads, dtype)).toFixed(0)} GOP/s on ${threads} threads`); // prettier-ignore
 }

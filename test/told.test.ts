@@ -124,4 +124,8 @@ test("regions that there was no time to measure, and a plan that there was no ti
   const compiled = await told(machine, { again: true, budgetMs: 1 });
   both(compiled, /\d of \d regions were not measured, for lack of time or memory; their kin or rules stand in/);
   both(compiled, /the budget ended before a plan could be chosen: the one by rules stands, unproven/);
+  const { plan: proven } = await told(machine, { again: true });
+  const { plan, debugged } = await told(machine, { again: true, budgetMs: 1 });
+  assert.match(debugged, /the budget ended before a plan could be chosen: the stored one stays/);
+  assert.deepEqual(plan, JSON.parse(JSON.stringify(proven)));
 });

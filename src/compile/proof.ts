@@ -12,7 +12,7 @@ import { conversionsBy } from "./conversions.js";
 import type { Standing } from "./duel.js";
 import type { Machine } from "./machine.js";
 import { search } from "./search.js";
-import { pinsOf } from "./sources.js";
+import { BY_RULES, pinsOf } from "./sources.js";
 import type { StandIns } from "./stand-ins.js";
 import type { Tunable, TuningOptions } from "./tunable.js";
 
@@ -34,7 +34,7 @@ export interface Known {
 export interface ProvenOptions extends TuningOptions {
   /** When the component's time is over, by `performance.now()`. */
   readonly end: number;
-  /** The plan where that ends before the choice could be loaded; without one, the end only asks for haste. */
+  /** The plan, stored or by rules, where that ends before the choice could be loaded; without one, the end only asks for haste. */
   readonly first?: Plan | undefined;
 }
 
@@ -63,20 +63,22 @@ export async function provenPlan(
     told.forEach(tell);
     return { ...plan, notes: [...unmet, ...told] };
   };
-  if (first && (unmeasured === all.length || performance.now() >= end)) {
-    told.push("the budget ended before a plan could be chosen: the one by rules stands, unproven");
-    return { plan: noted(first, first.notes), standings: [] };
-  }
+  const stand = (plan: Plan, ended: string): Proven => {
+    const isByRules = plan.label === BY_RULES;
+    told.push(
+      `the budget ended before ${ended}: the ${isByRules ? "one by rules stands, unproven" : "stored one stays"}`,
+    );
+    const marked = noted(plan, plan.notes);
+    return { plan: isByRules ? marked : plan, standings: [] };
+  };
+  if (first && (unmeasured === all.length || performance.now() >= end)) return stand(first, "a plan could be chosen");
   const { contenders, unmet, sources } = await contestOf(machine, item, known, options);
   const runUs = likelyUsOf(contenders[0]!) ?? knownUs(contenders[0]!.plan);
   const wantedMs = contenders.length * Math.max(DUEL_MS, (2 * PROOF_RUNS[effort] * runUs) / 1e3);
   const proofMs = Math.max(LEAST_PROOF_MS, Math.min(wantedMs, end - performance.now()));
   const champion = await championOf(machine, item, contenders, { proofMs, deadline: first && end, signal, pool });
   for (const { label, reason } of champion.fallen) told.push(`the ${label} plan cannot be loaded: ${reason}`);
-  if (first && champion.unmet.includes(contenders[0]!.label)) {
-    told.push("the budget ended before the chosen plan could be loaded: the one by rules stands, unproven");
-    return { plan: noted(first, first.notes), standings: [] };
-  }
+  if (first && champion.unmet.includes(contenders[0]!.label)) return stand(first, "the chosen plan could be loaded");
   if (champion.unmet.length > 0) told.push(`unproven: the budget ended before it met ${champion.unmet.join(", ")}`);
   const budgetMs = effort === "full" ? end - performance.now() : 0;
   const plan = await search(machine, item, champion.plan, { sources, budgetMs, signal });

@@ -43,6 +43,9 @@ export function rulesFor(
   };
 }
 
+/** The label of plans that nothing was measured for. */
+export const BY_RULES = "first";
+
 /** The plan by rule of thumb: what there is before anything is measured. */
 export async function planByRules(
   machine: Machine,
@@ -53,5 +56,5 @@ export async function planByRules(
   const sources: SelectOptions = { recordOf: rules, conversionOf: conversionsBy(machine.opened.providers) };
   const { pinned, unmet } = await pinsOf(source, sources, options);
   const selection = await select(source.proposals, { ...sources, pinned });
-  return { ...planOf(machine, selection, "first"), notes: unmet };
+  return { ...planOf(machine, selection, BY_RULES), notes: unmet };
 }

@@ -60,7 +60,10 @@ export async function byTuning(
   const rules = new Map(prepared.map((item) => [item, rulesFor(machine, item, store)]));
   const first = new Map<Tunable, Plan>();
   if (given !== undefined)
-    for (const item of prepared) first.set(item, await planByRules(machine, item, rules.get(item)!, options));
+    for (const item of prepared) {
+      const standing = options.standing?.get(item.component.name);
+      first.set(item, standing ?? (await planByRules(machine, item, rules.get(item)!, options)));
+    }
   const regionsEnd = REGIONS_END[options.effort];
   const restMs = (1 - regionsEnd) * budgetMs;
   const regions = await measure(machine, ranked, pins, { budgetMs: until(regionsEnd), restMs }, options);
