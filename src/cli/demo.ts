@@ -21,7 +21,7 @@ const PROMPTS = [
   "a small cyan diamond at the top, a large pink cross in the center and a small white star at the bottom, on a brown background",
 ] as const;
 /** Leaves room for the pictures within two minutes. */
-const BUDGET_MS = 55_000;
+const BUDGET_MS = 90_000;
 
 export const demoCommand = ({ signal }: CommandContext): Command =>
   new Command("demo")
