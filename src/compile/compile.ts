@@ -26,7 +26,7 @@ import { lockedPlan, type LockOptions } from "./locked.js";
 import { graphOfPlans, isLowered, proposeParts } from "./lowered.js";
 import type { Machine } from "./machine.js";
 import { quarantinedStep, showCulprit } from "./quarantine.js";
-import { BY_RULES, planByRules, rulesFor } from "./sources.js";
+import { planByRules, rulesFor } from "./sources.js";
 import type { TuningOptions } from "./tunable.js";
 import { byTuning, type Made } from "./tuned.js";
 import { expectRoom, machineBytes } from "./room.js";
@@ -89,8 +89,12 @@ export async function compileComponents(
       options.onEvent?.({ kind: "note", text: `${showPin(pin)} matches nothing of this model` });
   const kept = await Promise.all(prepared.map((item) => keptPlan(machine, item, records, options)));
   const missing = prepared.filter((_, i) => !kept[i]);
-  const standing = options.again ? await standingPlans(machine, missing, records, options) : undefined;
-  const made = await (options.effort === "none" ? byRules : byTuning)(machine, missing, records, { ...options, standing }); // prettier-ignore
+  const standing = async (item: Prepared): Promise<Plan | undefined> =>
+    options.again ? storedPlan(machine, item, records, options) : undefined;
+  const made =
+    options.effort === "none"
+      ? await byRules(machine, missing, records, options)
+      : await byTuning(machine, missing, records, options, standing);
   const all = prepared.map(
     (item, i): CompiledComponent =>
       made.get(item.component.name) ?? {
@@ -198,21 +202,6 @@ async function storedPlan(
   }
   if (existsSync(file)) onEvent?.({ kind: "note", text: `the stored plan of ${component.name} is set aside: ${why}` });
   return undefined;
-}
-
-/** What is stored of components that are compiled again, if more than rules made it. */
-async function standingPlans(
-  machine: Machine,
-  prepared: readonly Prepared[],
-  records: RecordStore,
-  options: CompileOptions,
-): Promise<ReadonlyMap<string, Plan>> {
-  const plans = new Map<string, Plan>();
-  for (const item of prepared) {
-    const plan = await storedPlan(machine, item, records, options);
-    if (plan && plan.label !== BY_RULES) plans.set(item.component.name, plan);
-  }
-  return plans;
 }
 
 /** Plans by rule of thumb: nothing is measured, nothing is stored. */

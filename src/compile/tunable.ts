@@ -1,6 +1,5 @@
 // What is tuned, and how much that may take.
 import type { Graph } from "../graph/node.js";
-import type { Plan } from "../plan/plan.js";
 import type { Effort } from "../provider/provider.js";
 import type { WeightPool } from "../session/weight-pool.js";
 import type { CompileEvent } from "./component.js";
@@ -14,8 +13,6 @@ export interface TuningOptions {
    * ("full"), and every choice is proven, however long that takes.
    */
   readonly budgetMs?: number | undefined;
-  /** By component: plans that stand already, kept where a budget that was given ends before another is chosen. */
-  readonly standing?: ReadonlyMap<string, Plan> | undefined;
   /** The most that weights, packs and values may take together; all the machine has unless given. */
   readonly memoryBytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -22,7 +22,7 @@ import type { Machine } from "./machine.js";
 import { completeProfiles } from "./profiles.js";
 import { provenPlan } from "./proof.js";
 import { leastBytes } from "./room.js";
-import { planByRules, rulesFor } from "./sources.js";
+import { BY_RULES, planByRules, rulesFor } from "./sources.js";
 import { StandIns } from "./stand-ins.js";
 import type { Tunable, TuningOptions } from "./tunable.js";
 
@@ -37,12 +37,16 @@ const CONVERSIONS_SHARE = 0.04;
 /** What a budget that was given keeps for loading the plans: a share of it, but no more than so many milliseconds. */
 const LOADING = { share: 0.25, mostMs: 2000 } as const;
 
-/** Measures all regions of all components, chooses, proves the choice against its rivals, stores it. */
-export async function byTuning(
+/**
+ * Measures all regions of all components, chooses, proves the choice against its rivals, stores it. What is `standing`, a
+ * plan stored earlier, stays where a budget that was given ends before another is chosen.
+ */
+export async function byTuning<T extends Tunable>(
   machine: Machine,
-  prepared: readonly Tunable[],
+  prepared: readonly T[],
   store: RecordStore,
   options: TuningOptions,
+  standing: (item: T) => Promise<Plan | undefined>,
 ): Promise<Made> {
   const made: Made = new Map();
   if (prepared.length === 0) return made;
@@ -61,8 +65,9 @@ export async function byTuning(
   const first = new Map<Tunable, Plan>();
   if (given !== undefined)
     for (const item of prepared) {
-      const standing = options.standing?.get(item.component.name);
-      first.set(item, standing ?? (await planByRules(machine, item, rules.get(item)!, options)));
+      const stored = await standing(item);
+      const isChosen = stored !== undefined && stored.label !== BY_RULES;
+      first.set(item, isChosen ? stored : await planByRules(machine, item, rules.get(item)!, options));
     }
   const regionsEnd = REGIONS_END[options.effort];
   const restMs = (1 - regionsEnd) * budgetMs;

@@ -5,24 +5,12 @@ import { roundTo, unitRoundoff } from "../../core/dtype.js";
 import { findCompiler } from "../../device/cpu/compile.js";
 import { cpuTarget } from "../../device/cpu/target.js";
 import type { CpuTarget } from "../../lower/schedule.js";
-import { casesOf } from "../../tile/suite/cases.fixture.js";
+import { casesOf, COMMON } from "../../tile/suite/cases.fixture.js";
 import { relativeError } from "../../tile/suite/harness.js";
 import { poisonOf } from "../../tile/memory.js";
 import { prepareTrials, type Trial } from "./trial.js";
 
-const cases = await casesOf([
-  "basics",
-  "matmul",
-  "attention",
-  "conv",
-  "gather",
-  "group-norm",
-  "packed-gqa",
-  "paged",
-  "rope",
-  "split-k",
-  "split-kv",
-]);
+const cases = await casesOf(COMMON);
 
 const compiler = await findCompiler();
 const skip = "cannot" in compiler ? compiler.cannot : false;

@@ -13,33 +13,14 @@ import { strided } from "../../lower/layout.js";
 import { sizesOf } from "../../tile/interpret.js";
 import { poisonOf, type TileTensor } from "../../tile/memory.js";
 import type { TileProgram } from "../../tile/program.js";
-import { casesOf } from "../../tile/suite/cases.fixture.js";
+import { casesOf, COMMON } from "../../tile/suite/cases.fixture.js";
 import { relativeError, type Case } from "../../tile/suite/harness.js";
 import { dynamicSharedBytes, renderBlock } from "./general.js";
 
 const why = whyNoCudaDevice();
 const cases =
   why === undefined
-    ? await casesOf([
-        "basics",
-        "matmul",
-        "attention",
-        "conv",
-        "gather",
-        "group-norm",
-        "packed-gqa",
-        "paged",
-        "rope",
-        "split-k",
-        "split-kv",
-        "sample",
-        "top-k",
-        "reduce",
-        "experts",
-        "lora",
-        "quantized",
-        "concat-k",
-      ])
+    ? await casesOf([...COMMON, "sample", "top-k", "reduce", "experts", "lora", "quantized", "concat-k"])
     : [];
 
 /** Outputs and inouts after one launch with these blocks. */

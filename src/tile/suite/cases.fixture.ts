@@ -2,6 +2,21 @@
 import type { TileProgram } from "../program.js";
 import { observers, type Case } from "./harness.js";
 
+/** Families that every lowering takes. */
+export const COMMON = [
+  "basics",
+  "matmul",
+  "attention",
+  "conv",
+  "gather",
+  "group-norm",
+  "packed-gqa",
+  "paged",
+  "rope",
+  "split-k",
+  "split-kv",
+] as const;
+
 /** What the tests of these families run, with their programs; the tests themselves are part of whoever asks. */
 export async function casesOf(
   families: readonly string[],
