@@ -5,22 +5,22 @@ import { debugLevel } from "../core/debug.js";
 import { EXIT, messageOf, TroupeError } from "../core/error.js";
 import { version } from "../core/version.js";
 import { escaped } from "../core/printable.js";
+import { benchCommand } from "./bench.js";
+import { compileCommand } from "./compile.js";
+import { conformCommand } from "./conform.js";
 import type { CommandContext } from "./context.js";
+import { demoCommand } from "./demo.js";
+import { doctorCommand } from "./doctor.js";
+import { explainCommand } from "./explain.js";
+import { exportCommand } from "./export.js";
+import { followCommand } from "./follow.js";
+import { runCommand } from "./run.js";
 import { clearLine } from "./ui.js";
+import { verifyCommand } from "./verify.js";
 
-/** In the order of the help. Importing what a command needs is most of what a short one takes: only its own is. */
-const COMMANDS: Readonly<Record<string, () => Promise<(context: CommandContext) => Command>>> = {
-  doctor: async () => (await import("./doctor.js")).doctorCommand,
-  run: async () => (await import("./run.js")).runCommand,
-  compile: async () => (await import("./compile.js")).compileCommand,
-  explain: async () => (await import("./explain.js")).explainCommand,
-  bench: async () => (await import("./bench.js")).benchCommand,
-  export: async () => (await import("./export.js")).exportCommand,
-  verify: async () => (await import("./verify.js")).verifyCommand,
-  conform: async () => (await import("./conform.js")).conformCommand,
-  follow: async () => (await import("./follow.js")).followCommand,
-  demo: async () => (await import("./demo.js")).demoCommand,
-};
+const COMMANDS = [
+  doctorCommand, runCommand, compileCommand, explainCommand, benchCommand, exportCommand, verifyCommand, conformCommand, followCommand, demoCommand,
+] as const; // prettier-ignore
 
 /** Runs one command; resolves to the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -33,9 +33,8 @@ export async function main(args: readonly string[]): Promise<number> {
   };
   process.on("SIGINT", onInterrupt).on("SIGTERM", onInterrupt);
   const status = { code: 0 };
-  const context = { signal: interrupted.signal, exit: (code: number) => void (status.code = code) };
+  const program = programOf({ signal: interrupted.signal, exit: (code) => void (status.code = code) });
   try {
-    const program = await programOf(context, args);
     await program.parseAsync([...args], { from: "user" });
     return status.code;
   } catch (error) {
@@ -47,24 +46,19 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** The program with the command that is named, or with all where none is: for the help. */
-async function programOf(context: CommandContext, args: readonly string[]): Promise<Command> {
+function programOf(context: CommandContext): Command {
   const program = new Command("troupe")
     .description("Compiles generative models for this machine from every kernel provider on it, and runs them.")
     .version(version());
-  const named = commandIn(args) ?? "";
-  const made = Object.hasOwn(COMMANDS, named) ? [COMMANDS[named]!] : Object.values(COMMANDS);
-  for (const load of made) program.addCommand((await load())(context));
+  for (const make of COMMANDS) program.addCommand(make(context));
   // Usage errors are reported like all others.
   for (const command of [program, ...program.commands])
     command.exitOverride().configureOutput({ outputError: () => {} });
   return program;
 }
 
-const commandIn = (args: readonly string[]): string | undefined => args.find((arg) => !arg.startsWith("-"));
-
 function usageError({ message, code }: CommanderError, args: readonly string[]): TroupeError {
-  const command = commandIn(args);
+  const command = args.find((arg) => !arg.startsWith("-"));
   const isKnown = code !== "commander.unknownCommand" && command !== undefined;
   return new TroupeError("usage", message.replace(/^error: /, ""), {
     advice: `\`troupe ${isKnown ? `${command} ` : ""}--help\` shows what can be said.`,

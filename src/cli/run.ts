@@ -6,7 +6,7 @@ import { Command } from "commander";
 import { messageOf, TroupeError } from "../core/error.js";
 import { readNumbers } from "../weights/store.js";
 import { SafetensorsFile } from "../weights/safetensors.js";
-import type { BatchOptions, Draw } from "../pipeline/image/text-to-image.js";
+import { textToImage, type BatchOptions, type Draw } from "../pipeline/image/text-to-image.js";
 import type { CommandContext } from "./context.js";
 import { finite, libraryOptions, modelFlags, steps, whole, type ModelFlags } from "./options.js";
 import { showMemory } from "./memory.js";
@@ -47,7 +47,6 @@ export const runCommand = ({ signal }: CommandContext): Command =>
       throw new TroupeError("usage", "--strict is about --lock", { advice: "Name the lock file with --lock." });
     await checkOutput(flags.output);
     const noise = flags.latents === undefined ? undefined : await readNoise(flags.latents, flags.prompt.length);
-    const { textToImage } = await import("../pipeline/image/text-to-image.js"); // not before the arguments are right
     await using draw = await textToImage(folder, {
       ...libraryOptions(flags, ui, signal),
       ...(flags.steps !== undefined && { steps: flags.steps }),
