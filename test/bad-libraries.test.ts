@@ -9,6 +9,7 @@ import { after, describe, it } from "node:test";
 import { isCannot } from "../src/device/native/found.js";
 import { openLibrary } from "../src/device/native/library.js";
 import { openBlas } from "../src/provider/blas/binding.js";
+import { linkLibxsmm } from "../src/provider/libxsmm/library.js";
 import { openOneDnn } from "../src/provider/onednn/library.js";
 import { openOnnxRuntime } from "../src/provider/onnxruntime/library.js";
 
@@ -79,13 +80,39 @@ describe("a provider's library", { skip }, () => {
     assert.match(why(openOneDnn([join(folder, "none.so")])), /none of .*none\.so is installed\. Debian and Ubuntu/);
   });
 
+  it("that is linked by the compiler is refused where the library, its header or the compiler is missing", async () => {
+    const { TROUPE_CC } = process.env;
+    const without = async (name: string, script: string): Promise<string> => {
+      process.env.TROUPE_CC = join(folder, name);
+      writeFileSync(process.env.TROUPE_CC, `#!/bin/sh\n${script}\nexec cc "$@"\n`, { mode: 0o755 });
+      return why(await linkLibxsmm());
+    };
+    try {
+      const noLibrary = await without("cc-no-library", 'case "$1" in -print-file-name=*) echo libxsmm.a; exit;; esac');
+      assert.match(noLibrary, /cannot be linked: .*cc-no-library finds no libxsmm\.a\. Debian and Ubuntu have it/);
+      const there = library("int a;").replace(/so$/, "a");
+      writeFileSync(there, "!<arch>\n");
+      const found = `case "$1" in -print-file-name=*) echo ${there}; exit;; esac\n`;
+      const noHeader = await without(
+        "cc-no-header",
+        `${found}case "$*" in *lxsmm*) set -- -nostdinc -I/dev "$@";; esac`,
+      );
+      assert.match(noHeader, /libxsmm \(.*\.a\) cannot be linked: .*libxsmm\.h: No such file.* Debian and Ubuntu/);
+      process.env.TROUPE_CC = "none";
+      assert.match(why(await linkLibxsmm()), /is linked by a C compiler: TROUPE_CC turns C compilation off/);
+    } finally {
+      if (TROUPE_CC === undefined) delete process.env.TROUPE_CC;
+      else process.env.TROUPE_CC = TROUPE_CC;
+    }
+  });
+
   it("of another version, found first by the loader's path, leaves doctor with the reason and status 0", async () => {
     execFileSync("cc", ["-shared", "-fPIC", "-x", "c", "-", "-o", join(folder, "libdnnl.so.2")], { input: dnnl("3, 4, 1") }); // prettier-ignore
     const env = {
       ...process.env,
       TROUPE_LIBRARY_PATH: folder,
       TROUPE_DEBUG: "",
-      TROUPE_WITHOUT: "tile,blas,onnxruntime",
+      TROUPE_WITHOUT: "tile,blas,libxsmm,onnxruntime",
     };
     const { status, out } = await new Promise<{ status: number; out: string }>((resolve) => {
       execFile(process.execPath, ["bin/troupe.js", "doctor", "--json"], { env }, (error, stdout) =>

@@ -34,7 +34,7 @@ function troupe(...args: readonly string[]): Promise<Ended> {
     ...process.env,
     TROUPE_CACHE: join(folder, "cache"),
     TROUPE_DEBUG: "",
-    TROUPE_WITHOUT: "tile,blas,onednn",
+    TROUPE_WITHOUT: "tile,blas,libxsmm,onednn",
   };
   return new Promise((resolve) => {
     execFile(process.execPath, ["bin/troupe.js", ...args], { env }, (error, out, err) => {

@@ -111,7 +111,7 @@ function troupe(args: readonly string[], env: NodeJS.ProcessEnv, output?: string
   const out = output === undefined ? "ignore" : openSync(output, "w");
   const bin = join(process.cwd(), "bin/troupe.js");
   const child = spawn(process.execPath, [bin, ...args], {
-    env: { ...process.env, TROUPE_DEBUG: "", TROUPE_CACHE: join(folder, "own"), TROUPE_WITHOUT: "tile,onednn,blas,onnxruntime", ...env },
+    env: { ...process.env, TROUPE_DEBUG: "", TROUPE_CACHE: join(folder, "own"), TROUPE_WITHOUT: "tile,onednn,blas,libxsmm,onnxruntime", ...env },
     stdio: ["ignore", out, "pipe"],
     ...(cwd !== undefined && { cwd }),
   }); // prettier-ignore

@@ -20,6 +20,7 @@ export const PROVIDERS: readonly ProviderSpec[] = [
   own("tile"),
   own("onednn"),
   own("blas"),
+  own("libxsmm"),
   own("onnxruntime"),
   own("reference"),
 ];

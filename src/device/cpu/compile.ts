@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync, rmSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 import { cacheFolder, compilerCommand, debug } from "../../core/debug.js";
 import { messageOf, TroupeError } from "../../core/error.js";
 import type { Cannot } from "../native/found.js";
@@ -16,6 +16,8 @@ export interface Compiler {
   /** First line of its --version. */
   readonly version: string;
   readonly flags: readonly string[];
+  /** What comes after the source: libraries to link. Whatever else it depends on is said in the source. */
+  readonly link?: readonly string[];
   /** Whether parallel loops become threads: it has OpenMP and its runtime is there. */
   readonly openmp: boolean;
 }
@@ -109,9 +111,27 @@ export async function compileC(compiler: Compiler, source: string, signal?: Abor
   return path;
 }
 
+/**
+ * Where the compiler finds a static library, "libxsmm.a"; undefined where it does not. LIBRARY_PATH, which compilers
+ * read, names more folders.
+ */
+export async function staticLibrary(compiler: Compiler, name: string): Promise<string | undefined> {
+  const path = await run(compiler.command, [`-print-file-name=${name}`], "").catch(() => "");
+  return isAbsolute(path.trim()) ? path.trim() : undefined;
+}
+
 function libraryOf(compiler: Compiler, source: string, signal?: AbortSignal): Promise<string> {
   const key = createHash("sha256")
-    .update(JSON.stringify([compiler.command, compiler.version, compiler.flags, cpuTarget().hardware, source]))
+    .update(
+      JSON.stringify([
+        compiler.command,
+        compiler.version,
+        compiler.flags,
+        cpuTarget().hardware,
+        source,
+        ...(compiler.link ?? []),
+      ]),
+    )
     .digest("hex")
     .slice(0, 24);
   if (prebuilt) {
@@ -169,7 +189,12 @@ async function build(compiler: Compiler, source: string, path: string, signal?: 
   }
   try {
     debug(4, source);
-    await run(compiler.command, [...compiler.flags, "-x", "c", "-", "-o", temporary], source, { signal, temporary });
+    await run(
+      compiler.command,
+      [...compiler.flags, "-x", "c", "-", "-o", temporary, ...(compiler.link ?? [])],
+      source,
+      { signal, temporary },
+    );
     await rename(temporary, path);
     return path;
   } catch (cause) {

@@ -16,8 +16,9 @@ import {
   isCannot, type Binding, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider, type ProviderFactory,
 } from "../provider.js"; // prettier-ignore
 import { BLAS_NAMES, BLAS_QUERIES, openBlas, type Blas, type Matrix, type Product } from "./binding.js";
-import { planOf, type BlasPlan, type MatrixView } from "./plan.js";
+import { planOf, type MatrixView, type ProductLibrary, type ProductPlan } from "../native/product-plan.js";
 
+const LIBRARY: ProductLibrary = { name: "BLAS", dtypes: ["f32"] };
 const HEADS: ReadonlySet<string> = new Set(["linear", "matmul", "conv2d"]);
 const LINKS: ReadonlySet<string> = new Set(["scale", "add"]);
 const F32_BYTES = dtypeBytes("f32");
@@ -62,7 +63,7 @@ class BlasProvider implements Provider {
   #candidate(region: Region, params: Params): Candidate | Cannot {
     const blas = this.libraries.find(({ name }) => name === params.library);
     if (!blas) return { cannot: `${String(params.library)} is not installed` };
-    const plan = planOf(region, params);
+    const plan = planOf(LIBRARY, region, params);
     if (isCannot(plan)) return plan;
     const routine = params.routine === "sgemv" ? "sgemv" : "sgemm";
     using scope = new NativeScope();
@@ -90,8 +91,8 @@ class BlasProvider implements Provider {
 
 /** A product of a plan at the addresses that `addressOf` gives; index −1 is the result. */
 function product(
-  plan: BlasPlan,
-  { a, b, c }: BlasPlan["batches"][number],
+  plan: ProductPlan,
+  { a, b, c }: ProductPlan["batches"][number],
   addressOf: (input: number) => Address,
   beta: number,
 ): Product {
@@ -111,7 +112,7 @@ class BlasKernel implements Kernel {
     private readonly blas: Blas,
     private readonly routine: "sgemm" | "sgemv",
     private readonly region: Region,
-    private readonly plan: BlasPlan,
+    private readonly plan: ProductPlan,
   ) {}
 
   pack(index: number): void {
@@ -141,7 +142,7 @@ class BlasKernel implements Kernel {
     this.#scope.dispose();
   }
 
-  /** result = (result +) ones · bias, or bias · ones: a product over one term. */
+  /** result = (result +) ones · bias, or bias · ones: a bias is itself a product, over one term. */
   #bias(whole: Product, bias: Address, over: "rows" | "columns", ones: Address, begun: boolean): Step {
     const [column, row] = over === "rows" ? [ones, bias] : [bias, ones];
     return this.#step("sgemm", {

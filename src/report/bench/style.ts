@@ -2,9 +2,9 @@
 // light and dark inside the page and as a file; what is painted with a provider's or a stage's colour bears white letters.
 
 const PROVIDERS: Readonly<Record<string, string>> = {
-  tile: "#2f6fc4", onnxruntime: "#97458a", onednn: "#b8621b", blas: "#23805a", reference: "#6b6f76",
+  tile: "#2f6fc4", onnxruntime: "#97458a", onednn: "#b8621b", blas: "#23805a", libxsmm: "#b3363b", reference: "#6b6f76",
 }; // prettier-ignore
-const OTHER_PROVIDERS = ["#b3363b", "#66752a", "#5559b8", "#7d5f42"] as const;
+const OTHER_PROVIDERS = ["#66752a", "#5559b8", "#7d5f42"] as const;
 const STAGE_COLOURS = { encode: "#7a5bb5", prepare: "#b8621b", step: "#2f6fc4", decode: "#23805a" } as const;
 
 /** Shades for neighbours that only need to be told apart. */

@@ -1,10 +1,11 @@
-// A region as BLAS products: which matrices lie where, how often, and what the result starts as. A bias is itself a
-// product, of a column of ones and the bias as a row; a residual is what the result holds before.
+// A region as matrix products of a library that knows no more than these: which matrices lie where, how often, and what
+// the result starts as. A residual is what the result holds before.
+import type { DType } from "../../core/dtype.js";
 import { denseStrides, reshapeStrides, sameShape, sizeOf, type Shape, type Strides } from "../../core/shape.js";
 import type { Params } from "../../graph/node.js";
 import type { Operand, Region } from "../../graph/region.js";
-import { chainOf, type Chain } from "../native/chain.js";
-import { asMatrix, permuted, type Strided } from "../native/strided.js";
+import { chainOf, type Chain } from "./chain.js";
+import { asMatrix, permuted, type Strided } from "./strided.js";
 import { isCannot, type Cannot, type Layout } from "../provider.js";
 
 /** A matrix inside an operand; strides and offset count elements. */
@@ -14,7 +15,7 @@ export interface MatrixView {
   readonly columnStride: number;
 }
 
-export interface BlasPlan {
+export interface ProductPlan {
   readonly m: number;
   readonly n: number;
   readonly k: number;
@@ -30,20 +31,30 @@ export interface BlasPlan {
   readonly layouts: { readonly inputs: readonly Layout[]; readonly outputs: readonly Layout[] };
 }
 
-/** More steps than this are no use of BLAS. */
+/** Whose products they are. */
+export interface ProductLibrary {
+  /** For messages. */
+  readonly name: string;
+  /** All operands of a product have the same one of these. */
+  readonly dtypes: readonly DType[];
+}
+
+/** More products than this in one region are no work for a library. */
 const MOST_BATCHES = 4096;
 
-export function planOf(region: Region, params: Params): BlasPlan | Cannot {
-  const odd = [...region.inputs, ...region.outputs].find(({ dtype }) => dtype !== "f32");
-  if (odd) return { cannot: `BLAS multiplies f32 here, not ${odd.dtype}` };
+/** `params.layout` "nhwc" has images with their channels last. */
+export function planOf({ name, dtypes }: ProductLibrary, region: Region, params: Params): ProductPlan | Cannot {
+  const operands = [...region.inputs, ...region.outputs];
+  const odd = operands.find(({ dtype }) => !dtypes.includes(dtype) || dtype !== operands[0]!.dtype);
+  if (odd) return { cannot: `${name} multiplies ${dtypes.join(" or ")} here, not ${odd.dtype}` };
   const chain = chainOf(region);
   if (isCannot(chain)) return chain;
-  const after = afterOf(region, chain);
+  const after = afterOf(name, region, chain);
   if (isCannot(after)) return after;
-  const plan = headPlan(region, chain, params.layout === "nhwc" ? [0, 2, 3, 1] : undefined);
+  const plan = headPlan(name, region, chain, params.layout === "nhwc" ? [0, 2, 3, 1] : undefined);
   if (isCannot(plan)) return plan;
   if (plan.batches.length > MOST_BATCHES)
-    return { cannot: `${plan.batches.length} small products are no work for BLAS` };
+    return { cannot: `${plan.batches.length} small products are no work for ${name}` };
   if (after.residual !== undefined && plan.layouts.outputs[0] && region.inputs[after.residual]!.fixed) {
     return { cannot: "the residual's layout is fixed and not the result's" };
   }
@@ -51,30 +62,32 @@ export function planOf(region: Region, params: Params): BlasPlan | Cannot {
   return { ...plan, ...after, layouts: { ...plan.layouts, inputs } };
 }
 
-function headPlan(region: Region, chain: Chain, order: Layout): Omit<BlasPlan, "alpha"> | Cannot {
+type Head = Omit<ProductPlan, "alpha">;
+
+function headPlan(name: string, region: Region, chain: Chain, order: Layout): Head | Cannot {
   switch (chain.head.op) {
     case "linear":
       return linearPlan(region, chain);
     case "matmul":
       return matmulPlan(region, chain);
     case "conv2d":
-      return convPlan(region, chain, order);
+      return convPlan(name, region, chain, order);
     case "attention":
-      return { cannot: "BLAS has no softmax, which attention needs between its products" };
+      return { cannot: `${name} has no softmax, which attention needs between its products` };
     default:
-      return { cannot: `BLAS has products only, no ${chain.head.op}` };
+      return { cannot: `${name} has products only, no ${chain.head.op}` };
   }
 }
 
-/** A scale of a product without bias, then the sum with a tensor that lies like the result: all that BLAS takes along. */
-function afterOf(region: Region, chain: Chain): Pick<BlasPlan, "alpha" | "residual"> | Cannot {
+/** A scale of a product without bias, then the sum with a tensor that lies like the result: all that is taken along. */
+function afterOf(name: string, region: Region, chain: Chain): Pick<ProductPlan, "alpha" | "residual"> | Cannot {
   let alpha = 1;
   let residual: number | undefined;
   for (const { node, other } of chain.links) {
     if (node.op === "scale" && chain.operands.length === 2 && residual === undefined) alpha *= Number(node.params.by);
     else if (node.op === "add" && other !== undefined && residual === undefined && liesLikeResult(region, other)) {
       residual = other;
-    } else return { cannot: `BLAS cannot apply ${node.op} to its result` };
+    } else return { cannot: `${name} cannot apply ${node.op} to its result` };
   }
   return residual === undefined ? { alpha } : { alpha, residual };
 }
@@ -86,7 +99,7 @@ function liesLikeResult(region: Region, input: number): boolean {
   return alike && extent === sizeOf(result.shape);
 }
 
-const defaults = (region: Region): BlasPlan["layouts"] => ({
+const defaults = (region: Region): ProductPlan["layouts"] => ({
   inputs: region.inputs.map(() => undefined),
   outputs: [undefined],
 });
@@ -97,7 +110,7 @@ const matrixView = (strides: Strides, offset = 0): MatrixView => ({
   columnStride: strides.at(-1)!,
 });
 
-function linearPlan(region: Region, chain: Chain): Omit<BlasPlan, "alpha"> | Cannot {
+function linearPlan(region: Region, chain: Chain): Head | Cannot {
   const [xAt, wAt, bAt] = chain.operands as [number, number, number?];
   const [x, w, out] = [region.inputs[xAt]!, region.inputs[wAt]!, region.outputs[0]!];
   const [N, K] = w.shape as [number, number];
@@ -115,7 +128,7 @@ function linearPlan(region: Region, chain: Chain): Omit<BlasPlan, "alpha"> | Can
   return { ...shared, m: x.shape.at(-2)!, batches };
 }
 
-function matmulPlan(region: Region, chain: Chain): Omit<BlasPlan, "alpha"> | Cannot {
+function matmulPlan(region: Region, chain: Chain): Head | Cannot {
   const [left, right] = chain.operands as [number, number];
   const [a, raw, out] = [region.inputs[left]!, region.inputs[right]!, region.outputs[0]!];
   const rank = a.shape.length;
@@ -137,13 +150,13 @@ function matmulPlan(region: Region, chain: Chain): Omit<BlasPlan, "alpha"> | Can
 }
 
 /** A 1×1 convolution: weights times pixels channel-first, pixels times transposed weights channel-last. */
-function convPlan(region: Region, chain: Chain, order: Layout): Omit<BlasPlan, "alpha"> | Cannot {
+function convPlan(name: string, region: Region, chain: Chain, order: Layout): Head | Cannot {
   const [xAt, wAt, bAt] = chain.operands as [number, number, number?];
   const [x, w, out] = [region.inputs[xAt]!, region.inputs[wAt]!, region.outputs[0]!];
   const { stride, padding } = chain.head.params as { stride: number; padding: readonly number[] };
   const [O, C, kh, kw] = w.shape as [number, number, number, number];
   if (kh * kw > 1 || stride > 1 || padding.some((p) => p > 0)) {
-    return { cannot: "BLAS does convolutions of 1×1 windows only, without stride or padding" };
+    return { cannot: `${name} does convolutions of 1×1 windows only, without stride or padding` };
   }
   if (order && (x.fixed || out.fixed)) return { cannot: "channels last needs free layouts on both sides" };
   const strides = (operand: Operand): Strides => (order ? denseStrides(operand.shape, order) : operand.strides);
@@ -181,7 +194,7 @@ function pixelsOf(shape: Shape, strides: Strides): { readonly channel: number; r
   return merged && { channel: strides[1]!, pixel: merged[0] || 1 };
 }
 
-const biasOf = (input: number | undefined, over: "rows" | "columns"): Pick<BlasPlan, "bias"> =>
+const biasOf = (input: number | undefined, over: "rows" | "columns"): Pick<ProductPlan, "bias"> =>
   input === undefined ? {} : { bias: { input, over } };
 
 /** Offsets of each matrix of stacked ones, in every operand at once. */
