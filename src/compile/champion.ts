@@ -40,6 +40,8 @@ interface ProofOptions {
   readonly proofMs: number;
   /** When it must be over, by `performance.now()`: rivals that cannot be met until then are not. Never unless given. */
   readonly deadline?: number | undefined;
+  /** Whether the first plan that can be loaded is, however long that takes. */
+  readonly isFirstKept?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly pool?: WeightPool | undefined;
 }
@@ -65,11 +67,12 @@ export async function championOf(
   machine: Machine,
   { component, graph }: { readonly component: Component; readonly graph: Graph },
   contenders: readonly Contender[],
-  { proofMs, deadline = Number.POSITIVE_INFINITY, signal, pool }: ProofOptions,
+  { proofMs, deadline = Number.POSITIVE_INFINITY, isFirstKept = false, signal, pool }: ProofOptions,
 ): Promise<Champion> {
   using ending = timeLimit(deadline - performance.now(), signal);
   const load = async ({ label, plan }: Contender): Promise<Session | undefined> => {
     const { providers, device } = machine;
+    const limit = isFirstKept && !best ? signal : ending.signal;
     try {
       const session = await Session.load({
         graph,
@@ -77,19 +80,19 @@ export async function championOf(
         providers,
         device,
         weights: component.weights,
-        signal: ending.signal,
+        signal: limit,
         pool,
       });
       fillInputs(graph, session);
       return session;
     } catch (error) {
-      if (signal?.aborted || (contenders.length === 1 && !ending.signal.aborted)) throw error;
-      if (ending.signal.aborted) unmet.push(label);
+      if (signal?.aborted || (contenders.length === 1 && !limit?.aborted)) throw error;
+      if (limit?.aborted) unmet.push(label);
       else fallen.push({ label, reason: messageOf(error) });
       return undefined;
     }
   };
-  const limit = graph.values.some(({ dtype }) => dtype === "bf16") ? AGREEMENT.bf16 : AGREEMENT.f32;
+  const tolerance = graph.values.some(({ dtype }) => dtype === "bf16") ? AGREEMENT.bf16 : AGREEMENT.f32;
   const [standings, fallen, unmet]: [Standing[], Champion["fallen"][number][], string[]] = [[], [], []];
   const end = Math.min(deadline, performance.now() + proofMs);
   let best: { readonly contender: Contender; readonly session: Session } | undefined;
@@ -102,7 +105,7 @@ export async function championOf(
         continue;
       }
       const before = performance.now();
-      if (before + leastMs > deadline) {
+      if ((best || !isFirstKept) && before + leastMs > deadline) {
         unmet.push(contender.label);
         continue;
       }
@@ -113,6 +116,7 @@ export async function championOf(
         best = { contender, session };
         session.time(); // the first run touches memory and starts threads
         leastMs = (2 * SURE_SAMPLES * session.time()) / 1e3;
+        debug(3, `proof of ${component.name}: ${contender.label} loaded in ${Math.round(loaded - before)} ms`);
         continue;
       }
       let loser = session;
@@ -123,8 +127,8 @@ export async function championOf(
         });
         standings.push({ label: contender.label, ...result });
         // The plain plan is what a right value is: it comes first among the rivals.
-        const isWrong = contender.label === PLAIN && result.difference > limit;
-        if (isWrong || (isFaster(result) && result.difference <= limit)) {
+        const isWrong = contender.label === PLAIN && result.difference > tolerance;
+        if (isWrong || (isFaster(result) && result.difference <= tolerance)) {
           loser = best.session;
           best = { contender, session };
         }

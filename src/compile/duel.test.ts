@@ -21,6 +21,10 @@ describe("a duel", () => {
     const slow = session(1_000_000, 500_000);
     assert.equal(fight(session(100_000).session, slow.session).champion.median, 5);
     assert.equal(slow.runs(), 2);
+    const long = session(230_000);
+    assert.equal(fight(session(100_000).session, long.session).pairs, 1);
+    const short = session(69_000);
+    assert.equal(fight(session(30_000).session, short.session).pairs, 2);
     const behind = session(160_000);
     assert.equal(fight(session(100_000).session, behind.session).pairs, 2);
     assert.equal(behind.runs(), 3);

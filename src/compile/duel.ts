@@ -68,17 +68,25 @@ export function duel(
 
 const sum = (us: readonly number[]): number => us.reduce((all, one) => all + one, 0);
 
-/** Pairs → how far one side must be ahead in the interval of all of them for the duel to end: intervals looked at often err often. */
+/** Microseconds that no hiccup takes. */
+const LONG_US = 100_000;
+
+/**
+ * Pairs, and microseconds of the rival's runs → how far one side must be ahead in the interval of all of them for the
+ * duel to end: intervals looked at often err often.
+ */
 const DECISIVE = [
-  { pairs: 1, ahead: 4, behind: Number.POSITIVE_INFINITY },
-  { pairs: 2, ahead: 1.5, behind: Number.POSITIVE_INFINITY },
-  { pairs: SURE_SAMPLES, ahead: 1.1, behind: 1.1 },
-  { pairs: 20, ahead: 1.02, behind: 1.02 },
+  { pairs: 1, us: 0, ahead: 4, behind: Number.POSITIVE_INFINITY },
+  { pairs: 1, us: LONG_US, ahead: 2, behind: Number.POSITIVE_INFINITY },
+  { pairs: 2, us: 0, ahead: 1.5, behind: Number.POSITIVE_INFINITY },
+  { pairs: SURE_SAMPLES, us: 0, ahead: 1.1, behind: 1.1 },
+  { pairs: 20, us: 0, ahead: 1.02, behind: 1.02 },
 ] as const;
 
 function isDecided(mine: readonly number[], theirs: readonly number[]): boolean {
   const { low, high } = pairedSpeedup(mine, theirs);
-  return DECISIVE.some(({ pairs, ahead, behind }) => mine.length >= pairs && (low > ahead || high < 1 / behind));
+  const isEnough = ({ pairs, us }: (typeof DECISIVE)[number]): boolean => mine.length >= pairs && sum(theirs) >= us;
+  return DECISIVE.some((line) => isEnough(line) && (low > line.ahead || high < 1 / line.behind));
 }
 
 /** The largest row error of any output. */

@@ -1,5 +1,6 @@
 // How a component's plan follows from what is known of its regions: the cover chooses, the choice meets its rivals end to
 // end, and where a budget ends before that the plan says what it was not held against.
+import { debug } from "../core/debug.js";
 import { messageOf } from "../core/error.js";
 import type { Plan } from "../plan/plan.js";
 import { select, type SelectOptions } from "../plan/select.js";
@@ -36,6 +37,8 @@ export interface ProvenOptions extends TuningOptions {
   readonly end: number;
   /** The plan, stored or by rules, where that ends before the choice could be loaded; without one, the end only asks for haste. */
   readonly first?: Plan | undefined;
+  /** When rivals are no longer met, by `performance.now()`. Never unless given. */
+  readonly rivalsEnd?: number | undefined;
 }
 
 export interface Proven {
@@ -50,7 +53,7 @@ export async function provenPlan(
   known: Known,
   options: ProvenOptions,
 ): Promise<Proven> {
-  const { first, end, effort, signal, pool, onEvent } = options;
+  const { first, end, rivalsEnd, effort, signal, pool, onEvent } = options;
   const all = [...item.proposals.bySignature.keys()];
   const unmeasured = all.filter((signature) => !known.measured.has(signature)).length;
   const told: string[] = [];
@@ -72,11 +75,19 @@ export async function provenPlan(
     return { plan: isByRules ? marked : plan, standings: [] };
   };
   if (first && (unmeasured === all.length || performance.now() >= end)) return stand(first, "a plan could be chosen");
+  const covering = performance.now();
   const { contenders, unmet, sources } = await contestOf(machine, item, known, options);
+  debug(3, `proof of ${item.component.name}: plans covered in ${Math.round(performance.now() - covering)} ms`);
   const runUs = likelyUsOf(contenders[0]!) ?? knownUs(contenders[0]!.plan);
   const wantedMs = contenders.length * Math.max(DUEL_MS, (2 * PROOF_RUNS[effort] * runUs) / 1e3);
   const proofMs = Math.max(LEAST_PROOF_MS, Math.min(wantedMs, end - performance.now()));
-  const champion = await championOf(machine, item, contenders, { proofMs, deadline: first && end, signal, pool });
+  const champion = await championOf(machine, item, contenders, {
+    proofMs,
+    deadline: first ? end : rivalsEnd,
+    isFirstKept: !first,
+    signal,
+    pool,
+  });
   for (const { label, reason } of champion.fallen) told.push(`the ${label} plan cannot be loaded: ${reason}`);
   if (first && champion.unmet.includes(contenders[0]!.label)) return stand(first, "the chosen plan could be loaded");
   if (champion.unmet.length > 0) told.push(`unproven: the budget ended before it met ${champion.unmet.join(", ")}`);
@@ -88,6 +99,8 @@ export async function provenPlan(
 /** What is known of a plan's steps that were not all measured. */
 const knownUs = ({ steps }: Plan): number => steps.reduce((sum, { us = 0 }) => sum + us, 0);
 
+const MET_FIRST = ["chosen", "plain"];
+
 interface Contest {
   readonly contenders: readonly Contender[];
   /** Pins that cannot be honoured. */
@@ -95,7 +108,10 @@ interface Contest {
   readonly sources: SelectOptions;
 }
 
-/** The chosen plan first, then those it has to beat; plans equal to an earlier one are left out. */
+/**
+ * The chosen plan first, then those it has to beat, the plain one, which says what is right, before those that are
+ * likely to be fast, for time may end; plans equal to an earlier one are left out.
+ */
 async function contestOf(
   machine: Machine,
   item: Tunable,
@@ -129,6 +145,7 @@ async function contestOf(
     ...(modelled ? [["rules", () => select(proposals, modelled)] as const] : []),
   ];
   const contenders = new Map<string, Contender>();
+  const order = new Map<string, number>();
   for (const [label, make] of selections) {
     try {
       const selection = await make();
@@ -136,11 +153,15 @@ async function contestOf(
       const plan = planOf(machine, selection, label);
       const key = planWork(plan);
       const expected = rivals && { likelyUs: likelyUs(selection, rivals.recordOf) };
-      if (!contenders.has(key)) contenders.set(key, { label, plan, ...expected });
+      if (contenders.has(key)) continue;
+      contenders.set(key, { label, plan, ...expected });
+      const us = likelyUs(selection, (signature) => likely(signature) ?? rules(signature));
+      order.set(label, MET_FIRST.indexOf(label) + 1 || MET_FIRST.length + (us ?? Number.MAX_VALUE));
     } catch (error) {
       if (label === "chosen") throw error;
       options.onEvent?.({ kind: "note", text: `${component.name}: no ${label} plan: ${messageOf(error)}` });
     }
   }
-  return { contenders: [...contenders.values()], unmet, sources };
+  const inOrder = [...contenders.values()].toSorted((a, b) => order.get(a.label)! - order.get(b.label)!);
+  return { contenders: inOrder, unmet, sources };
 }

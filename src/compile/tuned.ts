@@ -29,10 +29,17 @@ import type { Tunable, TuningOptions } from "./tunable.js";
 /** By component. */
 export type Made = Map<string, CompiledComponent>;
 
-/** Unless a budget is given, proofs take what they need: on one thread some 15 s more than this. */
+/** What regions and proofs share unless a budget is given; proofs may take more. */
 const BUDGET_MS = { none: 0, quick: 44_000, full: 280_000 } as const satisfies Record<Effort, number>;
+/** When proofs meet no more rivals, on a device that loads plans at once: so that a command is over within a minute. */
+const RIVALS_END_MS = { none: 0, quick: 54_000, full: Number.POSITIVE_INFINITY } as const satisfies Record<
+  Effort,
+  number
+>;
 /** What is over when so much of the budget is spent: regions, conversions between layouts; the rest is the proof's. */
-const REGIONS_END = { none: 0, quick: 0.58, full: 0.7 } as const satisfies Record<Effort, number>;
+const REGIONS_END = { none: 0, quick: 0.54, full: 0.7 } as const satisfies Record<Effort, number>;
+/** So much of that on one thread, where plans that meet take longer. */
+const ONE_THREAD = 0.9;
 const CONVERSIONS_SHARE = 0.04;
 /** What a budget that was given keeps for loading the plans: a share of it, but no more than so many milliseconds. */
 const LOADING = { share: 0.25, mostMs: 2000 } as const;
@@ -69,7 +76,7 @@ export async function byTuning<T extends Tunable>(
       const isChosen = stored !== undefined && stored.label !== BY_RULES;
       first.set(item, isChosen ? stored : await planByRules(machine, item, rules.get(item)!, options));
     }
-  const regionsEnd = REGIONS_END[options.effort];
+  const regionsEnd = REGIONS_END[options.effort] * (device.target.threads === 1 ? ONE_THREAD : 1);
   const restMs = (1 - regionsEnd) * budgetMs;
   const regions = await measure(machine, ranked, pins, { budgetMs: until(regionsEnd), restMs }, options);
   const earlier = ranked.flatMap(({ region }) => currentOf(store, region.signature, machine) ?? []);
@@ -91,16 +98,21 @@ export async function byTuning<T extends Tunable>(
     throw new TroupeError("cancelled", "tuning was interrupted; what was measured is kept", { cause: signal.reason });
   const standIns = new StandIns(machine.opened.providers, measuredRegions(prepared, measured));
   const us = new Map(prepared.map((item) => [item, loneUs(item)]));
-  for (const [done, item] of prepared.entries()) {
+  // Where time ends before all is proven, it is the smallest that is not.
+  const isKnown = ({ proposals }: T): boolean => [...proposals.bySignature.keys()].some((one) => measured.has(one));
+  const dearest = prepared.toSorted((a, b) => us.get(b)! - us.get(a)!);
+  for (const [done, item] of dearest.entries()) {
     const { component, graph, proposals, file } = item;
     const leftMs = Math.max(0, until(1));
     onEvent?.({ kind: "prove", component: component.name, done, total: prepared.length, secondsLeft: leftMs / 1e3 });
     // Half goes by weight, half in equal parts: loading plans takes time, whatever they take to run.
-    const rest = prepared.slice(done);
+    const rest = dearest.slice(done).filter((one) => one === item || !first.has(one) || isKnown(one));
     const share = us.get(item)! / rest.reduce((sum, one) => sum + us.get(one)!, 0);
     const end = performance.now() + (leftMs * (share + 1 / rest.length)) / 2;
     const known = { measured, standIns, rules: rules.get(item)!, store };
-    const { plan, standings } = await provenPlan(machine, item, known, { ...options, first: first.get(item), end });
+    const rivalsEnd = device.numbers ? undefined : started + RIVALS_END_MS[options.effort];
+    const proof = { ...options, first: first.get(item), end, rivalsEnd };
+    const { plan, standings } = await provenPlan(machine, item, known, proof);
     if (!device.numbers) options.pool?.trim();
     onEvent?.({ kind: "plan", component: component.name, label: plan.label });
     debug(3, () => printPlan(plan, proposals.regions));
@@ -111,7 +123,7 @@ export async function byTuning<T extends Tunable>(
   const leftMs = given === undefined ? 0 : until(1); // whoever names a budget wants it used
   // Profiles are of processors: their operands lie in host memory.
   if (!device.numbers) await completeProfiles(machine, prepared.map(({ proposals }) => proposals), { leftMs, signal, onEvent }); // prettier-ignore
-  return made;
+  return new Map(prepared.map(({ component: { name } }) => [name, made.get(name)!]));
 }
 
 /** Tries regions within a budget and tells how far it is. */

@@ -36,7 +36,7 @@ export interface TextToImageOptions {
   readonly threads?: number;
   /** How long to look for the fastest kernels when no plan is stored: none, quick (default), full. */
   readonly effort?: Effort;
-  /** Most time for tuning, in milliseconds; by default 90 s for "quick", any for "full". */
+  /** Most time for tuning, in milliseconds; by default less than a minute for "quick", some five for "full". */
   readonly budgetMs?: number;
   /** The most bytes that weights, packs and values may take together; all the machine has unless given. */
   readonly memoryBytes?: number;
