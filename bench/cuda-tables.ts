@@ -8,10 +8,11 @@ import { parseArgs } from "node:util";
 import { messageOf } from "../src/core/error.js";
 import { openMachine } from "../src/compile/machine.js";
 import type { DType } from "../src/core/dtype.js";
-import type { Graph, Value } from "../src/graph/node.js";
+import type { Graph, NodeId, Value, ValueId } from "../src/graph/node.js";
 import { Regions } from "../src/graph/region.js";
 import { Words } from "../src/graph/words.js";
 import { isCannot, type Candidate, type Provider } from "../src/provider/provider.js";
+import { rewriteGraph } from "../src/rewrite/passes.js";
 import { Arena, type Entrant } from "./cuda/bench-region.js";
 
 const { values: flags } = parseArgs({
@@ -20,7 +21,8 @@ const { values: flags } = parseArgs({
 const wants = (part: string): boolean => !flags.only || flags.only.split(",").includes(part);
 const effort = flags.quick ? "quick" : "full";
 
-type Epilogue = "none" | "gelu" | "gate";
+/** "norm": columns are query, key and value of heads, query and key of which are normed; "turn": and turned. */
+type Epilogue = "none" | "gelu" | "gate" | "norm" | "turn";
 interface ProductCase {
   readonly kind: "product";
   readonly m: number;
@@ -60,7 +62,10 @@ const SETS: Readonly<Record<string, readonly Case[]>> = {
     ...(["bf16", "f16"] as const).flatMap((dtype) => SQUARES.map((size) => product(size, size, size, dtype))),
     ...FLUX.map(([m, n, k]) => product(m, n, k)),
   ],
-  regions: FLUX.filter(([, , , epilogue]) => epilogue !== "none").map(([m, n, k, epilogue]) => product(m, n, k, "bf16", epilogue, true)), // prettier-ignore
+  regions: [
+    ...FLUX.filter(([, , , epilogue]) => epilogue !== "none").map(([m, n, k, epilogue]) => product(m, n, k, "bf16", epilogue, true)), // prettier-ignore
+    ...([[PICTURE, "turn"], [TEXT, "norm"], [JOINT, "turn"]] as const).map(([m, epilogue]) => product(m, 9216, 3072, "bf16", epilogue, true)), // prettier-ignore
+  ],
   attention: DEPTHS.flatMap((depth) => LENGTHS.map((length): AttentionCase => ({ kind: "attention", length, depth }))),
   repeats: [product(JOINT, 3072, 3072, "bf16", "gate", true), { kind: "attention", length: JOINT, depth: 128 }],
 };
@@ -70,7 +75,7 @@ const { device } = machine;
 const providerOf = (name: string): Provider => machine.providers.get(name)!;
 console.log(device.target.hardware, JSON.stringify(machine.versions));
 
-/** The work as one graph, its head's node first. */
+/** The work as one graph, its head's node first; the head of heads is a joint product, an alternative to plain ones. */
 function graphOf(c: Case): Graph {
   const g = new Words("case");
   if (c.kind === "attention") {
@@ -78,6 +83,7 @@ function graphOf(c: Case): Graph {
     return g.finish({ y: g.attention(q!, k!, v!) });
   }
   const { m, n, k, dtype, epilogue } = c;
+  if (epilogue === "norm" || epilogue === "turn") return headsGraph(g, c);
   const x = g.input("x", dtype, [1, m, k]);
   const bias = c.bias ? g.weight("bias", dtype, [n]) : undefined;
   let y: Value = g.linear(x, g.weight("w", dtype, [n, k]), bias);
@@ -87,10 +93,33 @@ function graphOf(c: Case): Graph {
   return g.finish({ y });
 }
 
+/** Query, key and value of one input as heads, the first two normed and, perhaps, turned. */
+function headsGraph(g: Words, { m, n, k, dtype, epilogue }: ProductCase): Graph {
+  const width = n / 3;
+  const depth = width / HEADS;
+  const x = g.input("x", dtype, [1, m, k]);
+  const tables = ["cos", "sin"].map((name) => g.input(name, "f32", [m, depth / 2])) as [Value, Value];
+  const parts = ["q", "k", "v"].map((of) => g.linear(x, g.weight(of, dtype, [width, k]), g.weight(`${of}.bias`, dtype, [width]))); // prettier-ignore
+  const joint = g.concat(parts, -1);
+  const heads = (i: number): Value => g.reshape(g.slice(joint, -1, i * width, width), [1, m, HEADS, depth]);
+  const [query, key] = ["q", "k"].map((of, i) => {
+    const normed = g.rmsNorm(heads(i), g.weight(`${of}.norm`, dtype, [depth]), 1e-6);
+    return epilogue === "turn" ? g.rope(normed, ...tables, "interleaved") : normed;
+  });
+  return rewriteGraph(g.finish({ query: query!, key: key!, value: heads(2) }));
+}
+
+/** The nodes that compute a graph's results, the joint product in place of plain ones. */
+function workOf(regions: Regions): readonly NodeId[] {
+  const joint = regions.work.find((node) => regions.providedBy(node).length > 1);
+  const others = joint ? new Set(regions.providedBy(joint)) : new Set<ValueId>();
+  return regions.work.filter((node) => node === joint || !node.outputs.some((value) => others.has(value))).map(({ id }) => id); // prettier-ignore
+}
+
 const titleOf = (c: Case): string =>
   c.kind === "attention"
     ? `attention 1x${HEADS}x${c.length}x${c.depth} bf16`
-    : `${c.m}x${c.n}x${c.k} ${c.dtype}${c.bias ? " + bias" : ""}${c.epilogue === "gelu" ? ", GELU" : c.epilogue === "gate" ? ", gate, residual" : ""}`;
+    : `${c.m}x${c.n}x${c.k} ${c.dtype}${c.bias ? " + bias" : ""}${c.epilogue === "gelu" ? ", GELU" : c.epilogue === "gate" ? ", gate, residual" : c.epilogue === "norm" ? ", q/k norm" : c.epilogue === "turn" ? ", q/k norm, RoPE" : ""}`;
 
 const flopsOf = (c: Case): number =>
   c.kind === "attention" ? 4 * HEADS * c.length ** 2 * c.depth : 2 * c.m * c.n * c.k;
@@ -113,21 +142,25 @@ interface Row {
 async function measure(set: string, c: Case): Promise<Row | string> {
   const graph = graphOf(c);
   const regions = new Regions(graph);
-  const all = regions.region(regions.work.map(({ id }) => id));
+  const work = workOf(regions);
+  const all = regions.region(work);
   const rivals = providerOf(c.kind === "attention" ? "cudnn" : "cublaslt");
   const own = providerOf("tile").candidates(all, effort);
   if (isCannot(own)) return own.cannot;
   const skeletons = own.filter(({ params }) => (params as { way?: string }).way === "skeleton");
   if (skeletons.length === 0) return "there is no skeleton for it";
-  const [head, ...rest] = regions.work;
-  const alone = regions.region([head!.id]);
+  const [head, ...rest] = work;
+  const alone = regions.region([head!]);
   const library = rivals.candidates(alone, effort);
   if (isCannot(library)) return library.cannot;
-  const after = rest.length > 0 ? regions.region(rest.map(({ id }) => id)) : undefined;
-  const pointwise = after && (providerOf("tile").candidates(after, "none") as readonly Candidate[])[0]!;
-  const behind = after && pointwise ? [{ region: after, candidate: pointwise }] : [];
-  const operands = [...new Set([...all.inputs, ...all.outputs, ...alone.outputs].map(({ value }) => value))];
-  using arena = new Arena(device, graph, operands);
+  // Pointwise ops are one kernel, norms and rotations one each.
+  const isApart = c.kind === "product" && (c.epilogue === "norm" || c.epilogue === "turn");
+  const behind = (isApart ? rest.map((id) => [id]) : rest.length > 0 ? [rest] : []).map((ids) => {
+    const region = regions.region(ids);
+    return { region, candidate: (providerOf("tile").candidates(region, "none") as readonly Candidate[])[0]! };
+  });
+  const operands = [all, alone, ...behind.map(({ region }) => region)].flatMap(({ inputs, outputs }) => [...inputs, ...outputs].map(({ value }) => value)); // prettier-ignore
+  using arena = new Arena(device, regions, operands);
   const entrants: (Entrant & { readonly side: string })[] = [
     ...skeletons.map((candidate) => ({ name: `ours: ${candidate.id}`, side: "ours", parts: [{ region: all, candidate }] })),
     ...library.map((candidate, i) => ({ name: `${rivals.name} ${i}: ${candidate.id}`, side: i === 0 ? "first" : "library", parts: [{ region: alone, candidate }, ...behind] })),
@@ -145,7 +178,7 @@ async function measure(set: string, c: Case): Promise<Row | string> {
   const best = (sides: readonly string[]) => standings.find(({ side }) => sides.includes(side))!;
   const [ours, first, rival] = [best(["ours"]), best(["first"]), best(["first", "library"])];
   const stepsOf = (name: string) => built.find((entrant) => entrant.name === name)!.steps[0]!;
-  const error = await arena.error(all.outputs[0]!.value, stepsOf(ours.name), stepsOf(first.name));
+  const error = await arena.error(all.outputs.at(-1)!.value, stepsOf(ours.name), stepsOf(first.name));
   if (set === "repeats") {
     const same = await arena.isRepeatable(all.outputs[0]!.value, stepsOf(ours.name), REPEATS);
     console.log(`${titleOf(c)}: ${REPEATS} runs of ${ours.name} ${same ? "give the same bits" : "DIFFER"}`);

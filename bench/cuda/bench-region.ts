@@ -4,8 +4,8 @@ import { dtypeBytes } from "../../src/core/dtype.js";
 import { sizeOf } from "../../src/core/shape.js";
 import { median } from "../../src/core/statistics.js";
 import type { Buffer, Device, DeviceWindow, Program, Step } from "../../src/device/device.js";
-import type { Graph, ValueId } from "../../src/graph/node.js";
-import type { Region } from "../../src/graph/region.js";
+import type { ValueId } from "../../src/graph/node.js";
+import type { Region, Regions } from "../../src/graph/region.js";
 import type { Candidate, Kernel } from "../../src/provider/provider.js";
 
 /** What computes the work: one candidate, or several one after another. */
@@ -37,18 +37,23 @@ export class Arena implements Disposable {
 
   constructor(
     readonly device: Device,
-    readonly graph: Graph,
+    readonly regions: Regions,
     operands: readonly ValueId[],
   ) {
-    const bytes = operands.reduce((sum, id) => sum + this.#bytes(id), 0);
+    const roots = [...new Set(operands.map((id) => this.#storage(id).root))];
+    const bytes = roots.reduce((sum, id) => sum + this.#bytes(id), 0);
     this.copies = Math.max(2, Math.min(MOST_COPIES, Math.ceil((CACHES * device.numbers!.cacheBytes) / bytes)));
     this.#buffers = Array.from({ length: this.copies }, (_, copy) =>
-      new Map(operands.map((id) => [id, this.#filled(id, copy * 100 + id)])),
+      new Map(roots.map((id) => [id, this.#filled(id, copy * 100 + id)])),
     ); // prettier-ignore
   }
 
+  #storage(id: ValueId) {
+    return this.regions.storage.get(id)!;
+  }
+
   #bytes(id: ValueId): number {
-    const { dtype, shape } = this.graph.values[id]!;
+    const { dtype, shape } = this.regions.graph.values[id]!;
     return sizeOf(shape) * dtypeBytes(dtype);
   }
 
@@ -59,7 +64,7 @@ export class Arena implements Disposable {
   }
 
   #window(id: ValueId, buffer: Buffer): DeviceWindow {
-    const { dtype, shape } = this.graph.values[id]!;
+    const { dtype, shape } = this.regions.graph.values[id]!;
     const width = shape.at(-1) ?? 1;
     return { address: buffer.address, dtype, shape: [sizeOf(shape) / width, width], strides: [width, 1] };
   }
@@ -71,7 +76,10 @@ export class Arena implements Disposable {
     this.#kernels.push(...kernels);
     return this.#buffers.map((buffers) =>
       parts.flatMap(({ region, candidate }, i) => {
-        const at = (value: ValueId) => buffers.get(value)!.address;
+        const at = (value: ValueId): bigint => {
+          const { root, offset } = this.#storage(value);
+          return buffers.get(root)!.address + BigInt(offset * dtypeBytes(this.regions.graph.values[value]!.dtype));
+        };
         const inputs = region.inputs.map(({ value }) => at(value));
         const outputs = region.outputs.map(({ value }) => at(value));
         return kernels[i]!.bind({ inputs, outputs, workspace: this.#workspace(candidate.workspaceBytes) });
@@ -85,7 +93,7 @@ export class Arena implements Disposable {
     return this.#workspaces.get(size)!.address;
   }
 
-  /** Largest relative error of a row of the first copy's result, of `got` against `wanted`. */
+  /** Largest relative error of a row of the first copy's result, which has storage of its own, of `got` against `wanted`. */
   async error(result: ValueId, got: readonly Step[], wanted: readonly Step[]): Promise<number> {
     const buffer = this.#buffers[0]!.get(result)!;
     const run = async (steps: readonly Step[]): Promise<void> => {

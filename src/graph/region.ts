@@ -102,15 +102,11 @@ export class Regions {
       if (madeHere === 0) inputs.push(value);
     }
     if (!this.#isConvex(workInside, made)) return { cannot: "a path leaves the nodes and comes back" };
-    const outputs = workInside
-      .flatMap((node) => node.outputs)
-      .filter((written) =>
-        this.shownBy(written).some(
-          (value) => this.wanted.has(value) || (this.readers.get(value) ?? []).some((node) => !inside.has(node.id)),
-        ),
-      );
+    const isRead = (value: ValueId): boolean =>
+      this.wanted.has(value) || (this.readers.get(value) ?? []).some((node) => !inside.has(node.id));
+    const outputs = workInside.flatMap((node) => node.outputs).flatMap((written) => this.#outside(written, isRead));
     if (outputs.length === 0) return { cannot: "nothing that it makes is read" };
-    const views = this.#innerViews(workInside, reads);
+    const views = this.#innerViews(workInside, [...reads, ...outputs]);
     const here = new Set([...workInside, ...views].flatMap((node) => node.outputs));
     if ([...reads].some((value) => !here.has(value) && !inputs.includes(value)))
       return { cannot: "a node reads what another makes through a joined value that is made elsewhere too" };
@@ -130,8 +126,16 @@ export class Regions {
     return region;
   }
 
-  /** The views that lead from what the nodes write to what they read. */
-  #innerViews(inside: readonly Node[], reads: ReadonlySet<ValueId>): ReadonlySet<Node> {
+  /** What others need of a written value: all of it, or of a joint product those parts whose readers are not all inside. */
+  #outside(written: ValueId, isRead: (value: ValueId) => boolean): readonly ValueId[] {
+    const parts = this.#shown.get(written) ?? [];
+    const read = parts.filter(isRead);
+    if (isRead(written) || (parts.length > 0 && read.length === parts.length)) return [written];
+    return read;
+  }
+
+  /** The views that lead from what the nodes write to what they read or leave. */
+  #innerViews(inside: readonly Node[], reads: readonly ValueId[]): ReadonlySet<Node> {
     const here = new Set(inside.flatMap((node) => node.outputs));
     const reachable = between(this.#views, inside).filter((view) => {
       const isHere = view.inputs.every((value) => here.has(value));

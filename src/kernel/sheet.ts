@@ -37,6 +37,16 @@ export interface Parameter {
   readonly axes: readonly string[];
   readonly strides: Strides;
   readonly mode: Mode;
+  /** Of a result that lies in several tensors: what each has of the parameter's `along`, in order. */
+  readonly pieces?: { readonly along: string; readonly tensors: readonly Piece[] };
+}
+
+export interface Piece {
+  readonly source: Source;
+  /** Positions along the axis that is dealt out. */
+  readonly size: number;
+  /** Over all axes of the parameter. */
+  readonly strides: Strides;
 }
 
 /** A weight that the kernel reads in panels: the shape that is packed, with its strides inside the dense weight. */
@@ -99,8 +109,9 @@ export class Sheet {
     dtype: DType,
     axes: readonly string[],
     strides: Strides,
+    pieces?: Parameter["pieces"],
   ): void {
-    this.#parameters.push({ name, mode, source, dtype, axes, strides });
+    this.#parameters.push({ name, mode, source, dtype, axes, strides, ...(pieces && { pieces }) });
   }
 
   /** Declares a dense parameter that lies in the workspace; its axes must have been declared. */

@@ -22,6 +22,26 @@ export interface Task {
   readonly inputs: readonly Located[];
   readonly links: readonly TaskLink[];
   readonly output: Located;
+  /** Of a linear layer: what becomes of the heads that its columns are. */
+  readonly heads?: HeadProjection;
+}
+
+/** Neighbouring columns of a linear layer as heads of one width, and where they go. */
+export interface HeadPart {
+  readonly heads: number;
+  /** [width], where each head is divided by its root mean square, weighed and, with tables, turned. */
+  readonly norm: Located | null;
+  /** [B, T, heads, width]. */
+  readonly output: Located;
+}
+
+export interface HeadProjection {
+  readonly width: number;
+  readonly eps: number;
+  /** cos and sin, f32[T, width / 2]: angles of neighbouring elements. */
+  readonly tables: readonly [Located, Located] | null;
+  /** In the order of the columns, the normed ones first. */
+  readonly parts: readonly HeadPart[];
 }
 
 /** The other operands of the links, then the output: what every kernel with an epilogue must bring into its frame. */

@@ -5,11 +5,12 @@ import { contiguous } from "../../core/shape.js";
 import { compileCuda, compileCudaAside } from "../../device/cuda/compile.js";
 import type { CudaDevice } from "../../device/cuda/device.js";
 import type { CudaKernel } from "../../device/cuda/kernel.js";
-import { bindReason, LoadedKernel, type Bindings } from "../../device/cuda/launch.js";
+import { bindReason, LoadedKernel, type Bindings, type DeviceTensor } from "../../device/cuda/launch.js";
 import { CudaModule, int64Bytes, LaunchArguments, type CudaFunction } from "../../device/cuda/module.js";
 import type { Address, Step } from "../../device/device.js";
 import type { KernelForm, Parameter } from "../../kernel/sheet.js";
 import type { BlockProgram } from "../../lower/cuda/block-program.js";
+import { pieceName } from "../../render/cuda/store.js";
 import { dynamicSharedBytes, renderBlock } from "../../render/cuda/general.js";
 import type { Binding, Kernel } from "../provider.js";
 
@@ -36,7 +37,7 @@ export interface CudaWork {
 }
 
 function addressOf(source: Parameter["source"], { inputs, outputs, workspace }: Binding, temporaries?: ReadonlyMap<string, number>): Address {
-  if ("input" in source) return inputs[source.input]!;
+  if ("input" in source) return inputs[source.input]! + BigInt(source.offsetBytes ?? 0);
   if ("output" in source) return outputs[source.output]!;
   const offset = temporaries?.get(source.temporary);
   invariant(offset !== undefined, `the temporary ${source.temporary} has no place`);
@@ -188,13 +189,30 @@ export class SkeletonKernel implements Kernel {
 /** The parameters of a form as tensors on the device. */
 export function bindingsOf(form: KernelForm, address: (source: Parameter["source"]) => Address): Bindings {
   const fixed = new Map(form.program.axes.map(({ name, size }) => [name, size]));
+  const tensorOf = (
+    { source, dtype, axes, strides }: Parameter,
+    own: Readonly<Record<string, number>> = {},
+  ): DeviceTensor => {
+    const shape = axes.map((axis) => own[axis] ?? fixed.get(axis) ?? form.sizes[axis]!);
+    // An axis of one position may have any stride; the dense one suits every check.
+    const dense = contiguous(shape);
+    const laid = strides.map((stride, dim) => (shape[dim] === 1 ? dense[dim]! : stride));
+    return { address: address(source), dtype, axes, shape, strides: laid };
+  };
   return Object.fromEntries(
-    form.parameters.map(({ name, source, dtype, axes, strides }) => {
-      const shape = axes.map((axis) => fixed.get(axis) ?? form.sizes[axis]!);
-      // An axis of one position may have any stride; the dense one suits every check.
-      const dense = contiguous(shape);
-      const laid = strides.map((stride, dim) => (shape[dim] === 1 ? dense[dim]! : stride));
-      return [name, { address: address(source), dtype, axes, shape, strides: laid }];
+    form.parameters.flatMap((parameter): readonly (readonly [string, DeviceTensor])[] => {
+      const { name, axes, pieces } = parameter;
+      if (!pieces) return [[name, tensorOf(parameter)]];
+      const { along, tensors } = pieces;
+      return tensors.map(({ source, size, strides }, i) => {
+        const own = pieceName(along, i);
+        const renamed = axes.map((axis) => (axis === along ? own : axis));
+        return [pieceName(name, i), tensorOf({ ...parameter, source, strides, axes: renamed }, { [own]: size })];
+      });
     }),
   );
 }
+
+/** Positions that each tensor of a result has, where it lies in several. */
+export const partsOf = (form: KernelForm): readonly number[] =>
+  form.parameters.flatMap(({ pieces }) => pieces?.tensors.map(({ size }) => size) ?? []);

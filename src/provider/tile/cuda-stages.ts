@@ -1,6 +1,7 @@
 // The kernels of a task for the general lowering on CUDA: those of the CPU but where a device wants more programs.
 import { sizeOf } from "../../core/shape.js";
 import { groupNormSplitForms, pixelsOf } from "../../kernel/group-norm-split.js";
+import { headProjectionParts } from "../../kernel/head-projection.js";
 import type { KernelForm } from "../../kernel/sheet.js";
 import type { Task } from "../../kernel/task.js";
 import { familyOf } from "./families.js";
@@ -32,5 +33,6 @@ export function stagesOf(task: Task): readonly Staging[] {
       { form: apply, blocks: isTurned ? { G, X: pixels } : {} },
     ];
   }
+  if (task.heads) return headProjectionParts(task).map((form) => ({ form, blocks: {} }));
   return familyOf(task.head)!.forms(task, PLAIN).map((form) => ({ form, blocks: {} })); // prettier-ignore
 }

@@ -14,6 +14,7 @@ import { hasTrait } from "../../graph/op.js";
 import { opOf } from "../../graph/ops.js";
 import type { Region, Regions } from "../../graph/region.js";
 import { attentionHeadsForm, headsReason } from "../../kernel/attention-heads.js";
+import { headProjectionForm } from "../../kernel/head-projection.js";
 import { layoutOf, type KernelForm, type Parameter } from "../../kernel/sheet.js";
 import type { Task } from "../../kernel/task.js";
 import type { BlockProgram } from "../../lower/cuda/block-program.js";
@@ -27,6 +28,7 @@ import { begin, labelOf, type Beginning } from "./begin.js";
 import {
   bindingsOf,
   GeneralKernel,
+  partsOf,
   SkeletonKernel,
   sourceOf,
   StagedKernel,
@@ -36,7 +38,9 @@ import {
 } from "./cuda-kernel.js";
 import { stagesOf, type Staging } from "./cuda-stages.js";
 import { familyOf, isLink } from "./families.js";
+import { headPatterns, headsOf } from "./heads.js";
 import { PLAIN, type Variant } from "./space.js";
+import { asTheyLie } from "./task.js";
 
 const NAME = "tile";
 /** Raised when the same choice would compile to other code. */
@@ -79,16 +83,17 @@ class CudaTileProvider implements Provider {
   *patterns(regions: Regions): Generator<readonly NodeId[]> {
     for (const ids of chainPatterns(regions, (node) => familyOf(node)?.takesLinks ?? false, isLink))
       if (ids.length <= MOST_LINKS + 1) yield ids;
+    yield* headPatterns(regions);
   }
 
   candidates(region: Region, effort: Effort): readonly Candidate[] | Cannot {
-    const found = begin(region, PLAIN);
+    const found = this.#begin(region, PLAIN);
     if (isCannot(found)) return found;
     const skeletons = this.#schedules(found.task)
       .slice(0, MOST_SCHEDULES[effort])
       .map((schedule): CudaVariant => ({ way: "skeleton", schedule }));
     const turned = { way: "general", channelsLast: true } as const;
-    const turns = begin(region, variantOf(turned));
+    const turns = this.#begin(region, variantOf(turned));
     const answers = [
       ...[...skeletons, PLAINLY].map((variant) => this.#candidate(region, found, variant)),
       ...(isCannot(turns) || !ofImages(turns.task) ? [] : [this.#candidate(region, turns, turned)]),
@@ -100,7 +105,7 @@ class CudaTileProvider implements Provider {
   revive(region: Region, choice: Choice): Candidate | Cannot {
     const { way, schedule, channelsLast } = choice.params as Partial<{ way: string; schedule: CudaSchedule; channelsLast: boolean }>; // prettier-ignore
     const general = { way: "general", channelsLast: channelsLast === true } as const;
-    const found = begin(region, variantOf(general));
+    const found = this.#begin(region, variantOf(general));
     if (isCannot(found)) return found;
     if (way === "general") return this.#candidate(region, found, general);
     if (way === "skeleton" && schedule) return this.#candidate(region, found, { way, schedule });
@@ -108,6 +113,12 @@ class CudaTileProvider implements Provider {
   }
 
   dispose(): void {}
+
+  #begin(region: Region, variant: Variant): Beginning | Cannot {
+    const task = headsOf(region);
+    if (task && !variant.channelsLast) return { family: familyOf(task.head)!, task, layouts: asTheyLie(region) };
+    return begin(region, variant);
+  }
 
   /** Schedules of the skeleton for a task, likeliest first; none where there is no skeleton. */
   #schedules(task: Task): readonly CudaSchedule[] {
@@ -118,13 +129,14 @@ class CudaTileProvider implements Provider {
     if (isCannot(schedules)) return [];
     const tensors = bindingsOf(form, () => SOME_ADDRESS);
     return schedules.filter((schedule) => {
-      const kernel = renderCuda(form.program, schedule, form.sizes);
+      const kernel = renderCuda(form.program, schedule, form.sizes, partsOf(form));
       return !isCannot(kernel) && bindReason(kernel, tensors) === undefined;
     });
   }
 
   /** The text of a task in the form that skeletons recognise. */
   #skeletonForm(task: Task): KernelForm | Cannot {
+    if (task.heads) return headProjectionForm(task);
     if (task.head.op !== "attention") return generalForm(task);
     const reason = headsReason(task);
     return reason === undefined ? attentionHeadsForm(task) : { cannot: reason };
@@ -155,7 +167,7 @@ class CudaTileProvider implements Provider {
     const skeleton = (): { readonly form: KernelForm; readonly kernel: CudaKernel } | undefined => {
       const form = variant.way === "skeleton" ? this.#skeletonForm(task) : undefined;
       if (variant.way === "general" || !form || isCannot(form)) return undefined;
-      const kernel = renderCuda(form.program, variant.schedule, form.sizes);
+      const kernel = renderCuda(form.program, variant.schedule, form.sizes, partsOf(form));
       return isCannot(kernel) ? undefined : { form, kernel };
     };
     const build = async (): Promise<Kernel> => {
@@ -198,7 +210,9 @@ const TEMPORARY_BYTES = 256;
 
 function alignmentOf(source: Parameter["source"], { inputs, outputs }: Region): number {
   if ("temporary" in source) return TEMPORARY_BYTES;
-  return ("input" in source ? inputs[source.input]! : outputs[source.output]!).alignmentBytes;
+  const { alignmentBytes } = "input" in source ? inputs[source.input]! : outputs[source.output]!;
+  const { offsetBytes = 0 } = source as { readonly offsetBytes?: number };
+  return offsetBytes === 0 ? alignmentBytes : Math.min(alignmentBytes, offsetBytes & -offsetBytes);
 }
 
 /** Products of the general lowering are computed one by one. */

@@ -73,8 +73,17 @@ export function cudaSchedules(
     : cannot(`attention: no schedule holds a depth of ${depth} and ${valueDepth}`);
 }
 
-/** The kernel of a program under a schedule. Sizes matter where they are in the text, attention's depths, or where blocks share an axis. */
-export function renderCuda(program: TileProgram, schedule: CudaSchedule, sizes: AxisSizes): CudaKernel | Cannot {
+/**
+ * The kernel of a program under a schedule. Sizes matter where they are in the text, attention's depths, or where blocks
+ * share an axis.
+ * @param parts heads of a result that lies in several tensors, those of each
+ */
+export function renderCuda(
+  program: TileProgram,
+  schedule: CudaSchedule,
+  sizes: AxisSizes,
+  parts: readonly number[] = [],
+): CudaKernel | Cannot {
   const form: CanonicalForm | Cannot = matchCanonical(program);
   if (isCannot(form)) return form;
   if (form.kind === "matmul" && schedule.kind === "matmul") {
@@ -85,7 +94,7 @@ export function renderCuda(program: TileProgram, schedule: CudaSchedule, sizes: 
     const width = widthOf(form, sizes);
     const reason = wholeHeadsReason(form, schedule, width);
     if (reason !== undefined) return cannot(reason);
-    return isCannot(checked) ? checked : renderMatmul(form, checked, width);
+    return isCannot(checked) ? checked : renderMatmul(form, checked, width, parts);
   }
   if (form.kind === "attention" && schedule.kind === "attention") {
     const [depth, valueDepth] = depthsOf(form, sizes);

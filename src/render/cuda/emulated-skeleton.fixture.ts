@@ -100,7 +100,7 @@ static void store_sums(float* to, const float* x) { memcpy(to, x, 16); }
 static void add_sums(float* to, const float* from) { for (int i = 0; i < 4; i++) to[i] += from[i]; }
 static void meet_blocks(u64* counter, u32 count) { u64 all = ((*counter)++ / count + 1) * count; until([&] { return *counter >= all; }); }
 static void __threadfence() {}
-static float load_again(const float* p) { return *p; }
+template <typename T> static T load_again(const T* p) { return *p; }
 static void prefetch_map(const TensorMap*) {}
 /** A box between memory and shared memory: out of range reads 0 and is not written. */
 static void transfer(const TensorMap* map, unsigned char* shared, u32 address, std::vector<int> from, bool loads) {
@@ -137,6 +137,7 @@ static void load_3d(u32 dst, const TensorMap* map, u32 bar, int x, int y, int z)
 static void store(const TensorMap* map, u32 src, std::vector<int> to) { unsigned char* shared = here().memory.data(); self().stores.work.push_back([=] { transfer(map, shared, src, to, false); }); }
 static void store_2d(const TensorMap* map, u32 src, int x, int y) { store(map, src, {x, y}); }
 static void store_3d(const TensorMap* map, u32 src, int x, int y, int z) { store(map, src, {x, y, z}); }
+static void store_4d(const TensorMap* map, u32 src, int x, int y, int z, int w) { store(map, src, {x, y, z, w}); }
 static void commit(Group& open, std::deque<Group>& groups) { groups.push_back(open); open.work.clear(); }
 static void wait(std::deque<Group>& groups, size_t left) { while (groups.size() > left) { for (auto& work : groups.front().work) work(); groups.pop_front(); } }
 static void store_commit() { commit(self().stores, self().storeGroups); }

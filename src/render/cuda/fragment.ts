@@ -102,7 +102,9 @@ export class FragmentWriter {
         return op.axis === this.axes.row
           ? `row${row}`
           : op.axis === this.axes.col
-            ? `col${col}`
+            ? this.axes.inner?.length
+              ? "live_head"
+              : `col${col}`
             : this.#position(op.axis);
       case "unary":
         return rounded(unaryText(op.fn, read(op.x), op.dtype), op.dtype);
@@ -188,7 +190,7 @@ export class FragmentWriter {
       (wide || op.dtype === "f32");
     if (!paired)
       return placesOf(reach).map(([row, col]) => {
-        // All heads of a tile read the same of these: kept for the next head they would not fit the registers.
+        // Read for the sums and for the results, some by all heads: kept for the next time they would not fit the registers.
         const again = op.dtype === "f32" && (reach === "pair" || reach === "rowPair");
         const element = again ? `load_again(${pointer} + ${this.#offset(op, row, col)})` : `${pointer}[${this.#offset(op, row, col)}]`; // prettier-ignore
         const text = wide ? `low_${op.dtype}(${element})` : element;
@@ -198,8 +200,9 @@ export class FragmentWriter {
       const pair = `pair${op.id}_${row}`;
       const address = `${pointer} + ${this.#offset(op, row, 0)}`;
       const parts = wide ? [`low_${op.dtype}(${pair})`, `high_${op.dtype}(${pair})`] : [`${pair}.x`, `${pair}.y`];
+      const word = wide ? "u32" : "float2";
       return [
-        `const ${wide ? "u32" : "float2"} ${pair} = __ldg((const ${wide ? "u32" : "float2"}*)(${address}));`,
+        `const ${word} ${pair} = ${this.axes.inner?.length ? "load_again" : "__ldg"}((const ${word}*)(${address}));`,
         ...parts.map((part, col) => `const float v${op.id}${suffixOf(reach, row, col as Half)} = ${part};`),
       ];
     });

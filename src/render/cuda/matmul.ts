@@ -17,14 +17,22 @@ import { argumentText, epilogueTensors } from "./arguments.js";
 import { FragmentWriter } from "./fragment.js";
 import type { KernelArgument, MapArgument, CudaKernel } from "../../device/cuda/kernel.js";
 import { PRELUDE } from "./prelude.js";
-import { countsStores, MATRIX_ROW, outputText, type OutputPlace } from "./store.js";
+import { countsStores, MATRIX_ROW, outputText, pieceName, type OutputPlace } from "./store.js";
 import { wgmmaFunction, wgmmaName, type WgmmaShape } from "./wgmma.js";
 
 /** Steps along the contracted axis that a block which shares a tile has at least. */
 const LEAST_STEPS = 4;
 
-/** @param width elements of a position of n: of a head, where the form has inner axes */
-export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule, width = 1): CudaKernel {
+/**
+ * @param width elements of a position of n: of a head, where the form has inner axes
+ * @param parts heads that each of several tensors has of the result; none or one: it lies in one
+ */
+export function renderMatmul(
+  form: MatmulForm,
+  schedule: MatmulSchedule,
+  width = 1,
+  parts: readonly number[] = [],
+): CudaKernel {
   const { blockM, blockN, stages, consumers, cluster, groupM, split = 1, sharesTail = false } = schedule;
   const { program, a, b, dtype, store, outer, inner } = form;
   const name = `${program.name}_sm90`;
@@ -41,6 +49,7 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule, width =
   const heads = inner.length > 0 ? blockN / width : 0;
   const flat = heads > 0 ? [n, ...inner] : n;
   const outAxes = heads > 0 ? [inner, m, n] : [n, m];
+  const isDealt = heads > 0 && parts.length > 1;
   const mapOf = (tensor: string, axes: MapArgument["axes"], rows: number): MapArgument => ({
     kind: "map",
     tensor,
@@ -58,7 +67,9 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule, width =
     mapOf(a, [k, m, ...beyond], blockM),
     mapOf(b, [k, flat], blockN / cluster),
     ...(staged
-      ? [mapOf(store.tensor, [...outAxes, ...beyond], 16)]
+      ? isDealt
+        ? parts.map((_, i) => mapOf(pieceName(store.tensor, i), [inner, m, pieceName(n, i), ...beyond], 16))
+        : [mapOf(store.tensor, [...outAxes, ...beyond], 16)]
       : [
           { kind: "pointer", tensor: store.tensor } as const,
           ...[...beyond, m].map((_, dim) => ({ kind: "stride", tensor: store.tensor, dim }) as const),
@@ -80,11 +91,13 @@ export function renderMatmul(form: MatmulForm, schedule: MatmulSchedule, width =
   const unit = `((consumer * ${slabs} + slab) * ${blockN / 64} + slice)`;
   /** A warp's own part of it that one block adds up and stores: 64 columns, or a head. */
   const ownUnit = `(((consumer * ${slabs} + slab) * 4 + (warp & 3)) * ${heads || blockN / 64} + ${heads ? `slice / ${width / 64}` : "slice"})`;
+  /** Heads one after another: what is done for one must not begin before the last is stored, for want of registers. */
+  const pastLast = heads ? `tile_n / ${width} + head >= size_${n}` : undefined;
   const place: OutputPlace = {
     columns: blockN, firstColumn: "tile_n", firstRow: "warp_row", columnSize: `size_${n}`, rowSize: `size_${m}`,
     buffers: staged ? 2 : 0, prefetched, outer: point ? [point] : [],
-    skip: split > 1 ? `${unit} % ${split} != (int)rank` : sharesTail ? `${heads ? ownUnit.replace(`slice / ${width / 64}`, "head") : ownUnit} % sharers != rank` : undefined,
-    heads: heads ? { width, first: `tile_n / ${width}`, count: `size_${n}` } : undefined,
+    skip: split > 1 ? `${unit} % ${split} != (int)rank` : sharesTail ? `${heads ? ownUnit.replace(`slice / ${width / 64}`, "head") : ownUnit} % sharers != rank` : pastLast,
+    heads: heads ? { width, first: `tile_n / ${width}`, count: `size_${n}`, parts } : undefined,
   }; // prettier-ignore
   const out = outputText(writer, store, form.epilogue, place);
   const aBytes = blockM * 128;

@@ -50,6 +50,8 @@ DEV void meet_blocks(u64* counter, u32 blocks) {
   do asm volatile("ld.acquire.gpu.global.u64 %0, [%1];" : "=l"(now) : "l"(counter) : "memory"); while (now < all);
 }
 DEV float load_again(const float* p) { float r; asm volatile("ld.global.f32 %0, [%1];" : "=f"(r) : "l"(p) : "memory"); return r; }
+DEV u32 load_again(const u32* p) { u32 r; asm volatile("ld.global.u32 %0, [%1];" : "=r"(r) : "l"(p) : "memory"); return r; }
+DEV float2 load_again(const float2* p) { float2 r; asm volatile("ld.global.v2.f32 {%0, %1}, [%2];" : "=f"(r.x), "=f"(r.y) : "l"(p) : "memory"); return r; }
 DEV void prefetch_map(const TensorMap* map) { asm volatile("prefetch.tensormap [%0];" :: "l"((u64)map) : "memory"); }
 DEV void load_2d(u32 dst, const TensorMap* map, u32 bar, int x, int y) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];"

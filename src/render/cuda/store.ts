@@ -2,7 +2,7 @@
 // buffer and a TMA store of 16 rows × 64 columns; f32 results, and tiles of other widths, go straight to memory in pairs.
 import { STAGING_BYTES } from "../../lower/cuda/schedule.js";
 import type { LoadOp, ReduceOp, StoreOp, ValueId, ValueOp } from "../../tile/program.js";
-import type { FragmentWriter, Half } from "./fragment.js";
+import type { FragmentWriter, Half, Leaf } from "./fragment.js";
 import { operandsOf } from "./row-work.js";
 
 export interface OutputText {
@@ -29,8 +29,10 @@ export interface OutputPlace {
   readonly outer: readonly string[];
   /** The condition under which a slice is another block's. */
   readonly skip?: string | undefined;
-  /** Columns that are heads: how wide each is, a multiple of 64, where the first stands and how many there are. */
-  readonly heads?: { readonly width: number; readonly first: string; readonly count: string } | undefined;
+  /** Columns that are heads: how wide each is, a multiple of 64, where the first stands and how many there are; `parts`, where they go to several tensors: how many to each, in order. */
+  readonly heads?:
+    | { readonly width: number; readonly first: string; readonly count: string; readonly parts: readonly number[] }
+    | undefined;
 }
 
 /** A cast that is the stored value needs no rounding of its own: packing rounds. */
@@ -65,7 +67,11 @@ export function outputText(
     : "";
   const { heads } = place;
   const perHead = heads ? heads.width / 64 : 0;
-  const lines = writer.lines(value.ops, heads && ((op) => rowSum(writer, op, value.ops, heads.width)));
+  const first = heads && firstStep(writer, value.ops, heads.width);
+  const lines = writer.lines(
+    first?.rest ?? value.ops,
+    heads && ((op) => rowSum(writer, op, first?.rest ?? value.ops, heads.width)),
+  );
   const at = (row: Half, col: Half): string => writer.variable(value.id, row, col);
   const indent = lines.group.map((line) => `        ${line}\n`).join("");
   const columnsOfGroup = heads
@@ -100,13 +106,14 @@ ${columnsOfGroup}${indent}${pairs}      }
     };
   }
   const dims = 2 + place.outer.length;
-  const column = heads ? ["part * 64", place.firstRow, `${heads.first} + head`] : [`${place.firstColumn} + slice * 64`, place.firstRow]; // prettier-ignore
+  const isDealt = heads !== undefined && heads.parts.length > 1;
+  const column = heads ? ["part * 64", place.firstRow, isDealt ? "to_head" : `${heads.first} + head`] : [`${place.firstColumn} + slice * 64`, place.firstRow]; // prettier-ignore
   const coordinates = [...column, ...place.outer].join(", ");
   const skip = place.skip ? `\n      if (${place.skip}) continue;` : "";
   const slices = heads
     ? `    for (int head = 0; head < ${place.columns / heads.width}; ++head) {${skip}
       const int live_head = min(${heads.first} + head, ${heads.count} - 1);
-${lines.tile.map((line) => `      ${line}\n`).join("")}#pragma unroll
+${[...(first?.lines ?? []), ...lines.tile].map((line) => `      ${line}\n`).join("")}#pragma unroll
       for (int part = 0; part < ${perHead}; ++part) {
       const int slice = head * ${perHead} + part;`
     : `    for (int slice = 0; slice < ${place.columns / 64}; ++slice) {${skip}`;
@@ -133,12 +140,26 @@ ${columnsOfGroup}${held}${indent}        packed[j][0] = pack_${dtype}(${at(0, 0)
       fence_async();
       __syncwarp();
       if (lane == 0) {
-        store_${dims + (heads ? 1 : 0)}d(&map_${store.tensor}, buffer, ${coordinates});
+${isDealt ? dealtText(store.tensor, `${heads.first} + head`, heads.parts) : ""}        store_${dims + (heads ? 1 : 0)}d(${isDealt ? "to_map" : `&map_${store.tensor}`}, buffer, ${coordinates});
         store_commit();
       }
     }${heads ? "\n    }" : ""}
 `,
   };
+}
+
+/** The tensor that a result's part lies in. */
+export const pieceName = (tensor: string, piece: number): string => `${tensor}_${piece}`;
+
+/** The map of the tensor that a head goes to, and its place there. Heads after the last fall outside of the last tensor. */
+function dealtText(tensor: string, head: string, parts: readonly number[]): string {
+  let start = 0;
+  const ends = parts.map((count) => (start += count));
+  const chosen = (of: (piece: number) => string): string =>
+    parts.map((_, i) => (i === parts.length - 1 ? of(i) : `${head} < ${ends[i]} ? ${of(i)} : `)).join("");
+  return `        const TensorMap* to_map = ${chosen((i) => `&map_${pieceName(tensor, i)}`)};
+        const int to_head = ${head} - (${chosen((i) => String(ends[i]! - parts[i]!))});
+`;
 }
 
 /** Whether two buffers are taken in turn by a count, in a variable `stored`, as slices do not alternate from tile to tile. */
@@ -148,6 +169,43 @@ export const countsStores = ({ columns, skip, buffers }: Pick<OutputPlace, "colu
 /** Which pair of a head's elements this thread has. */
 const PAIR = "        const int pair = part * 32 + j * 4 + (lane & 3);\n";
 const IDENTITY = { sum: "0.f", mean: "0.f", max: "__int_as_float(0xff800000)", min: "__int_as_float(0x7f800000)" };
+
+/**
+ * What is done to a head's accumulators first, a bias perhaps, where sums and results both go on from there: it takes
+ * their place, for to read and do it twice costs registers. And the ops that are left.
+ */
+function firstStep(writer: FragmentWriter, ops: readonly ValueOp[], width: number): { readonly lines: readonly string[]; readonly rest: readonly ValueOp[] } | undefined {
+  const [[accumulator, at]] = [...writer.leaves] as [[ValueId, Leaf]];
+  const [step, ...more] = ops.filter((op) => operandsOf(op).includes(accumulator));
+  if (!step || more.length > 0 || step.kind !== "binary" || step.dtype !== "f32" || writer.reach(step.id) !== "full") return undefined; // prettier-ignore
+  const own = new Set<ValueId>([step.id]);
+  for (const op of ops.toReversed()) {
+    const readers = ops.filter((other) => operandsOf(other).includes(op.id));
+    if (op.kind !== "reduce" && readers.length > 0 && readers.every(({ id }) => own.has(id))) own.add(op.id);
+  }
+  const { tile, group } = writer.lines(ops.filter(({ id }) => own.has(id)));
+  if (tile.length > 0) return undefined;
+  writer.leaves.set(step.id, at);
+  return {
+    lines: overHead(width, [...group, ...FOUR.map(([row, col]) => `${at(row, col)} = v${step.id}_r${row}c${col};`)]),
+    rest: ops.filter(({ id }) => !own.has(id)),
+  };
+} // prettier-ignore
+
+const FOUR = [[0, 0], [0, 1], [1, 0], [1, 1]] as const; // prettier-ignore
+
+/** Statements for each group of a head's columns. */
+const overHead = (width: number, body: readonly string[]): readonly string[] => [
+  "#pragma unroll",
+  `for (int part = 0; part < ${width / 64}; ++part) {`,
+  `  const int slice = head * ${width / 64} + part;`,
+  "#pragma unroll",
+  "  for (int j = 0; j < 8; ++j) {",
+  PAIR.trimEnd(),
+  ...body.map((line) => `        ${line}`),
+  "  }",
+  "}",
+];
 
 /** A sum, or the like, of a head's elements in each of a thread's rows: first those of the thread, then of the four that share the rows. */
 function rowSum(writer: FragmentWriter, op: ReduceOp, ops: readonly ValueOp[], width: number): readonly string[] {
@@ -160,16 +218,10 @@ function rowSum(writer: FragmentWriter, op: ReduceOp, ops: readonly ValueOp[], w
   const name = (row: Half): string => writer.variable(op.id, row, 0);
   return [
     ...rows.map((row) => `float ${name(row)} = ${IDENTITY[fn]};`),
-    "#pragma unroll",
-    `for (int part = 0; part < ${width / 64}; ++part) {`,
-    `  const int slice = head * ${width / 64} + part;`,
-    "#pragma unroll",
-    "  for (int j = 0; j < 8; ++j) {",
-    PAIR.trimEnd(),
-    ...group.map((line) => `        ${line}`),
-    ...rows.map((row) => `        ${name(row)} = ${join(name(row), `(${join(writer.variable(op.x, row, 0), writer.variable(op.x, row, 1))})`)};`), // prettier-ignore
-    "  }",
-    "}",
+    ...overHead(width, [
+      ...group,
+      ...rows.map((row) => `${name(row)} = ${join(name(row), `(${join(writer.variable(op.x, row, 0), writer.variable(op.x, row, 1))})`)};`), // prettier-ignore
+    ]),
     ...rows.flatMap((row) => [1, 2].map((lanes) => `${name(row)} = ${join(name(row), `__shfl_xor_sync(~0u, ${name(row)}, ${lanes})`)};`)), // prettier-ignore
     ...(fn === "mean" ? rows.map((row) => `${name(row)} *= ${1 / width}f;`) : []),
   ];
