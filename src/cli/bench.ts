@@ -10,6 +10,7 @@ import { measureApart } from "../report/bench/apart.js";
 import { benchCsv } from "../report/bench/csv.js";
 import type { BenchReport, Rung, ThreadRun } from "../report/bench/figures.js";
 import { ladderFile, placeOf } from "../report/bench/ladder-picture.js";
+import { verdict } from "../report/bench/verdict.js";
 import { PRECISIONS, type Measured, type MeasureEvent, type MeasureRequest } from "../report/bench/measure.js";
 import { benchPage } from "../report/bench/page.js";
 import { pngOf } from "../report/bench/png.js";
@@ -130,9 +131,7 @@ function tell(ui: Ui, { runs }: BenchReport): void {
   for (const { bars, floors, chosen, ...where } of runs) {
     const place = placeOf(where);
     for (const { dtype, rival, speedup } of bars)
-      ui.result(
-        `${place}: ${dtype} chosen is ${speedup.median.toFixed(3)} × (${speedup.low.toFixed(3)} … ${speedup.high.toFixed(3)}) as fast as f32 ${rival}`,
-      );
+      ui.result(`${place}: ${dtype} chosen is ${verdict(speedup, `f32 ${rival}`, 3)}`);
     const over = floors.map(({ dtype, stage, timeOverFloor }) => `${dtype} ${stage} ${timeOverFloor.toFixed(2)}`);
     ui.result(`${place}, time over floor: ${over.join(", ")}`);
     for (const { dtype, components } of chosen)

@@ -3,6 +3,7 @@
 import { STAGES, type BenchReport, type Rung, type ThreadRun } from "./figures.js";
 import { pictureStyle } from "./style.js";
 import { boxMark, fileSvg, lineMark, moved, textMark, textWidth, ticksTo, wrapped, type Body } from "./svg.js";
+import { verdict } from "./verdict.js";
 
 const STACKED = STAGES.filter((stage) => stage !== "picture");
 
@@ -74,7 +75,7 @@ export function ladderFinding({ device, threads, rungs, bars }: ThreadRun, dtype
   const where = `${dtype}, ${placeOf({ device, threads })}`;
   if (!bar) return `${where}: chosen draws ${rate}`;
   const whose = dtype === "f32" ? "the best rival" : "the best f32 rival";
-  return `${where}: chosen draws ${rate}, ${bar.speedup.median.toFixed(2)} × as fast as ${whose}, ${bar.rival}`;
+  return `${where}: chosen draws ${rate}, ${verdict(bar.speedup, `${whose}, ${bar.rival}`)}`;
 }
 
 /** Where a run was measured. */

@@ -6,6 +6,7 @@ import { memoryBody, memoryFinding } from "./memory-picture.js";
 import { pageStyle } from "./style.js";
 import { escapeXml, inlineSvg, type Body } from "./svg.js";
 import { ceilingList, coldTable, floorTable, ladderTable, marginTable, rejectTable, summaryTable } from "./tables.js";
+import { verdict } from "./verdict.js";
 import { winnersBody, winnersFinding, winnersKey, winnersTimes, runTimes } from "./winners-picture.js";
 
 export function benchPage(report: BenchReport): string {
@@ -42,13 +43,13 @@ const mostThreadsFirst = (runs: readonly ThreadRun[]): readonly ThreadRun[] =>
 
 /** What was found, in one sentence. */
 function headline({ model, runs }: BenchReport): string {
-  const [first, ...others] = mostThreadsFirst(runs).flatMap(({ bars, ...run }) => {
+  const found = mostThreadsFirst(runs).flatMap(({ bars, ...run }) => {
     const bar = bars.find(({ dtype }) => dtype === "f32") ?? bars[0];
-    return bar ? [{ ratio: `${bar.speedup.median.toFixed(2)} ×`, where: `on ${placeOf(run)}` }] : [];
+    return bar ? [`${verdict(bar.speedup, "the best rival")} on ${placeOf(run)}`] : [];
   });
-  if (!first) return `${model}: how fast the chosen plans draw`;
-  const rest = others.map(({ ratio, where }) => `, ${ratio} ${where}`);
-  return `${model}: chosen draws ${first.ratio} as fast as the best rival ${first.where}${rest.join("")}`;
+  return found.length === 0
+    ? `${model}: how fast the chosen plans draw`
+    : `${model}: the chosen plans are ${found.join(", ")}`;
 }
 
 /** A picture in both of its forms; the style shows one. */

@@ -99,7 +99,17 @@ it("a ladder's bars are as long as their times, and its title says what was foun
     const [theirs, mine] = [all.slice(0, 4), all.slice(4)].map((four) => four.reduce((sum, width) => sum + width, 0));
     assert.ok(Math.abs(theirs! / mine! - 1.5) < 0.02, `${theirs} and ${mine}`);
   }
-  assert.match(ladderFinding(run, "f32"), /^f32, 2 threads: chosen draws 10\.00 .* 1\.50 × as fast as the best rival/);
+  assert.match(
+    ladderFinding(run, "f32"),
+    /^f32, 2 threads: chosen draws 10\.00 .* 1\.50 × \(.*\) as fast as the best rival/,
+  );
+  const level = { ...run, bars: [{ ...run.bars[0]!, speedup: { median: 1.04, low: 0.98, high: 1.09 } }] };
+  assert.match(ladderFinding(level, "f32"), /, level with the best rival, .* within the noise \(0\.98 … 1\.09 ×\)$/);
+  const page = benchPage({ ...report, runs: [level, { ...run, threads: 1 }] });
+  assert.match(
+    page,
+    /<h1>.*are level with the best rival within .* on 2 threads, 1\.50 × \(.*\) as fast as .* on 1 thread/,
+  );
 });
 
 it("a ladder's file is pixels with letters in them", async () => {
@@ -122,7 +132,7 @@ it("the page shows names as they are and nothing else as markup", () => {
   const page = benchPage(report);
   assert.doesNotMatch(page, /<b>\)|<model>|<i>"|<script|<memory>|undefined|NaN/);
   assert.match(page, /not run: no &#60;memory&#62;/);
-  assert.match(page, /chosen draws 1\.50 × as fast as the best rival on 2 threads/);
+  assert.match(page, /the chosen plans are 1\.50 × \(.*\) as fast as the best rival on 2 threads/);
 });
 
 it("rejects are grouped by provider and reason, whatever the numbers in it", () => {
