@@ -13,6 +13,7 @@ const why = whyNoNullCuda();
 const folder = why === undefined ? nullCuda() : "";
 const skip = why ?? false;
 const TUNE = "dist/test/cuda-null/tune.fixture.js";
+const LAUNCHES = "dist/test/cuda-null/launches.fixture.js";
 const TROUPE = "bin/troupe.js";
 const ALL = "dist/bench/cuda-all.js";
 const small = smallModel(mkdtempSync(join(tmpdir(), "null-model-")));
@@ -71,6 +72,19 @@ test("a picture is drawn with all steps replayed on the device, without cuDNN", 
   assert.equal(status, 0, err);
   assert.equal(decodePng(readFileSync(file)).width, 64);
 });
+
+test("norms and rotations of query and key ride on their product: with guidance, for one picture and for two", { skip }, () => {
+  const guided = smallModel(mkdtempSync(join(tmpdir(), "null-guided-")), { guidance_embeds: true });
+  for (const count of [1, 2]) {
+    const { out, err } = runOnNull(folder, [LAUNCHES, guided, String(count)]);
+    assert.ok(out.startsWith("{"), err);
+    const { batch, names } = JSON.parse(out) as { batch: number; names: readonly string[] };
+    assert.equal(batch, count);
+    const turned = "linear+rms_norm+rms_norm+rope+rope";
+    assert.deepEqual(names.filter((name) => name.includes("rms_norm")), ["linear+rms_norm+rms_norm", turned, turned]);
+    assert.ok(!names.some((name) => /^(rms_norm|rope|copy)/.test(name)), names.join());
+  }
+}); // prettier-ignore
 
 test("plans that do not fit are refused before anything is loaded", { skip }, () => {
   const { err } = runOnNull(folder, RUN, { NULL_CUDA_MEMORY: "545e6" });

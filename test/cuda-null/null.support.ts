@@ -57,7 +57,7 @@ const FEWER = {
 } as const;
 
 /** A copy of the model in the repository with fewer blocks and what else is to be changed in its transformer. */
-export function smallModel(folder: string, changes: Readonly<Record<string, number>> = {}): string {
+export function smallModel(folder: string, changes: Readonly<Record<string, number | boolean>> = {}): string {
   cpSync(MODEL, folder, { recursive: true, filter: (path) => !path.endsWith("golden.safetensors") });
   for (const [part, fewer] of Object.entries(FEWER)) {
     const file = join(folder, part, "config.json");
