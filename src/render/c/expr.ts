@@ -174,6 +174,7 @@ export function expression(x: Expr, types: ReadonlyMap<string, DType>): string {
 
 function convert(x: Extract<Expr, { kind: "convert" }>, inner: string): string {
   const clamp = x.to === "i16" ? [-32768, 32767] : x.to === "i8" ? [-128, 127] : x.to === "u8" ? [0, 255] : undefined;
+  if (clamp && x.x.type === "f32") return `t_clamp(t_whole(${inner}), ${clamp[0]}, ${clamp[1]})`;
   if (clamp) return `(${inner} < ${clamp[0]} ? ${clamp[0]} : ${inner} > ${clamp[1]} ? ${clamp[1]} : (int)${inner})`;
   if (x.type === "bool") return `(${inner} != 0)`;
   return `(${C_SCALAR[x.type]})${inner}`;

@@ -36,10 +36,18 @@ INLINE u8 t_to_f8(float f) {
 }
 INLINE long t_floordiv(long a, long b) { long q = a / b; return q - (a % b != 0 && (a < 0) != (b < 0)); }
 INLINE long t_floormod(long a, long b) { long r = a % b; return r != 0 && (r < 0) != (b < 0) ? r + b : r; }
+#ifdef __SSE4_1__
+INLINE float t_nearest(float x) { return __builtin_rintf(x); }
+#else
 INLINE float t_nearest(float x) {
   float a = __builtin_fabsf(x), r = (a + 8388608.f) - 8388608.f;
   return a < 8388608.f ? __builtin_copysignf(r, x) : x;
 }
+#endif
+/* Floats too large for an int are the largest one: compared as whole numbers, which costs no mask. Too small ones are the
+   smallest int by themselves. */
+INLINE int t_whole(float x) { int u = (int)t_word(x); return (int)t_bits(u < 0x4effffff ? u : 0x4effffff); }
+INLINE int t_clamp(int x, int low, int high) { return x < low ? low : x > high ? high : x; }
 INLINE float t_scale(float p, int n) {
   int h = n >> 1;
   return p * t_bits((u32)(h + 127) << 23) * t_bits((u32)(n - h + 127) << 23);
