@@ -5,6 +5,7 @@
 //   node dist/bench/precision.js calibrate 0.05    lowered plans for E
 //   node dist/bench/precision.js others 0.05       100 other prompts
 //   node dist/bench/precision.js compare 0.05      pairs
+//   node dist/bench/precision.js regions 0.05      a step's products in bf16 and as lowered, one by one
 import { quantile } from "../src/core/statistics.js";
 import { LatentsJudge } from "../src/pipeline/image/calibration.js";
 import { textToImage, type Draw, type TextToImageOptions } from "../src/pipeline/image/text-to-image.js";
@@ -17,6 +18,8 @@ const CALIBRATED_ON = 20;
 const OTHERS = 100;
 const SEEDS = { calibration: 101, others: 202 };
 const ROUNDS = 15;
+/** Of a step, to time its regions. */
+const RUNS = 40;
 const TUNE_MS = 60_000;
 const CALIBRATE_MS = 120_000;
 
@@ -42,7 +45,37 @@ if (stage === "compare") {
   await compare(`E = ${maxError} beside f32`, lowered, await open());
   await compare(`E = ${maxError} beside all-bf16`, lowered, await open({ dtype: "bf16" }));
 }
+if (stage === "regions") {
+  await using lowered = await openLowered();
+  await using rival = await open({ dtype: "bf16" });
+  regions(lowered, rival);
+}
 process.exit(0); // idle pools of libraries keep a process alive
+
+interface Times {
+  readonly plain: number[];
+  readonly i8: number[];
+  readonly rounding: number[];
+}
+
+/** By product. */
+function productTimes({ engine, compiled }: Draw): ReadonlyMap<string, Times> {
+  const session = engine.session("step");
+  const { steps } = compiled.step.plan;
+  const found = new Map<string, Times>();
+  for (let run = 0; run < RUNS; run++)
+    for (const { name, us, planStep } of session.profile()) {
+      const step = planStep === undefined ? undefined : steps[planStep];
+      const title = step?.kind === "region" ? (step.title ?? "") : "";
+      if (!title.startsWith("linear")) continue;
+      const [ops, rows = "", columns = ""] = /^(.*?) \w+ (\[.*?\]) × (\[.*?\])/.exec(title)?.slice(1) ?? [title];
+      const product = `${rows} × ${columns}`;
+      const times = found.get(product) ?? { plain: [], i8: [], rounding: [] };
+      found.set(product, times);
+      times[ops!.startsWith("linear_i8") ? (name.includes("quantize") ? "rounding" : "i8") : "plain"].push(us);
+    }
+  return found;
+}
 
 /** What is lowered in each component, and the error on the calibration's prompts. */
 function describe({ compiled, model }: Draw): void {
@@ -61,14 +94,17 @@ async function others(lowered: Draw): Promise<void> {
   const { steps } = plain.engine.shape;
   const others = prompts(OTHERS, SEEDS.others);
   using judge = new LatentsJudge(plain.machine, () => plain.engine.with(plain.machine, []), others, steps);
-  const parts = Object.values(lowered.compiled).filter(({ plan }) => plan.lowered);
-  if (parts.length === 0) return console.log("nothing is lowered");
-  const errors = await judge.errors(parts);
-  const within = errors.filter((error) => error <= maxError).length;
-  const worst = Math.max(...errors);
-  console.log(
-    `${within} of ${OTHERS} other prompts within ${maxError}; worst ${worst.toExponential(2)} ("${others[errors.indexOf(worst)]}"), median ${quantile(errors, 0.5).toExponential(2)}`,
-  );
+  const { decode, ...before } = lowered.compiled;
+  const tell = (what: string, errors: readonly number[]): void => {
+    const within = errors.filter((error) => error <= maxError).length;
+    const worst = Math.max(...errors);
+    console.log(
+      `${what}: ${within} of ${OTHERS} other prompts within ${maxError}; worst ${worst.toExponential(2)} ("${others[errors.indexOf(worst)]}"), median ${quantile(errors, 0.5).toExponential(2)}`,
+    );
+  };
+  const parts = Object.values(before).filter(({ plan }) => plan.lowered);
+  if (parts.length > 0) tell("latents", await judge.errors(parts));
+  if (decode.plan.lowered) tell("pictures of the f32 latents", await judge.pictureErrors([decode]));
 }
 
 async function compare(label: string, lowered: Draw, rival: Draw): Promise<void> {
@@ -83,4 +119,18 @@ async function compare(label: string, lowered: Draw, rival: Draw): Promise<void>
   console.log(
     `${label}: ${speedup.median.toFixed(3)} (${speedup.low.toFixed(3)} … ${speedup.high.toFixed(3)}) times as fast, prompt to pixels; ${stages.join(", ")}`,
   );
+}
+
+/** What a denoise step's products take where they run, in both plans: those that stay as they are, and those in 8 bits. */
+function regions(lowered: Draw, rival: Draw): void {
+  const bf16 = productTimes(rival);
+  const own = productTimes(lowered);
+  console.log("product: µs a run in bf16 | in 8 bits, rounding rows | in the lowered plan where it stays in bf16");
+  for (const product of new Set([...bf16.keys(), ...own.keys()])) {
+    const [was, is] = [bf16.get(product), own.get(product)];
+    const show = (kind: keyof Times, of?: Times): string => of?.[kind] && of[kind].length > 0 ? `${quantile(of[kind], 0.5).toFixed(1)} × ${of[kind].length / RUNS}` : "–"; // prettier-ignore
+    console.log(
+      `${product}: ${show("plain", was)} | ${show("i8", is)}, ${show("rounding", is)} | ${show("plain", is)}`,
+    );
+  }
 }

@@ -12,7 +12,7 @@ import { TroupeError } from "../core/error.js";
 import type { Graph } from "../graph/node.js";
 import { Regions } from "../graph/region.js";
 import { loweredPlans } from "../pipeline/image/calibration.js";
-import { imageComponents, openImageModel, type ImageModel } from "../pipeline/image/components.js";
+import { imageComponents, openImageModel, type ImageModel, type ImageShape } from "../pipeline/image/components.js";
 import { defaultSteps, imageShape, type ShapeRequest } from "../pipeline/image/shape.js";
 import { differenceOf, isComparable, type PlanDifference } from "../plan/difference.js";
 import { differenceText } from "../plan/difference-text.js";
@@ -162,7 +162,8 @@ async function tellModel(folder: string, flags: ExplainFlags, signal: AbortSigna
       throw new TroupeError("plan", `no plan of ${folder} is stored for this machine, its libraries and this shape`, {
         advice: `Run \`troupe compile ${folder}\` with the same --dtype, --size, --steps and --threads first.`,
       });
-    const known = flags.maxError === undefined ? stored : await withinError(machine, model, compiled, flags, signal);
+    const known =
+      flags.maxError === undefined ? stored : await withinError(machine, model, compiled, flags, shape, signal);
     const unknown = compiled.filter(({ origin }) => origin !== "stored").map(({ component }) => component.name);
     const without: Without[] = [];
     for (const component of known)
@@ -198,6 +199,7 @@ async function withinError(
   model: ImageModel,
   compiled: readonly CompiledComponent[],
   { maxError, calibration, steps: taken = defaultSteps(model) }: ExplainFlags,
+  shape: ImageShape,
   signal: AbortSignal,
 ): Promise<readonly CompiledComponent[]> {
   const byName = Object.fromEntries(compiled.map((one) => [one.component.name, one])) as Parameters<
@@ -206,7 +208,8 @@ async function withinError(
   const load = (): never => {
     throw new TroupeError("internal", "nothing is measured to explain a plan");
   };
-  const options = { maxError: maxError!, calibration, steps: taken, effort: "none", signal } as const;
+  const inBf16 = imageComponents(model, { ...shape, dtype: "bf16" });
+  const options = { maxError: maxError!, calibration, steps: taken, inBf16, effort: "none", signal } as const;
   const plans = Object.values(await loweredPlans(machine, byName, load, options));
   if (plans.every(({ plan }, i) => plan === compiled[i]!.plan))
     throw new TroupeError("plan", `no plan of ${model.name} within an error of ${maxError} is stored`, {

@@ -25,6 +25,8 @@ export interface CompiledComponent {
   readonly records: readonly RegionRecord[];
   /** Its rivals, end to end; the plain plan first. */
   readonly standings: readonly Standing[];
+  /** The component in the precision that was asked for, where this is the model's in a lower one. */
+  readonly full?: CompiledComponent;
 }
 
 /** What long work is expected to take, told before it begins. */

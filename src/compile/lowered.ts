@@ -1,11 +1,20 @@
-// Graphs with lowered alternatives: what a plan of lower precision is chosen from, and what its node numbers mean.
+// Graphs with lowered alternatives: what a plan of lower precision is chosen from, what its node numbers mean, and how it
+// does against another plan of its component.
+import { debug } from "../core/debug.js";
 import { Regions } from "../graph/region.js";
 import type { Graph } from "../graph/node.js";
 import { graphHash } from "../plan/assemble.js";
 import type { Plan } from "../plan/plan.js";
 import { propose, type Proposal, type Proposals } from "../plan/propose.js";
 import type { Provider } from "../provider/provider.js";
+import { Session } from "../session/session.js";
 import { classOf, lowerPrecision, PRECISION_CLASSES, type PrecisionClass } from "../rewrite/lower-precision.js";
+import type { CompiledComponent } from "./component.js";
+import { duel, type Result } from "./duel.js";
+import { fillInputs } from "./inputs.js";
+import type { Machine } from "./machine.js";
+
+const DUEL_MS = 1500;
 
 /** Proposals of a graph with lowered alternatives. */
 export function proposeParts(regions: Regions, providers: readonly Provider[]): Proposals {
@@ -33,4 +42,24 @@ export function graphOfPlans(plain: Graph, plans: readonly Plan[]): Graph | unde
   const lowered = plans.filter((plan) => plan.lowered && plan.graph.name === plain.name);
   if (lowered.length === 0) return undefined;
   return SETS.map((classes) => lowerPrecision(plain, classes)).find((graph) => isMeant(graph, lowered));
+}
+
+/** A plan, the champion, against one of lower precision, end to end in pairs. */
+export async function duelOf(
+  { providers, device }: Machine,
+  plain: CompiledComponent,
+  lowered: CompiledComponent,
+  signal: AbortSignal | undefined,
+): Promise<Result> {
+  const load = async ({ graph, plan, component }: CompiledComponent): Promise<Session> => {
+    const session = await Session.load({ graph, plan, providers, device, weights: component.weights, signal });
+    fillInputs(graph, session);
+    return session;
+  };
+  using mine = await load(plain);
+  using theirs = await load(lowered);
+  const result = duel(plain.graph, mine, theirs, { budgetMs: DUEL_MS, signal });
+  const { us, champion } = result;
+  debug(3, `${plain.component.name}: lowered ${us.toFixed(0)} us, the other is ${champion.median.toFixed(3)} times as fast (${champion.low.toFixed(3)} … ${champion.high.toFixed(3)})`); // prettier-ignore
+  return result;
 }

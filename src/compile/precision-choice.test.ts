@@ -1,7 +1,7 @@
 // The knapsack: what is taken, and how measurements move its bound.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { bestWithin, takeWithin, type Offer } from "./precision-choice.js";
+import { addedTo, bestWithin, takeWithin, type Offer } from "./precision-choice.js";
 
 const offer = (site: string, boughtUs: number, error: number, precision: Offer["precision"] = "i8"): Offer => ({
   component: "c",
@@ -42,6 +42,16 @@ for (const [what, factor] of [
     assert.ok(best && best.error <= 0.03 && best.error >= 0.8 * 0.03, `${best?.error}`);
     assert.ok(measured.length <= 6);
   });
+
+test("what there is without any offer leaves less room, and its square is no offer's", async () => {
+  const measure = async (taken: readonly Offer[]): Promise<number> => Math.hypot(0.024, ...taken.map((one) => one.error)); // prettier-ignore
+  const best = await bestWithin(many, 0.04, measure, 0.024);
+  assert.ok(best && best.error <= 0.04, `${best?.error}`);
+  assert.equal(best.offers.length, 10); // √(0.024² + 10 · 0.01²) = 0.0397
+  assert.equal(await bestWithin(many, 0.02, measure, 0.024), undefined);
+  assert.ok(Math.abs(addedTo(0.03, 0.05) - 0.04) < 1e-12);
+  assert.equal(addedTo(0.03, 0.02), 0);
+});
 
 test("where nothing stays within the bound there is no set", async () => {
   assert.equal(await bestWithin(many, 0.03, async () => 1), undefined);

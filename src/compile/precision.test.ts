@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { after, describe, it, test } from "node:test";
 import { ownCache } from "../core/cache.fixture.js";
 import { findCompiler } from "../device/cpu/compile.js";
 import { cpuTarget } from "../device/cpu/target.js";
@@ -16,7 +16,7 @@ import { PROVIDERS } from "../provider/open.js";
 import { Regions } from "../graph/region.js";
 import { memoryStore, tensorOf } from "../weights/memory.js";
 import { compileComponents } from "./compile.js";
-import type { CompiledComponent } from "./component.js";
+import type { CompiledComponent, CompileEvent, Component } from "./component.js";
 import { openMachine } from "./machine.js";
 import { lowerWithin, type Judge } from "./precision.js";
 
@@ -95,6 +95,62 @@ test(
     assert.deepEqual(stored!.plan.lowered, plan.lowered);
   },
 );
+
+describe("a model in bf16", { skip: skip || (isa.bf16 ? false : "there are no bf16 products") }, () => {
+  /** A layer large enough that bf16 is faster whatever else runs, in both dtypes. */
+  async function both() {
+    const machine = await openMachine({ threads: 1, specs: own });
+    const [rows, width] = [256, 512];
+    const w = tensorOf(
+      "f32",
+      [width, width],
+      Float64Array.from({ length: width * width }, (_, i) => Math.sin(i)),
+    );
+    const component = (dtype: "f32" | "bf16"): Component => {
+      const g = new Words("wide");
+      const y = g.linear(g.input("x", dtype, [rows, width]), g.weight("w", dtype, [width, width]));
+      return { name: "wide", graph: g.finish({ y }), weights: memoryStore({ w }), runs: 1 };
+    };
+    const plain = await compileComponents(machine, [component("f32")], { effort: "none" });
+    return { machine, plain, inBf16: [component("bf16")] };
+  }
+  const dtypeOf = ({ graph }: CompiledComponent): string => graph.values[graph.outputs[0]!.value]!.dtype;
+
+  it("is what regions are lowered from where it stays within the error; that is reported, stored and explained", async () => {
+    const { machine, plain, inBf16 } = await both();
+    using _ = machine;
+    const judge = judgeOf("base", 0.004);
+    const [made] = await lowerWithin(machine, plain, { ...budget, maxError: 0.01, judge, inBf16 });
+    assert.equal(dtypeOf(made!), "bf16");
+    assert.equal(made!.full, plain[0]);
+    const { base, regions, error } = made!.plan.lowered!;
+    assert.deepEqual([base!.dtype, base!.error, error], ["bf16", 0.004, 0.004]);
+    assert.ok(base!.boughtUs > 0, `${base!.boughtUs}`);
+    assert.ok(regions.every(({ precision }) => precision === "i8"), "bf16 is the base, not a lowering"); // prettier-ignore
+    const text = explainText(explain(made!.plan, new Regions(made!.graph), () => undefined));
+    assert.match(text, /from the model in bf16, whose own error is 4\.0e-3; a run of this takes .* less than in f32/);
+    const again = judgeOf("base", 1);
+    const [stored] = await lowerWithin(machine, plain, { ...budget, effort: "none", maxError: 0.01, judge: again, inBf16 }); // prettier-ignore
+    assert.equal(stored!.origin, "stored");
+    assert.deepEqual(JSON.parse(JSON.stringify(stored!.plan)), JSON.parse(JSON.stringify(made!.plan)));
+    assert.equal(stored!.component, inBf16[0]);
+    assert.equal(stored!.full, plain[0]);
+    assert.deepEqual(again.asked, []);
+  });
+
+  it("is no base beyond the error, nor is what it gave earlier found any more", async () => {
+    const { machine, plain, inBf16 } = await both();
+    using _ = machine;
+    const of = (error: number) => ({ ...budget, maxError: 0.01, judge: judgeOf("no base", error), inBf16 });
+    assert.equal(dtypeOf((await lowerWithin(machine, plain, of(0.004)))[0]!), "bf16");
+    const notes: string[] = [];
+    const onEvent = (event: CompileEvent): void => void (event.kind === "note" && notes.push(event.text));
+    assert.ok(isPlain(await lowerWithin(machine, plain, { ...of(0.009), again: true, onEvent }), plain));
+    assert.match(notes.join(), /the model in bf16 has an error of 9\.0e-3: regions are lowered from f32/);
+    const [kept] = await lowerWithin(machine, plain, of(0.004));
+    assert.deepEqual([kept!.origin, dtypeOf(kept!), kept!.plan.lowered], ["stored", "f32", undefined]);
+  });
+});
 
 test("without measuring nothing is lowered, and that is told", { skip }, async () => {
   const { machine, plain } = await layer();

@@ -29,13 +29,22 @@ export const isAbout = ({ ops, names }: ExplainedRegion, only: string): boolean 
   ops.split("+").includes(only) || names.some((name) => name.includes(only));
 
 /** What lowering each region bought in time and cost in error, the most valuable first. */
-export function loweredText({ maxError, error, inputs, regions }: Lowered): string {
+export function loweredText({ maxError, error, inputs, base, regions }: Lowered): string {
   const rows = regions
     .toSorted((a, b) => b.boughtUs - a.boughtUs)
     .map(({ name, precision, boughtUs, error: own }) => [name, precision, showUs(boughtUs), own.toExponential(1)]);
   return [
     `lowered: error ${error.toExponential(1)} of ${maxError} allowed, the worst row of ${inputs} inputs of the whole model`,
-    ...columns([["region", "in", "bought a run", "error alone"], ...rows]).map((line) => `  ${line}`),
+    ...(base
+      ? [
+          `  from the model in ${base.dtype}, whose own error is ${base.error.toExponential(1)}; a run of this takes ${showUs(base.boughtUs)} less than in f32`,
+        ]
+      : []),
+    ...(regions.length === 0
+      ? []
+      : columns([["region", "in", "bought a run", base ? "error added" : "error alone"], ...rows]).map(
+          (line) => `  ${line}`,
+        )),
   ].join("\n");
 }
 

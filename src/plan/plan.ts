@@ -64,7 +64,18 @@ export interface Lowered {
   readonly error: number;
   /** How many inputs of the model that was measured on. */
   readonly inputs: number;
+  /** What regions were lowered from, where that is not the model in f32. */
+  readonly base?: LoweredBase;
   readonly regions: readonly LoweredRegion[];
+}
+
+/** The model in another dtype. */
+export interface LoweredBase {
+  readonly dtype: "bf16";
+  /** Microseconds that one run of the component is shorter than in f32, in pairs. */
+  readonly boughtUs: number;
+  /** Relative error of the whole model in it. */
+  readonly error: number;
 }
 
 export interface LoweredRegion {
@@ -72,7 +83,7 @@ export interface LoweredRegion {
   readonly precision: "bf16" | "i8";
   /** Microseconds that one run is shorter by it alone, by the sums of measured regions. */
   readonly boughtUs: number;
-  /** Relative error of the whole model with it alone. */
+  /** Relative error of the whole model with it alone; beside a base's own, the root of what it adds to the square. */
   readonly error: number;
 }
 

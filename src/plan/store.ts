@@ -61,8 +61,15 @@ export const targetSchema = z
 const loweredRegion = z
   .strictObject({ name: z.string(), precision: z.enum(["bf16", "i8"]), boughtUs: z.number(), error: z.number() })
   .readonly();
+const loweredBase = z.strictObject({ dtype: z.literal("bf16"), boughtUs: z.number(), error: z.number() }).readonly();
 const lowered = z
-  .strictObject({ maxError: z.number(), error: z.number(), inputs: whole, regions: z.array(loweredRegion).readonly() })
+  .strictObject({
+    maxError: z.number(),
+    error: z.number(),
+    inputs: whole,
+    base: loweredBase.optional(),
+    regions: z.array(loweredRegion).readonly(),
+  })
   .readonly();
 
 const schema = z

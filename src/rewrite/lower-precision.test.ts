@@ -37,13 +37,17 @@ test("linear layers get both classes, attention bf16; the joint product too", ()
   new Regions(graph); // every value has its place, the joint product's among them
 });
 
-test("nothing is lowered in a bf16 model, nor without classes", () => {
-  for (const [graph, classes] of [
-    [block("bf16"), ["bf16", "i8"]],
-    [block(), []],
-  ] as const)
-    // prettier-ignore
-    assert.equal(lowerPrecision(graph, classes).nodes.length, graph.nodes.length);
+test("a bf16 model gets 8-bit alternatives that read and write bf16, and none of bf16; without classes there are none", () => {
+  const plain = block("bf16");
+  const graph = verifyGraph(lowerPrecision(plain, ["bf16", "i8"]));
+  const added = lowered(graph, "i8");
+  assert.equal(added.length, lowered(lowerPrecision(block(), ["i8"]), "i8").length);
+  assert.equal(graph.nodes.length, plain.nodes.length + added.length);
+  assert.deepEqual(lowered(graph, "bf16"), []);
+  for (const { inputs, outputs } of added)
+    assert.deepEqual(new Set([...inputs, ...outputs].map((value) => graph.values[value]!.dtype)), new Set(["bf16"]));
+  for (const dtype of ["f32", "bf16"] as const)
+    assert.equal(lowerPrecision(block(dtype), []).nodes.length, block(dtype).nodes.length);
 });
 
 for (const [one, least, most] of [

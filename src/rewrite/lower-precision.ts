@@ -1,6 +1,6 @@
-// Adds lowered alternatives: the heavy ops of an f32 graph once more in bf16, between casts, and linear layers on 8-bit
-// integers. They are equal in meaning only up to their class's error, so this is no pass that every graph goes through:
-// whoever runs it says, by what he lets plans choose, how much error he takes.
+// Adds lowered alternatives: the heavy ops of an f32 graph once more in bf16, between casts, and linear layers of any
+// graph on 8-bit integers. They are equal in meaning only up to their class's error, so this is no pass that every graph
+// goes through: whoever runs it says, by what he lets plans choose, how much error he takes.
 import type { DType } from "../core/dtype.js";
 import { producersOf, type Graph, type Node, type Source, type ValueId } from "../graph/node.js";
 import { attention } from "../graph/op/attention.js";
@@ -19,13 +19,26 @@ const HEAVY: ReadonlySet<string> = new Set([linear.name, matmul.name, attention.
 /** Whether a node is one that this pass gives alternatives to, or such an alternative's own product. */
 export const isHeavy = ({ op }: Node): boolean => HEAVY.has(op) || op === linearI8.name;
 
-/** The class of an alternative's product in an f32 graph; undefined for plain nodes. */
+/** The class of an alternative's product; undefined for plain nodes. */
 export function classOf(graph: Graph, node: Node): PrecisionClass | undefined {
   if (node.op === linearI8.name) return "i8";
-  return HEAVY.has(node.op) && graph.values[node.outputs[0]!]!.dtype === "bf16" ? "bf16" : undefined;
+  return HEAVY.has(node.op) && castBack(graph).has(node.outputs[0]!) ? "bf16" : undefined;
 }
 
-/** The same graph with alternatives of these classes behind every heavy f32 node. */
+const CAST_BACK = new WeakMap<Graph, ReadonlySet<ValueId>>();
+
+/** The values that a cast makes an alternative of: a model that is bf16 itself has none. */
+function castBack(graph: Graph): ReadonlySet<ValueId> {
+  const known = CAST_BACK.get(graph);
+  if (known) return known;
+  const producers = producersOf(graph);
+  const casts = graph.nodes.filter((node) => node.op === cast.name && producers.get(node.outputs[0]!)![0] !== node);
+  const found = new Set(casts.map(({ inputs }) => inputs[0]!));
+  CAST_BACK.set(graph, found);
+  return found;
+}
+
+/** The same graph with alternatives of these classes behind every heavy node; bf16 nodes get no others of bf16. */
 export function lowerPrecision(graph: Graph, classes: readonly PrecisionClass[]): Graph {
   const edit = new GraphEdit(graph);
   const producers = producersOf(graph);
@@ -33,11 +46,11 @@ export function lowerPrecision(graph: Graph, classes: readonly PrecisionClass[])
   for (const node of graph.nodes) {
     const [result] = node.outputs as [ValueId];
     const isPlain = producers.get(result)![0] === node;
-    if (!HEAVY.has(node.op) || !isPlain || graph.values[result]!.dtype !== "f32") continue;
+    if (!HEAVY.has(node.op) || !isPlain) continue;
     const weight = graph.sources.get(node.inputs[1]!)?.kind;
     if (classes.includes("i8") && node.op === linear.name && weight === "weight")
       edit.insertAfter(node, edit.draft(linearI8, {}, node.inputs, node.outputs, `${node.name}.i8`));
-    if (classes.includes("bf16")) inBf16(graph, edit, node, lowered);
+    if (classes.includes("bf16") && graph.values[result]!.dtype === "f32") inBf16(graph, edit, node, lowered);
   }
   return edit.finish();
 }

@@ -1,13 +1,14 @@
-// The error that lowered plans make of a picture: the final latents of a set of prompts beside those of the f32 plans.
-// The decoder is never lowered: what it adds does not show in the latents.
+// The error that lowered plans make: the final latents of a set of prompts beside those of the f32 plans. What the decoder
+// adds does not show in the latents, so it is judged by itself, by what it makes of the f32 plans' latents.
 import { rowError } from "../../check/row-error.js";
 import type { CompileOptions } from "../../compile/compile.js";
-import type { CompiledComponent } from "../../compile/component.js";
+import type { CompiledComponent, Component } from "../../compile/component.js";
 import type { Machine } from "../../compile/machine.js";
 import { lowerWithin, type Judge } from "../../compile/precision.js";
 import type { DType } from "../../core/dtype.js";
 import { TroupeError } from "../../core/error.js";
 import { hashOf } from "../../core/hash.js";
+import type { Shape } from "../../core/shape.js";
 import { COMPONENTS, type ComponentName } from "./components.js";
 import type { ImageEngine } from "./engine.js";
 
@@ -18,9 +19,12 @@ export interface CalibrationOptions extends CompileOptions {
   readonly calibration?: readonly string[] | undefined;
   /** Denoise steps of a picture. */
   readonly steps: number;
+  /** Of the model in bf16. */
+  readonly inBf16: Readonly<Record<ComponentName, Component>>;
 }
 
-const LOWERED = COMPONENTS.filter((name) => name !== "decode");
+/** What the latents show the error of. */
+const BEFORE_DECODER = COMPONENTS.filter((name) => name !== "decode");
 const GUIDANCE = 3.5;
 
 interface MaxErrorOptions {
@@ -48,14 +52,24 @@ export async function loweredPlans(
   machine: Machine,
   plans: Plans,
   load: (plans: Plans) => Promise<ImageEngine>,
-  { maxError, calibration = SCENES, steps, ...options }: CalibrationOptions,
+  { maxError, calibration = SCENES, steps, inBf16, ...options }: CalibrationOptions,
 ): Promise<Plans> {
   if (calibration.length === 0)
     throw new TroupeError("usage", "there are no prompts to calibrate with", { advice: "Give at least one." });
   using judge = new LatentsJudge(machine, () => load(plans), calibration, steps, options.signal);
-  const components = LOWERED.map((name) => plans[name]);
-  const lowered = await lowerWithin(machine, components, { ...options, maxError, judge });
+  const all = { ...options, maxError };
+  const lower = (names: readonly ComponentName[], judge: Judge): Promise<readonly CompiledComponent[]> =>
+    lowerWithin(machine, names.map((name) => plans[name]), { ...all, judge, inBf16: names.map((name) => inBf16[name]) }); // prettier-ignore
+  const lowered = [...(await lower(BEFORE_DECODER, judge)), ...(await lower(["decode"], judge.ofDecoder))];
   return { ...plans, ...Object.fromEntries(lowered.map((one) => [one.component.name, one])) };
+}
+
+/** What an engine makes of an input, and what the f32 plans made of it. */
+interface Judged {
+  readonly references: Float32Array[];
+  /** The shape whose rows are compared one by one. */
+  readonly rowsOf: (made: Float32Array, engine: ImageEngine) => Shape;
+  readonly make: (engine: ImageEngine, index: number) => Promise<Float32Array>;
 }
 
 /** Largest row error of the final latents over a set of prompts, each with noise of its own. */
@@ -66,7 +80,22 @@ export class LatentsJudge implements Judge, Disposable {
   readonly #prompts: readonly string[];
   readonly #steps: number;
   readonly #signal: AbortSignal | undefined;
-  readonly #references: Float32Array[] = [];
+  readonly #latents: Judged = {
+    references: [],
+    rowsOf: (_, engine) => engine.session("step").type("next").shape,
+    make: (engine, index) => this.#denoise(engine, index),
+  };
+  readonly #pictures: Judged = {
+    references: [],
+    rowsOf: ({ length }) => [length],
+    make: async (engine, index) => {
+      const latents = (this.#latents.references[index] ??= await this.#denoise(this.#engine!, index));
+      const session = engine.session("decode");
+      session.write("latents", new Uint8Array(latents.buffer, latents.byteOffset, latents.byteLength));
+      await session.run({ signal: this.#signal });
+      return Float32Array.from(new Float32Array(session.read("image").slice().buffer));
+    },
+  };
   #engine: ImageEngine | undefined;
 
   /** `load` opens the engine that errors are measured against, when it is first needed. */
@@ -94,20 +123,38 @@ export class LatentsJudge implements Judge, Disposable {
   }
 
   /** The error of each of the first `count` prompts. */
-  async errors(replaced: readonly CompiledComponent[], count = this.inputs): Promise<readonly number[]> {
+  errors(replaced: readonly CompiledComponent[], count = this.inputs): Promise<readonly number[]> {
+    return this.#errorsOf(this.#latents, replaced, count);
+  }
+
+  /** The same of whole pictures that a decoder makes of the f32 plans' latents: a line of mid-grey is near 0. */
+  pictureErrors(decoder: readonly CompiledComponent[], count = this.inputs): Promise<readonly number[]> {
+    return this.#errorsOf(this.#pictures, decoder, count);
+  }
+
+  get ofDecoder(): Judge {
+    const error = async (replaced: readonly CompiledComponent[], count: number): Promise<number> =>
+      Math.max(...(await this.pictureErrors(replaced, count)));
+    return { key: `pictures of ${this.key}`, inputs: this.inputs, error };
+  }
+
+  async #errorsOf(
+    { references, rowsOf, make }: Judged,
+    replaced: readonly CompiledComponent[],
+    count: number,
+  ): Promise<readonly number[]> {
     this.#engine ??= await this.#load();
     using lowered = await this.#engine.with(this.#machine, replaced, this.#signal);
     const errors: number[] = [];
     for (let i = 0; i < count; i++) {
-      const reference = (this.#references[i] ??= await this.#latents(this.#engine, i));
-      const { shape } = lowered.session("step").type("next");
-      const got = Float64Array.from(await this.#latents(lowered, i));
-      errors.push(rowError(got, Float64Array.from(reference), shape).error);
+      const reference = (references[i] ??= await make(this.#engine, i));
+      const got = await make(lowered, i);
+      errors.push(rowError(Float64Array.from(got), Float64Array.from(reference), rowsOf(got, lowered)).error);
     }
     return errors;
   }
 
-  #latents(engine: ImageEngine, index: number): Promise<Float32Array> {
+  #denoise(engine: ImageEngine, index: number): Promise<Float32Array> {
     const [prompt, steps, signal] = [this.#prompts[index]!, this.#steps, this.#signal];
     return engine.denoise({ prompt, steps, seed: index, guidance: GUIDANCE, signal });
   }

@@ -1,6 +1,6 @@
 // textToImage: a folder opened, compiled for this machine and kept ready; what it returns is a function that draws.
 import { compileComponents } from "../../compile/compile.js";
-import type { CompiledComponent, CompileEvent } from "../../compile/component.js";
+import type { CompiledComponent, CompileEvent, Component } from "../../compile/component.js";
 import { openMachine, type Machine } from "../../compile/machine.js";
 import { debug } from "../../core/debug.js";
 import { messageOf, TroupeError } from "../../core/error.js";
@@ -41,8 +41,9 @@ export interface TextToImageOptions {
   /** The most bytes that weights, packs and values may take together; all the machine has unless given. */
   readonly memoryBytes?: number;
   /**
-   * Lets regions of an f32 model be computed in bf16 or on 8-bit integers where that is faster, as long as the relative
-   * error of the final latents (the worst token's) stays within this; unless given nothing loses precision.
+   * Lets an f32 model be computed in bf16 and on 8-bit integers where that is faster, as long as the relative error of the
+   * final latents (the worst token's), and of the decoder's pictures of them, stays within this; unless given nothing loses
+   * precision.
    */
   readonly maxError?: number;
   /** The prompts that `maxError` is measured on; unless given, some of simple scenes. */
@@ -260,7 +261,7 @@ class Artist {
     const { size, steps } = shape;
     if (!known && this.#engines.size > 0)
       onEvent?.({ kind: "note", text: `${size.width}x${size.height} with up to ${steps} steps gets plans of its own` });
-    const components = imageComponents(this.#model, shape);
+    const components = this.#components(shape, again);
     if (this.#bundle && again)
       throw new TroupeError("usage", "a bundle is run as it was made", { advice: "Compile the model's own folder." });
     const compiled = this.#bundle
@@ -288,9 +289,24 @@ class Artist {
       });
     const { maxError, calibration } = this.#options;
     const plans = maxError === undefined || this.#bundle ? byName : await loweredPlans(
-      this.#machine, byName, load, { maxError, calibration, steps: this.#defaultSteps, effort, again, budgetMs, signal, onEvent },
+      this.#machine, byName, load,
+      { maxError, calibration, steps: this.#defaultSteps, inBf16: imageComponents(this.#model, { ...shape, dtype: "bf16" }), effort, again, budgetMs, signal, onEvent },
     ); // prettier-ignore
     return (this.#last = this.#keep(key, await load(plans)));
+  }
+
+  /** Of the model that is asked for; those that a lock has in a lower precision, of that model. */
+  #components(shape: ImageShape, again: boolean): Readonly<Record<ComponentName, Component>> {
+    const components = imageComponents(this.#model, shape);
+    const locked = again ? [] : (this.#lock?.plans ?? []);
+    const names = new Set(locked.flatMap(({ lowered, graph }) => (lowered?.base ? [graph.name] : [])));
+    if (names.size === 0) return components;
+    const narrow = imageComponents(this.#model, { ...shape, dtype: "bf16" });
+    const mixed = COMPONENTS.map((name) => [
+      name,
+      (names.has(components[name].graph.name) ? narrow : components)[name],
+    ]);
+    return Object.fromEntries(mixed) as Record<ComponentName, Component>;
   }
 
   /** The engine of a shape from now on. */

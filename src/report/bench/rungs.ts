@@ -42,7 +42,7 @@ export async function rungPlans(
   trials: TrialOptions,
 ): Promise<readonly RungPlans[]> {
   const rivals = {} as Record<ComponentName, RivalPlans>;
-  for (const name of COMPONENTS) rivals[name] = await rivalPlans(machine, chosen[name]);
+  for (const name of COMPONENTS) rivals[name] = await rivalPlans(machine, inFull(chosen[name]));
   const natives = nativesOf(machine.opened.providers).map(({ name }) => name);
   const wholes = natives.filter((name) => COMPONENTS.some((c) => rivals[c].plans.has(`component(${name})`)));
   const rungs = [
@@ -72,7 +72,9 @@ export async function rungPlans(
 const notRun = ({ label, isRival, notes }: RungPlans, why: string): RungPlans => ({ label, isRival, notes, notRun: why }); // prettier-ignore
 
 /** Rivals keep to the graph as it was before any of it was lowered. */
-const withPlan = (chosen: CompiledComponent, { graph }: RivalPlans, plan: Plan): CompiledComponent => ({ ...chosen, graph, plan }); // prettier-ignore
+const withPlan = (chosen: CompiledComponent, { graph }: RivalPlans, plan: Plan): CompiledComponent => ({ ...inFull(chosen), graph, plan }); // prettier-ignore
+
+const inFull = (chosen: CompiledComponent): CompiledComponent => chosen.full ?? chosen;
 
 /** The rung whose components all have the plan of that label. */
 function byLabel(named: Named, plan: string, chosen: CompiledComponents, rivals: Rivals): RungPlans {
@@ -102,7 +104,7 @@ async function wholeRung(
   const notes: string[] = [];
   const compiled = {} as Record<ComponentName, CompiledComponent>;
   for (const name of COMPONENTS) {
-    const unlowered = { ...chosen[name], graph: rivals[name].graph };
+    const unlowered = { ...inFull(chosen[name]), graph: rivals[name].graph };
     const best = await bestWhole(machine, unlowered, provider, trials);
     const plan = isCannot(best) ? rivals[name].plans.get(`single(${provider})`) : best.plan;
     notes.push(isCannot(best) ? `${name} by single(${provider}): ${best.cannot}` : `${name}: ${best.note}`);

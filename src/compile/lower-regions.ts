@@ -1,0 +1,194 @@
+// Which regions of a base to lower further: regions of lowered classes are tuned like all others; each lowering is
+// measured alone, end to end; a knapsack picks; the picked set is measured again; and a component whose lowered plan is
+// not faster than its base beyond the noise stays as the base has it.
+import { debug } from "../core/debug.js";
+import { TroupeError } from "../core/error.js";
+import { Regions } from "../graph/region.js";
+import type { NodeId } from "../graph/node.js";
+import type { LoweredRegion } from "../plan/plan.js";
+import type { Proposals } from "../plan/propose.js";
+import { select, type Selection, type SelectOptions } from "../plan/select.js";
+import { lowerPrecision, type PrecisionClass } from "../rewrite/lower-precision.js";
+import type { RegionRecord } from "../tuner/measurement.js";
+import { tune } from "../tuner/tune.js";
+import type { CompiledComponent } from "./component.js";
+import { planOf, sourcesOf } from "./contenders.js";
+import { byImportance } from "./importance.js";
+import { duelOf, isLowered, proposeParts } from "./lowered.js";
+import type { Machine } from "./machine.js";
+import type { Base, PrecisionOptions } from "./precision.js";
+import { addedTo, bestWithin, CALIBRATED, takeWithin, type Offer, type Tried } from "./precision-choice.js";
+import { ruleRecords } from "./rules.js";
+import { sitesOf, type Site } from "./sites.js";
+
+/** Inputs that each lowering is measured on alone. */
+const GLANCE = 4;
+/** Lowerings that buy less than this share of all components' time are not worth their measurement. */
+const LEAST_SHARE = 0.001;
+const QUICK_BUDGET_MS = 90_000;
+
+export interface RegionsOptions extends PrecisionOptions {
+  readonly classes: readonly PrecisionClass[];
+  /** Of the plans that are made. */
+  readonly label: string;
+}
+
+export interface LoweredComponents {
+  /** By name; those that are faster than their base. */
+  readonly lowered: ReadonlyMap<string, CompiledComponent>;
+  /** Of the whole model with these components. */
+  readonly error: number;
+  /** What was lowered in a component. */
+  readonly regionsOf: (name: string) => readonly LoweredRegion[];
+}
+
+/** A component with its lowered alternatives. */
+interface Draft {
+  readonly plain: CompiledComponent;
+  readonly graph: CompiledComponent["graph"];
+  readonly proposals: Proposals;
+  readonly sites: readonly Site[];
+}
+
+export async function lowerRegions(machine: Machine, base: Base, options: RegionsOptions): Promise<LoweredComponents> {
+  const { maxError, judge, signal, onEvent, classes, label } = options;
+  const drafts = base.components.map((component) => draftOf(machine, component, classes));
+  const sources = await measured(machine, drafts, options);
+  const measure = async (replaced: readonly CompiledComponent[], count: number): Promise<number> => {
+    if (signal?.aborted) throw new TroupeError("cancelled", "lowering was interrupted", { cause: signal.reason });
+    const byName = new Map(replaced.map((one) => [one.component.name, one]));
+    if (base.dtype === "f32") return replaced.length === 0 ? 0 : judge.error(replaced, count);
+    return judge.error(base.components.map((one) => byName.get(one.component.name) ?? one), count); // prettier-ignore
+  };
+  const offers = await offersOf(machine, drafts, sources, measure, options);
+  debug(3, () => offers.map((o) => `${o.component} ${o.site} ${o.precision}: ${o.boughtUs.toFixed(0)} us, error ${o.error.toExponential(1)}`).join("\n")); // prettier-ignore
+  const make = async (taken: readonly Offer[]): Promise<readonly CompiledComponent[]> => {
+    const made: CompiledComponent[] = [];
+    for (const draft of drafts) {
+      const own = taken.filter(({ component }) => component === nameOf(draft));
+      if (own.length === 0) continue;
+      const wanted = new Map(own.map(({ site, precision }) => [site, precision]));
+      const selection = await choose(draft, sources, (site) => wanted.get(site.name));
+      made.push({ ...draft.plain, graph: draft.graph, plan: planOf(machine, selection, label), origin: "tuned" });
+    }
+    return made;
+  };
+  // Where a component's lowered plan is not faster, the set is chosen anew without it: errors of another mix are others.
+  const refused = new Set<string>();
+  let lowered = new Map<string, CompiledComponent>();
+  let best: Tried | undefined;
+  const refuse = async (made: readonly CompiledComponent[]): Promise<boolean> => {
+    const before = refused.size;
+    for (const rival of made) {
+      const { name } = rival.component;
+      const { plain } = drafts.find((draft) => nameOf(draft) === name)!;
+      if ((await duelOf(machine, plain, rival, signal)).champion.high < 1) continue;
+      refused.add(name);
+      onEvent?.({ kind: "note", text: `${name} stays in ${base.dtype}: its lowered plan is not faster` });
+    }
+    return refused.size > before;
+  };
+  await refuse(await make(takeWithin(offers, Number.POSITIVE_INFINITY)));
+  do {
+    const left = offers.filter(({ component }) => !refused.has(component));
+    const error = async (taken: readonly Offer[]): Promise<number> => measure(await make(taken), judge.inputs);
+    best = await bestWithin(left, CALIBRATED * maxError, error, base.error);
+    lowered = new Map((best ? await make(best.offers) : []).map((one) => [one.component.name, one]));
+  } while (await refuse([...lowered.values()]));
+  const regionsOf = (name: string): readonly LoweredRegion[] => {
+    const { runs } = drafts.find((draft) => nameOf(draft) === name)!.plain.component;
+    return (best?.offers ?? [])
+      .filter(({ component }) => component === name)
+      .map(({ site, precision, boughtUs, error: own }) => ({ name: site, precision, boughtUs: boughtUs / runs, error: own })); // prettier-ignore
+  };
+  return { lowered, error: best?.error ?? base.error, regionsOf };
+}
+
+const nameOf = ({ plain }: Draft): string => plain.component.name;
+
+function draftOf(machine: Machine, plain: CompiledComponent, classes: readonly PrecisionClass[]): Draft {
+  const graph = lowerPrecision(plain.graph, classes);
+  const regions = new Regions(graph);
+  return { plain, graph, proposals: proposeParts(regions, machine.opened.providers), sites: sitesOf(regions) };
+}
+
+/** Measures what is not known yet of the regions with alternatives. */
+async function measured(
+  machine: Machine,
+  drafts: readonly Draft[],
+  { effort, budgetMs, signal, onEvent }: RegionsOptions,
+): Promise<SelectOptions> {
+  const ranked = byImportance(drafts.map(({ plain, proposals }) => ({ component: plain.component, proposals })));
+  const minor = new Set(ranked.filter(({ matters }) => !matters).map(({ region }) => region));
+  const { records, complete } = await tune(
+    ranked.map(({ region }) => region),
+    machine.device.target,
+    {
+      effort,
+      effortOf: (region) => (effort === "quick" && minor.has(region) ? "none" : effort),
+      specs: machine.specs,
+      budgetMs: budgetMs ?? (effort === "quick" ? QUICK_BUDGET_MS : Number.POSITIVE_INFINITY),
+      ...(signal && { signal }),
+      onProgress: ({ done, total, title, secondsLeft }) => onEvent?.({ kind: "tune", done, total, title, secondsLeft }),
+    },
+  );
+  const known = new Map<string, RegionRecord>(records.map((record) => [record.signature, record]));
+  if (complete) return sourcesOf(machine, (signature) => known.get(signature));
+  onEvent?.({ kind: "note", text: "the budget ended before all regions of lower precision were measured" });
+  // What was not reached is not lowered; in full precision rules stand in for single ops, which a plan must have.
+  const rules = new Map(drafts.flatMap(({ proposals }) => [...ruleRecords(proposals, machine)])); // prettier-ignore
+  for (const { proposals } of drafts)
+    for (const proposal of proposals.all)
+      if (proposal.from !== "single" || isLowered(proposal)) rules.delete(proposal.region.signature);
+  return sourcesOf(machine, (signature) => known.get(signature) ?? rules.get(signature));
+}
+
+/** The fastest selection in which each site is computed in the class that `precisionOf` says; undefined: plain. */
+function choose(
+  draft: Draft,
+  sources: SelectOptions,
+  precisionOf: (site: Site) => PrecisionClass | undefined,
+): Promise<Selection> {
+  const refused = new Set<NodeId>();
+  for (const site of draft.sites) {
+    const wanted = precisionOf(site);
+    for (const [node, precision] of site.lowered) if (precision !== wanted) refused.add(node);
+    if (wanted) for (const node of site.plain) refused.add(node);
+  }
+  return select(draft.proposals, { ...sources, admit: ({ work }) => !work.some((node) => refused.has(node)) });
+}
+
+const usOf = ({ chosen, conversions }: Selection): number =>
+  [...chosen, ...conversions].reduce((sum, { us = 0 }) => sum + us, 0);
+
+/** Every lowering that makes the model faster by what can be seen, with the error that it alone makes. */
+async function offersOf(
+  machine: Machine,
+  drafts: readonly Draft[],
+  sources: SelectOptions,
+  measure: (replaced: readonly CompiledComponent[], count: number) => Promise<number>,
+  { judge, onEvent }: RegionsOptions,
+): Promise<readonly Offer[]> {
+  const offers: Offer[] = [];
+  const glance = Math.min(GLANCE, judge.inputs);
+  const without = await measure([], glance);
+  const plainUs = new Map<Draft, number>();
+  for (const draft of drafts) plainUs.set(draft, usOf(await choose(draft, sources, () => undefined)));
+  const modelUs = drafts.reduce((sum, draft) => sum + plainUs.get(draft)! * draft.plain.component.runs, 0);
+  for (const draft of drafts) {
+    const { plain, graph, sites } = draft;
+    const base = plainUs.get(draft)!;
+    for (const [done, site] of sites.entries()) {
+      onEvent?.({ kind: "prove", component: plain.component.name, done, total: sites.length });
+      for (const precision of new Set(site.lowered.values())) {
+        const selection = await choose(draft, sources, (one) => (one === site ? precision : undefined)).catch(() => undefined); // prettier-ignore
+        const boughtUs = selection ? (base - usOf(selection)) * plain.component.runs : 0;
+        if (!selection || boughtUs < LEAST_SHARE * modelUs) continue;
+        const lowered = { ...plain, graph, plan: planOf(machine, selection, "calibrated") };
+        const error = addedTo(without, await measure([lowered], glance));
+        offers.push({ component: plain.component.name, site: site.name, precision, boughtUs, error });
+      }
+    }
+  }
+  return offers;
+}
