@@ -45,6 +45,7 @@ const outside = await mkdtemp(join(tmpdir(), "troupe-docs-"));
 after(async () => {
   await rm(inside, { recursive: true, force: true });
   await rm(outside, { recursive: true, force: true });
+  for (const end of ["mts", "mjs"]) await rm(`mine/first.${end}`, { force: true });
 });
 const env = { ...process.env, TROUPE_CACHE: ownCache(join(outside, "cache")), TROUPE_DEBUG: "", NO_COLOR: "1" };
 const skip = isCannot(await findCompiler()) ? "the programs of the docs want a C compiler" : false;
@@ -102,7 +103,8 @@ async function run(page: string, { language, text, file }: Block): Promise<strin
     return (await promisify(execFile)(process.execPath, [compiled], { cwd: root, env })).stdout;
   }
   if (language !== "sh") return undefined;
-  const bin = `npx() { shift; "${process.execPath}" "${join(root, "bin/troupe.js")}" "$@"; }`;
+  const tools = `troupe) set -- bin/troupe.js "\${@:2}";; tsc) set -- node_modules/typescript/bin/tsc "\${@:2}";;`;
+  const bin = `npx() { case "$1" in ${tools} esac; "${process.execPath}" "$@"; }`;
   return (await promisify(execFile)("bash", ["-ec", `${bin}\n${text}`], { cwd: root, env })).stdout;
 }
 
