@@ -9,12 +9,12 @@ export interface Anchor {
   readonly tiled: boolean;
 }
 
-/** Columns × terms: within a core's cache, within the last cache, beyond it; wide and deep. */
+/** Columns × terms: within a core's cache, within the last cache, beyond it; wide, and as deep as models have them. */
 const WEIGHTS: readonly (readonly [number, number])[] = [
-  [256, 256], [1536, 320], [320, 1536], [1024, 1024], [4096, 768], [768, 4096], [3072, 3072],
+  [256, 256], [1536, 320], [320, 1536], [1024, 1024], [4096, 768], [768, 4096], [1024, 12288],
 ]; // prettier-ignore
-const ROWS = [1, 2, 3, 4, 5, 6, 8, 11, 16, 24, 36, 54, 80, 128, 200, 320, 640, 1280, 4096];
-const TILED_ROWS: ReadonlySet<number> = new Set([1, 2, 4, 5, 8, 11, 16, 24, 36, 80, 128, 320, 640]);
+const ROWS = [1, 2, 3, 4, 5, 6, 8, 11, 14, 16, 24, 36, 54, 80, 128, 200, 320, 640, 1280, 4096];
+const TILED_ROWS: ReadonlySet<number> = new Set([1, 4, 5, 8, 11, 14, 16, 24, 36, 80, 128, 320, 640]);
 /** Multiply-adds of the largest. */
 const MOST_WORK = 2 ** 29;
 

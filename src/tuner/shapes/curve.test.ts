@@ -6,8 +6,8 @@ import { nonNegative, solvePositive } from "./fit.js";
 import { partsOf } from "./work.js";
 
 const UNIT = { units: 2, bytes: 4 };
-const GRID = [1, 2, 3, 5, 8, 16, 40, 100, 300, 1000, 4000].flatMap((rows) =>
-  [[256, 256], [1024, 512], [512, 2048], [3072, 3072]].map(([columns, terms]) => ({ rows, columns: columns!, terms: terms! })),
+const GRID = [1, 2, 3, 5, 8, 11, 14, 16, 24, 36, 54, 100, 300, 1000, 4000].flatMap((rows) =>
+  [[256, 256], [1024, 512], [1024, 1024], [512, 2048], [3072, 3072]].map(([columns, terms]) => ({ rows, columns: columns!, terms: terms! })),
 ); // prettier-ignore
 const UNSEEN = [7, 13, 77, 615, 2222].flatMap((rows) =>
   [[700, 300], [768, 768], [2048, 1100]].map(([columns, terms]) => ({ rows, columns: columns!, terms: terms! })),

@@ -7,7 +7,7 @@ import type { Sample } from "./profile.js";
 import { PARTS, partsOf, type Unit } from "./work.js";
 
 /** Over which distance corrections are alike, in natural logarithms of rows and of columns and terms. */
-const REACH = { rows: 1, weights: 1.6 } as const;
+const REACH = { rows: 0.7, weights: 0.8 } as const;
 /** Standard deviations, as shares of a time: of what the sum leaves over, and of a measurement. */
 const LEFT_OVER = 0.35;
 const NOISE = 0.2;

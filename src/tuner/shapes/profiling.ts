@@ -22,7 +22,7 @@ export interface ProfilingOptions {
 }
 
 /** Time for a candidate at an anchor, and more where a run takes long: so many runs. */
-const CANDIDATE_MS = 12;
+const CANDIDATE_MS = 8;
 const RUNS = 6;
 const ROTATION_BYTES = 512 * 2 ** 20;
 const HANG_MS = 10_000;
