@@ -43,7 +43,7 @@ export function partsOfAll({ out, flux, tune }: PartOptions): readonly Part[] {
   });
   return [
     { name: "doctor", seconds: 3, ...troupe("doctor") },
-    { name: "skeletons", seconds: 10, ...node("dist/src/render/cuda/run.test.js") },
+    { name: "skeletons", seconds: 60, ...node("dist/src/render/cuda/run.test.js") },
     { name: "values by rules", seconds: 23, ...verify("--effort", "none") },
     { name: "values tuned", seconds: 31, ...verify("--dtype", "bf16", "--budget", "20s") },
     { name: "conform cublaslt", seconds: 40, ...conform("--provider", "cublaslt", "--dtype", "bf16") },

@@ -72,26 +72,20 @@ function formOf(task: Task, from: number, parts: readonly HeadPart[]): KernelFor
       body.store("out", at, plain);
       return;
     }
-    const divided = plain.mul((plain.square().mean("P", "R") as unknown as Floats).add(eps).rsqrt());
+    const scale = (plain.square().mean("P", "R") as unknown as Floats).add(eps).rsqrt();
     /** `x` for the heads before the first `count`, `y` for the others. */
     const before = (count: number, x: Floats, y: Floats): Floats =>
       count === total ? x : (t.where((t.iota(at.H) as Tile<"i32", string>).lt(count), x, y) as Floats);
-    let end = total;
-    let result = plain;
-    for (const [i, part] of [...parts.entries()].reverse()) {
-      if (part.norm) result = before(end, divided.mul(body.floats(`norm${i}`, {})), result);
-      end -= part.heads;
-    }
+    const ends = normed.map((_, i) => normed.slice(0, i + 1).reduce((sum, { heads }) => sum + heads, 0));
+    const weight = normed
+      .map((_, i) => body.floats(`norm${i}`, {}))
+      .reduceRight((after, own, i) => before(ends[i]!, own, after));
+    let result = plain.mul(scale).mul(weight);
     if (isTurned) {
       const [x0, x1] = [result.at("R", 0), result.at("R", 1)] as unknown as readonly [Floats, Floats];
       const [cos, sin] = [body.floats("cos", at), body.floats("sin", at)];
-      const turned = t.stack("R", [x0.mul(cos).sub(x1.mul(sin)), x1.mul(cos).add(x0.mul(sin))]) as Floats;
-      result = before(
-        normed.reduce((sum, { heads }) => sum + heads, 0),
-        turned,
-        plain,
-      );
+      result = t.stack("R", [x0.mul(cos).sub(x1.mul(sin)), x1.mul(cos).add(x0.mul(sin))]) as Floats;
     }
-    body.store("out", at, result);
+    body.store("out", at, before(ends.at(-1)!, result, plain));
   });
 }

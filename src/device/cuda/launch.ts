@@ -39,7 +39,10 @@ export class LoadedKernel implements Disposable {
     this.fn.allowShared(kernel.sharedBytes);
   }
 
-  /** @throws TroupeError "shape" where a tensor does not lie as the kernel needs it. */
+  /**
+   * @param workspace what the kernel's candidate asked for, of every kernel that takes one
+   * @throws TroupeError "shape" where a tensor does not lie as the kernel needs it
+   */
   bind(tensors: Bindings, workspace: DeviceAddress = 0n): BoundLaunch {
     const { kernel, fn } = this;
     const sizes = sizesOf(tensors);
@@ -80,6 +83,7 @@ export class LoadedKernel implements Disposable {
       case "stride":
         return int64Bytes(tensorOf(tensors, argument.tensor).strides[argument.dim]!);
       case "workspace":
+        if (workspace === 0n) throw new TroupeError("internal", `${this.kernel.name} was given no workspace`);
         return int64Bytes(workspace);
       case "counters": {
         const counters = this.device.bufferOf(new BigUint64Array(this.device.facts.multiprocessors));

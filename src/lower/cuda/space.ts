@@ -106,10 +106,7 @@ export function matmulCandidates(
         : [])
         found.push({ schedule, cost: modelled(schedule, rate, sizes, multiprocessors) });
     }
-  const byCost = found.sort((x, y) => x.cost - y.cost).map(({ schedule }) => schedule);
-  // No card has said yet what sharing by way of memory takes: where nothing is measured, another one runs.
-  const first = byCost.find(({ sharesTail }) => !sharesTail)!;
-  const sorted = [first, ...byCost.filter((schedule) => schedule !== first)];
+  const sorted = found.sort((x, y) => x.cost - y.cost).map(({ schedule }) => schedule);
   const fewer = sorted.slice(0, 3).map((schedule) => ({ ...schedule, groupM: Math.ceil(schedule.groupM / 2) }));
   return [...sorted.slice(0, OTHERWISE), ...fewer, ...sorted.slice(OTHERWISE)];
 }

@@ -92,8 +92,7 @@ class CudnnProvider implements Provider {
       workspaceBytes: wideBytes(form) + workspaceBytes,
       accumulation: "f32",
       capturable: true,
-      // No card has timed filters beyond those wanted yet: rules go by what was measured, the tuner tries it.
-      estimateUs: gpuUs(region, form.narrow ? GPU_FLOPS_PER_US.plain / 2 : GPU_FLOPS_PER_US.tensor),
+      estimateUs: gpuUs(region, (GPU_FLOPS_PER_US.tensor * (form.narrow?.wanted ?? 1)) / (form.narrow?.channels ?? 1)),
       build: () => this.#build(form, engine, label),
     }; // prettier-ignore
   }

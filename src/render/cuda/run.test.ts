@@ -7,7 +7,7 @@ import { whyNoCuda } from "../../device/cuda/driver.js";
 import { LoadedKernel, type DeviceTensor } from "../../device/cuda/launch.js";
 import { CudaStream } from "../../device/cuda/stream.js";
 import { isCannot } from "../../lower/cuda/form.js";
-import type { AttentionSchedule } from "../../lower/cuda/schedule.js";
+import { matmulWorkspaceBytes, type AttentionSchedule } from "../../lower/cuda/schedule.js";
 import { trace, type AnyKernel } from "../../tile/index.js";
 import { attention } from "../../tile/suite/attention.js";
 import { renderCuda, type CudaSchedule } from "./canonical.js";
@@ -36,6 +36,8 @@ function rowError(
   using device = new CudaDevice();
   using stream = new CudaStream(device);
   using loaded = new LoadedKernel(device, made, compileCuda(made.source, "sm_90a").cubin);
+  const workspaceBytes = schedule.kind === "matmul" ? matmulWorkspaceBytes(schedule, device.facts.multiprocessors) : 0;
+  using workspace = device.allocate(Math.max(16, workspaceBytes));
   const bound = trial.held.map((held) => ({ ...held, buffer: device.bufferOf(held.data) }));
   loaded
     .bind(
@@ -45,6 +47,7 @@ function rowError(
           { address: buffer.address, dtype, axes, shape, strides: laid },
         ]),
       ),
+      workspace.address,
     )
     .launch(stream);
   stream.synchronize();

@@ -1,8 +1,15 @@
 // The way out of an accumulator: per group of columns the epilogue's ops, then stmatrix into a warp's own staging
 // buffer and a TMA store of 16 rows × 64 columns; f32 results, and tiles of other widths, go straight to memory in pairs.
 import { STAGING_BYTES } from "../../lower/cuda/schedule.js";
-import type { LoadOp, ReduceOp, StoreOp, ValueId, ValueOp } from "../../tile/program.js";
-import type { FragmentWriter, Half, Leaf } from "./fragment.js";
+import {
+  isConstant,
+  type LoadOp,
+  type ReduceOp,
+  type StoreOp,
+  type ValueId,
+  type ValueOp,
+} from "../../tile/program.js";
+import type { FragmentLines, FragmentWriter, Half, Leaf } from "./fragment.js";
 import { operandsOf } from "./row-work.js";
 
 export interface OutputText {
@@ -68,10 +75,8 @@ export function outputText(
   const { heads } = place;
   const perHead = heads ? heads.width / 64 : 0;
   const first = heads && firstStep(writer, value.ops, heads.width);
-  const lines = writer.lines(
-    first?.rest ?? value.ops,
-    heads && ((op) => rowSum(writer, op, first?.rest ?? value.ops, heads.width)),
-  );
+  const ofHead = heads && headLines(writer, first?.rest ?? value.ops, value.id, heads.width);
+  const lines = ofHead ?? writer.lines(value.ops);
   const at = (row: Half, col: Half): string => writer.variable(value.id, row, col);
   const indent = lines.group.map((line) => `        ${line}\n`).join("");
   const columnsOfGroup = heads
@@ -191,6 +196,31 @@ function firstStep(writer: FragmentWriter, ops: readonly ValueOp[], width: numbe
     rest: ops.filter(({ id }) => !own.has(id)),
   };
 } // prettier-ignore
+
+/**
+ * What is done to a head: lines before its columns, and those of a group of columns. Where the result is something for some
+ * heads and the accumulators, as they are, for the others, it takes their place in the former and is not computed in the latter.
+ */
+function headLines(writer: FragmentWriter, ops: readonly ValueOp[], result: ValueId, width: number): FragmentLines {
+  const all = (some: readonly ValueOp[]): FragmentLines => writer.lines(some, (op) => rowSum(writer, op, ops, width));
+  const last = ops.find(({ id }) => id === result);
+  if (last?.kind !== "where" || isConstant(last.x) || isConstant(last.y) || !writer.leaves.has(last.y) || writer.reach(last.mask) !== "scalar") return all(ops); // prettier-ignore
+  const choosing = new Set<ValueId>([last.mask]);
+  for (const op of ops.toReversed()) if (choosing.has(op.id)) for (const id of operandsOf(op)) choosing.add(id);
+  const { tile, group } = all(ops.filter((op) => op !== last && !choosing.has(op.id)));
+  const at = writer.leaves.get(last.y)!;
+  const chosen = last.x;
+  writer.leaves.set(result, at);
+  return {
+    tile: [
+      ...all(ops.filter(({ id }) => choosing.has(id))).tile,
+      `if (${writer.variable(last.mask, 0, 0)}) {`,
+      ...[...tile, ...overHead(width, [...group, ...FOUR.map(([row, col]) => `${at(row, col)} = ${writer.variable(chosen, row, col)};`)])].map((line) => `  ${line}`), // prettier-ignore
+      "}",
+    ],
+    group: [],
+  };
+}
 
 const FOUR = [[0, 0], [0, 1], [1, 0], [1, 1]] as const; // prettier-ignore
 
