@@ -30,7 +30,7 @@ import { asTheyLie } from "./task.js";
 
 const NAME = "tile";
 /** Raised when the same choice would compile to other code. */
-const VERSION = "5";
+const VERSION = "6";
 const MOST_LINKS = 6;
 
 class TileProvider implements Provider {
