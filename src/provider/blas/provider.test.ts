@@ -1,32 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { DType } from "../../core/dtype.js";
-import type { Value } from "../../graph/node.js";
 import { Regions } from "../../graph/region.js";
-import type { Words } from "../../graph/words.js";
-import { graphOf, regionOf, target, tryCases, tryRegion } from "../native/tryout.fixture.js";
+import { graphOf, regionOfBuild, target, tryCases, tryRegion, type Build } from "../native/tryout.fixture.js";
 import { isCannot, type Provider } from "../provider.js";
 import { factory } from "./provider.js";
 
 const opened = await factory.open(target);
 const skip = isCannot(opened) ? opened.cannot : false;
 const provider = opened as Provider;
-
-type Build = (g: Words, x: (shape: readonly number[]) => Value, w: (shape: readonly number[]) => Value) => Value;
-
-/** With `free` the activations and the result are made and read inside the graph, so that their layouts are free. */
-function region(build: Build, { dtype = "f32", free = false }: { dtype?: DType; free?: boolean } = {}) {
-  let count = 0;
-  const graph = graphOf((g) => {
-    const x = (shape: readonly number[]): Value => {
-      const input = g.input(`x${count++}`, dtype, shape);
-      return free ? g.neg(input) : input;
-    };
-    const built = build(g, x, (shape) => g.weight(`w${count++}`, dtype, shape));
-    return free ? g.neg(built) : built;
-  });
-  return regionOf(graph, graph.nodes.filter(({ op }) => op !== "neg").map(({ id }) => id)); // prettier-ignore
-}
 
 describe("BLAS provider", { skip }, () => {
   const cases: Readonly<Record<string, Build>> = {
@@ -45,23 +27,23 @@ describe("BLAS provider", { skip }, () => {
   }; // prettier-ignore
   for (const [name, build] of Object.entries(cases)) {
     it(`${name} agrees with the reference, layouts given and free`, async () => {
-      assert.ok((await tryRegion(provider, region(build))).length > 0);
-      assert.ok((await tryRegion(provider, region(build, { free: true }))).length > 0);
+      assert.ok((await tryRegion(provider, regionOfBuild(build))).length > 0);
+      assert.ok((await tryRegion(provider, regionOfBuild(build, { free: true }))).length > 0);
     });
   }
 
   it("offers each library, sgemv for one row only, channels last where layouts are free", async () => {
     const ids = await tryRegion(
       provider,
-      region((g, x, w) => g.linear(x([1, 24]), w([40, 24]))),
+      regionOfBuild((g, x, w) => g.linear(x([1, 24]), w([40, 24]))),
     );
     for (const id of provider.version.includes("BLIS") ? ["blis sgemm", "blis sgemv"] : ["openblas sgemm"]) assert.ok(ids.includes(id)); // prettier-ignore
     const rows = await tryRegion(
       provider,
-      region((g, x, w) => g.linear(x([2, 24]), w([40, 24]))),
+      regionOfBuild((g, x, w) => g.linear(x([2, 24]), w([40, 24]))),
     );
     assert.ok(!rows.some((id) => id.includes("sgemv")));
-    const conv = await tryRegion(provider, region((g, x, w) => g.conv2d(x([1, 8, 3, 3]), w([8, 8, 1, 1]), w([8])), { free: true })); // prettier-ignore
+    const conv = await tryRegion(provider, regionOfBuild((g, x, w) => g.conv2d(x([1, 8, 3, 3]), w([8, 8, 1, 1]), w([8])), { free: true })); // prettier-ignore
     assert.ok(conv.some((id) => id.endsWith("nhwc")));
   });
 
@@ -88,7 +70,7 @@ describe("BLAS provider", { skip }, () => {
 
   it("says no with a reason", () => {
     const no = (build: Build, dtype: DType = "f32"): string => {
-      const answer = provider.candidates(region(build, { dtype }), "full");
+      const answer = provider.candidates(regionOfBuild(build, { dtype }), "full");
       return isCannot(answer) ? answer.cannot : "offered";
     };
     assert.match(

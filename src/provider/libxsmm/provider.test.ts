@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { DType } from "../../core/dtype.js";
-import type { Value } from "../../graph/node.js";
-import type { Words } from "../../graph/words.js";
-import { graphOf, regionOf, target, tryCases, tryRegion } from "../native/tryout.fixture.js";
+import { regionOfBuild, target, tryCases, tryRegion, type Build } from "../native/tryout.fixture.js";
 import { isCannot, type Provider } from "../provider.js";
 import { factory } from "./provider.js";
 
@@ -11,24 +9,8 @@ const opened = await factory.open(target);
 const skip = isCannot(opened) ? opened.cannot : false;
 const provider = opened as Provider;
 
-type Build = (g: Words, x: (shape: readonly number[]) => Value, w: (shape: readonly number[]) => Value) => Value;
-
-/** With `free` the activations and the result are made and read inside the graph, so that their layouts are free. */
-function region(build: Build, { dtype = "f32", free = false }: { dtype?: DType; free?: boolean } = {}) {
-  let count = 0;
-  const graph = graphOf((g) => {
-    const x = (shape: readonly number[]): Value => {
-      const input = g.input(`x${count++}`, dtype, shape);
-      return free ? g.neg(input) : input;
-    };
-    const built = build(g, x, (shape) => g.weight(`w${count++}`, dtype, shape));
-    return free ? g.neg(built) : built;
-  });
-  return regionOf(graph, graph.nodes.filter(({ op }) => op !== "neg").map(({ id }) => id)); // prettier-ignore
-}
-
 const why = (build: Build, dtype: DType = "f32"): string => {
-  const answer = provider.candidates(region(build, { dtype }), "full");
+  const answer = provider.candidates(regionOfBuild(build, { dtype }), "full");
   return isCannot(answer) ? answer.cannot : "it is computed";
 };
 
@@ -44,13 +26,15 @@ describe("libxsmm provider", { skip }, () => {
   for (const [name, build] of Object.entries(cases))
     for (const dtype of ["f32", "bf16"] as const)
       it(`${name} agrees with the reference in ${dtype}`, async () => {
-        assert.ok((await tryRegion(provider, region(build, { dtype }))).length > 0);
+        assert.ok((await tryRegion(provider, regionOfBuild(build, { dtype }))).length > 0);
       });
 
   it("a 1×1 convolution and residual, layouts given and free", async () => {
     const build: Build = (g, x, w) => g.add(g.conv2d(x([2, 16, 6, 5]), w([8, 16, 1, 1]), w([8])), x([2, 8, 6, 5]));
-    assert.ok((await tryRegion(provider, region(build))).every((id) => id.startsWith("packed") === false));
-    assert.ok((await tryRegion(provider, region(build, { free: true }))).some((id) => id.startsWith("packed nhwc")));
+    assert.ok((await tryRegion(provider, regionOfBuild(build))).every((id) => id.startsWith("packed") === false));
+    assert.ok(
+      (await tryRegion(provider, regionOfBuild(build, { free: true }))).some((id) => id.startsWith("packed nhwc")),
+    );
   });
 
   it("what its kernels cannot do is refused with the reason", () => {

@@ -39,6 +39,26 @@ export function regionOf(graph: Graph, ids?: readonly NodeId[]): Region {
   return regions.region(regions.work.map(({ id }) => id).filter((id) => ids?.includes(id) ?? true));
 }
 
+/** Builds a region's ops from activations and weights of given shapes. */
+export type Build = (g: Words, x: (shape: readonly number[]) => Value, w: (shape: readonly number[]) => Value) => Value;
+
+/** The region of what `build` says. With `free` the activations and the result are made and read inside the graph, so that their layouts are free. */
+export function regionOfBuild(
+  build: Build,
+  { dtype = "f32", free = false }: { dtype?: DType; free?: boolean } = {},
+): Region {
+  let count = 0;
+  const graph = graphOf((g) => {
+    const x = (shape: readonly number[]): Value => {
+      const input = g.input(`x${count++}`, dtype, shape);
+      return free ? g.neg(input) : input;
+    };
+    const built = build(g, x, (shape) => g.weight(`w${count++}`, dtype, shape));
+    return free ? g.neg(built) : built;
+  });
+  return regionOf(graph, graph.nodes.filter(({ op }) => op !== "neg").map(({ id }) => id)); // prettier-ignore
+}
+
 /** Random values of an operand; indices stay in range, constants are what they are. */
 function valuesOf(region: Region, operand: Operand, seed: number): RefTensor {
   const source = region.graph.sources.get(operand.value);
