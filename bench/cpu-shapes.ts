@@ -10,12 +10,12 @@ import { openMachine, type Machine } from "../src/compile/machine.js";
 import { cpuTarget, lastCacheBytes } from "../src/device/cpu/target.js";
 import { PROVIDERS } from "../src/provider/open.js";
 import { isCannot, type Candidate } from "../src/provider/provider.js";
-import { candidateKey } from "../src/tuner/candidate-key.js";
+import { candidateKey } from "../src/tuner/records/candidate-key.js";
 import { ProductForecast } from "../src/tuner/shapes/forecast.js";
 import { profilePath, type Profile } from "../src/tuner/shapes/profile.js";
 import { regionOf, roughMs, type Product } from "../src/tuner/shapes/product.js";
 import { Stopwatch, type StopwatchTiming } from "../src/tuner/shapes/stopwatch.js";
-import { MOST_WAITING, waitedUs } from "../src/tuner/undisturbed.js";
+import { MOST_WAITING, waitedUs } from "../src/tuner/worker/undisturbed.js";
 import { choiceUs, contendersOf, csvOf, picksOf, summaryOf, svgOf, usOf, type Line } from "./cpu-shapes-report.js";
 import { shapeSet } from "./cpu-shapes-set.js";
 

@@ -13,7 +13,7 @@ import { isCannot } from "../src/device/native/found.js";
 import { savePng } from "../src/pipeline/image/png.js";
 import { expectWritable, savePlan } from "../src/plan/store.js";
 import type { Plan } from "../src/plan/plan.js";
-import { RecordStore } from "../src/tuner/records.js";
+import { RecordStore } from "../src/tuner/records/records.js";
 import { tensorOf } from "../src/weights/memory.js";
 import { writeSafetensors } from "../src/weights/write.js";
 

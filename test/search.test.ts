@@ -15,7 +15,7 @@ import { propose } from "../src/plan/propose.js";
 import { select } from "../src/plan/select.js";
 import { PROVIDERS } from "../src/provider/open.js";
 import { rewriteGraph } from "../src/rewrite/passes.js";
-import type { RegionRecord } from "../src/tuner/measurement.js";
+import type { RegionRecord } from "../src/tuner/records/measurement.js";
 import { memoryStore } from "../src/weights/memory.js";
 
 let folder = "";

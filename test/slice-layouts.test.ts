@@ -17,7 +17,7 @@ import type { SelectOptions } from "../src/plan/select.js";
 import { planProblems } from "../src/plan/verify.js";
 import { rewriteGraph } from "../src/rewrite/passes.js";
 import { Session } from "../src/session/session.js";
-import type { CandidateFacts } from "../src/tuner/measurement.js";
+import type { CandidateFacts } from "../src/tuner/records/measurement.js";
 import { numbersOf } from "./probes/flux-slice.js";
 import { invent, planBy, type Cost } from "./probes/plan-by.js";
 import { normal, readTensor, writeAll } from "./probes/tensors.js";

@@ -13,8 +13,8 @@ import { explain } from "../src/plan/explain.js";
 import { explainText } from "../src/plan/explain-text.js";
 import type { Plan } from "../src/plan/plan.js";
 import { PROVIDERS, type ProviderSpec } from "../src/provider/open.js";
-import { candidateKey } from "../src/tuner/candidate-key.js";
-import { RecordStore, runBase } from "../src/tuner/records.js";
+import { candidateKey } from "../src/tuner/records/candidate-key.js";
+import { RecordStore, runBase } from "../src/tuner/records/records.js";
 import { memoryStore } from "../src/weights/memory.js";
 
 const VARIABLES = ["TROUPE_CACHE", "TROUPE_RECORDS", "TROUPE_DEBUG"] as const;

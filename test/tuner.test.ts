@@ -8,9 +8,9 @@ import { Regions, type Region } from "../src/graph/region.js";
 import { materialize } from "../src/graph/storage.js";
 import { Words } from "../src/graph/words.js";
 import type { ProviderSpec } from "../src/provider/open.js";
-import { RecordStore } from "../src/tuner/records.js";
+import { RecordStore } from "../src/tuner/records/records.js";
 import { tune } from "../src/tuner/tune.js";
-import type { RegionRecord } from "../src/tuner/measurement.js";
+import type { RegionRecord } from "../src/tuner/records/measurement.js";
 
 const target = cpuTarget(1);
 const folder = mkdtempSync(join(tmpdir(), "troupe-tuner-"));
@@ -213,7 +213,7 @@ describe("a tuner that died with its worker", () => {
     const store = new RecordStore(target, empty);
     const first = await tune([region!], target, { specs: [reference], records: store });
     const { candidate } = first.records[0]!.measurements[0]!;
-    const { candidateKey } = await import("../src/tuner/candidate-key.js");
+    const { candidateKey } = await import("../src/tuner/records/candidate-key.js");
     const entry = { provider: "reference", version: "1", id: candidate.id, key: candidateKey(candidate) };
     const context = JSON.stringify({ signature: region!.signature, candidates: [entry] });
     const journal = store.journalPath().replace(`.${process.pid}.`, ".999999999.");

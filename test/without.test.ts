@@ -10,7 +10,7 @@ import { planWithout } from "../src/compile/without.js";
 import { Words } from "../src/graph/words.js";
 import { Regions } from "../src/graph/region.js";
 import { PROVIDERS } from "../src/provider/open.js";
-import { RecordStore } from "../src/tuner/records.js";
+import { RecordStore } from "../src/tuner/records/records.js";
 import { memoryStore } from "../src/weights/memory.js";
 
 const earlier = process.env.TROUPE_CACHE;

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { cpuTarget } from "../dist/src/device/cpu/target.js";
 import { untilAlone } from "./alive.mjs";
-import { RecordStore } from "../dist/src/tuner/records.js";
+import { RecordStore } from "../dist/src/tuner/records/records.js";
 
 const [kills = 50, longest = 20, seed = Date.now() % 2 ** 31] = process.argv.slice(2, 5).map(Number);
 const own = [resolve("bin/troupe.js"), "compile", resolve("models/flux-shapes"), "--effort", "quick"];

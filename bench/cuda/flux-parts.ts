@@ -4,7 +4,7 @@ import type { StepTiming } from "../../src/device/device.js";
 import { Regions } from "../../src/graph/region.js";
 import { conversionRegion } from "../../src/plan/conversion.js";
 import { workIn } from "../../src/plan/roofline.js";
-import type { RegionRecord } from "../../src/tuner/measurement.js";
+import type { RegionRecord } from "../../src/tuner/records/measurement.js";
 
 export interface Parts {
   /** Milliseconds. */

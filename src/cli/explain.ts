@@ -27,7 +27,7 @@ import { measureCeiling } from "../report/bench/ceiling.js";
 import type { Ceiling } from "../report/bench/figures.js";
 import { explainPage } from "../report/explain/page.js";
 import { rewriteGraph } from "../rewrite/passes.js";
-import { RecordStore } from "../tuner/records.js";
+import { RecordStore } from "../tuner/records/records.js";
 import { choicesTable } from "./choices.js";
 import type { CommandContext } from "./context.js";
 import { finite, oneOf, pixels, promptsOf, steps, whole, type ModelFlags } from "./options.js";

@@ -1,7 +1,7 @@
 // A component: a part of a model with a graph and a plan of its own, and what compiling made of it.
 import type { Graph } from "../graph/node.js";
 import type { Plan } from "../plan/plan.js";
-import type { RegionRecord } from "../tuner/measurement.js";
+import type { RegionRecord } from "../tuner/records/measurement.js";
 import type { MemoryNeeds } from "../session/needs.js";
 import type { WeightStore } from "../weights/store.js";
 import type { Standing } from "./duel.js";

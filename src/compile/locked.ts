@@ -10,8 +10,8 @@ import { stepOps } from "../plan/print.js";
 import type { Proposals } from "../plan/propose.js";
 import { planProblems } from "../plan/verify.js";
 import { reviveStep } from "../session/revive.js";
-import { factsOf } from "../tuner/candidate-key.js";
-import type { RegionRecord } from "../tuner/measurement.js";
+import { factsOf } from "../tuner/records/candidate-key.js";
+import type { RegionRecord } from "../tuner/records/measurement.js";
 import type { Machine } from "./machine.js";
 import { planAround, type Kept } from "./plan-around.js";
 

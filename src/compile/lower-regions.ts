@@ -9,7 +9,7 @@ import type { LoweredRegion } from "../plan/plan.js";
 import type { Proposals } from "../plan/propose.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
 import { lowerPrecision, type PrecisionClass } from "../rewrite/lower-precision.js";
-import type { RegionRecord } from "../tuner/measurement.js";
+import type { RegionRecord } from "../tuner/records/measurement.js";
 import { tune } from "../tuner/tune.js";
 import type { CompiledComponent } from "./component.js";
 import { planOf, sourcesOf } from "./contenders.js";

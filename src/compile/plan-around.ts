@@ -6,8 +6,8 @@ import type { Plan, PlanStep } from "../plan/plan.js";
 import type { Proposal, Proposals } from "../plan/propose.js";
 import { select, type ConversionChoice, type SelectOptions } from "../plan/select.js";
 import type { Layout } from "../provider/provider.js";
-import { candidateKey } from "../tuner/candidate-key.js";
-import type { CandidateFacts, Measurement } from "../tuner/measurement.js";
+import { candidateKey } from "../tuner/records/candidate-key.js";
+import type { CandidateFacts, Measurement } from "../tuner/records/measurement.js";
 import { planOf, sourcesOf } from "./contenders.js";
 import type { Machine } from "./machine.js";
 

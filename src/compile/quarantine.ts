@@ -2,9 +2,9 @@
 import type { Plan } from "../plan/plan.js";
 import { stepRegion } from "../plan/step-region.js";
 import type { Regions } from "../graph/region.js";
-import { candidateKey } from "../tuner/candidate-key.js";
-import type { RecordStore } from "../tuner/records.js";
-import type { Culprit } from "../tuner/run-journal.js";
+import { candidateKey } from "../tuner/records/candidate-key.js";
+import type { RecordStore } from "../tuner/records/records.js";
+import type { Culprit } from "../tuner/journal/run-journal.js";
 
 /** Why a stored plan may not run: a step of it is in quarantine. */
 export function quarantinedStep(

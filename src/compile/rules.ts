@@ -8,10 +8,10 @@ import type { Proposal, Proposals } from "../plan/propose.js";
 import type { Opened } from "../provider/open.js";
 import { suits } from "../plan/select.js";
 import { isCannot, type Provider } from "../provider/provider.js";
-import { factsOf } from "../tuner/candidate-key.js";
-import { flopsOf } from "../tuner/expectation.js";
-import type { CandidateFacts, RegionRecord } from "../tuner/measurement.js";
-import type { Pin } from "../tuner/pin.js";
+import { factsOf } from "../tuner/records/candidate-key.js";
+import { flopsOf } from "../tuner/worker/expectation.js";
+import type { CandidateFacts, RegionRecord } from "../tuner/records/measurement.js";
+import type { Pin } from "../tuner/records/pin.js";
 import type { Forecast } from "../tuner/shapes/forecast.js";
 import type { Machine } from "./machine.js";
 

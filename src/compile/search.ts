@@ -7,7 +7,7 @@ import type { Plan } from "../plan/plan.js";
 import type { Proposals } from "../plan/propose.js";
 import { select, type SelectOptions } from "../plan/select.js";
 import { stepRegion } from "../plan/step-region.js";
-import { candidateKey } from "../tuner/candidate-key.js";
+import { candidateKey } from "../tuner/records/candidate-key.js";
 import { championOf } from "./champion.js";
 import type { Component } from "./component.js";
 import { planOf, planWork } from "./contenders.js";

@@ -6,8 +6,8 @@ import { Words } from "../graph/words.js";
 import { candidateOf } from "../plan/graphs.fixture.js";
 import { propose, type Proposal } from "../plan/propose.js";
 import type { Provider } from "../provider/provider.js";
-import { workOf } from "../tuner/expectation.js";
-import type { CandidateFacts, RegionRecord } from "../tuner/measurement.js";
+import { workOf } from "../tuner/worker/expectation.js";
+import type { CandidateFacts, RegionRecord } from "../tuner/records/measurement.js";
 import { kindOf, StandIns } from "./stand-ins.js";
 
 /** silu(linear(x, w)) for `rows` rows. */

@@ -8,10 +8,10 @@ import type { Proposals } from "../plan/propose.js";
 import { suits } from "../plan/select.js";
 import { chainOf } from "../provider/native/chain.js";
 import { isCannot, type Candidate, type Provider } from "../provider/provider.js";
-import { workOf } from "../tuner/expectation.js";
-import type { Measurement, RegionRecord } from "../tuner/measurement.js";
-import { factsOf } from "../tuner/candidate-key.js";
-import { schedule } from "../tuner/kin.js";
+import { workOf } from "../tuner/worker/expectation.js";
+import type { Measurement, RegionRecord } from "../tuner/records/measurement.js";
+import { factsOf } from "../tuner/records/candidate-key.js";
+import { schedule } from "../tuner/pruning/kin.js";
 import { BYTES_PER_US, likelyUs, STEP_US } from "./likely.js";
 import { lies } from "./rules.js";
 

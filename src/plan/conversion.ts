@@ -5,7 +5,7 @@ import type { Graph, TensorType } from "../graph/node.js";
 import { Regions, type Operand, type Region } from "../graph/region.js";
 import { Words } from "../graph/words.js";
 import type { Layout } from "../provider/provider.js";
-import type { RegionRecord } from "../tuner/measurement.js";
+import type { RegionRecord } from "../tuner/records/measurement.js";
 import { layoutKey, layoutOf } from "./layout.js";
 import type { Proposals } from "./propose.js";
 import { suits, type ConversionChoice } from "./select.js";

@@ -1,9 +1,9 @@
 // Why a plan is as it is: for every region all candidates that were tried, how the winner compares with its rivals,
 // and who offered nothing for what reason. Plain data; explain-text.ts shows it on a terminal.
 import type { Region, Regions } from "../graph/region.js";
-import { candidateKey } from "../tuner/candidate-key.js";
-import type { Measurement, RegionRecord } from "../tuner/measurement.js";
-import { confidenceOf, isFasterBeyond95, type Times } from "../tuner/interval.js";
+import { candidateKey } from "../tuner/records/candidate-key.js";
+import type { Measurement, RegionRecord } from "../tuner/records/measurement.js";
+import { confidenceOf, isFasterBeyond95, type Times } from "../tuner/records/interval.js";
 import { titleOf } from "../tuner/title.js";
 import { layoutKey } from "./layout.js";
 import type { Lowered, Plan, PlanStep, RegionStep } from "./plan.js";

@@ -5,7 +5,7 @@ import { hasTrait } from "../graph/op.js";
 import { opOf } from "../graph/ops.js";
 import { Words } from "../graph/words.js";
 import type { Layout } from "../provider/provider.js";
-import type { CandidateFacts, Measurement, RegionRecord } from "../tuner/measurement.js";
+import type { CandidateFacts, Measurement, RegionRecord } from "../tuner/records/measurement.js";
 import type { Proposal, Proposals } from "./propose.js";
 import type { ConversionChoice } from "./select.js";
 

@@ -3,9 +3,9 @@
 import { TroupeError } from "../core/error.js";
 import type { ValueId } from "../graph/node.js";
 import type { Region, Regions } from "../graph/region.js";
-import { workOf } from "../tuner/expectation.js";
-import type { CandidateFacts, RegionRecord } from "../tuner/measurement.js";
-import { showPin, type Pin } from "../tuner/pin.js";
+import { workOf } from "../tuner/worker/expectation.js";
+import type { CandidateFacts, RegionRecord } from "../tuner/records/measurement.js";
+import { showPin, type Pin } from "../tuner/records/pin.js";
 import { titleOf } from "../tuner/title.js";
 import type { Proposal, Proposals } from "./propose.js";
 import { select, suits, type SelectOptions } from "./select.js";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Regions } from "../graph/region.js";
 import type { Candidate, Provider } from "../provider/provider.js";
-import type { RegionRecord } from "../tuner/measurement.js";
+import type { RegionRecord } from "../tuner/records/measurement.js";
 import { conversionGraph, conversionRegion, conversionsNeeded, conversionsOf } from "./conversion.js";
 import { candidateOf, decoderLike, fluxLike, inventConversion, inventRecords } from "./graphs.fixture.js";
 import { plainNodes, propose, type Proposal } from "./propose.js";

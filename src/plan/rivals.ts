@@ -2,8 +2,8 @@
 // providers wherever they can, one provider for the whole component; and the one that runs before anything is measured.
 import { TroupeError } from "../core/error.js";
 import { isCannot, type Provider } from "../provider/provider.js";
-import { candidateKey } from "../tuner/candidate-key.js";
-import type { CandidateFacts, RegionRecord } from "../tuner/measurement.js";
+import { candidateKey } from "../tuner/records/candidate-key.js";
+import type { CandidateFacts, RegionRecord } from "../tuner/records/measurement.js";
 import { layoutKey } from "./layout.js";
 import { plainNodes, type Proposal, type Proposals } from "./propose.js";
 import { select, type SelectedRegion, type Selection, type SelectOptions } from "./select.js";

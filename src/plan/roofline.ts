@@ -3,7 +3,7 @@
 import { dtypeBytes } from "../core/dtype.js";
 import { bytesMoved } from "../graph/op.js";
 import type { Region } from "../graph/region.js";
-import { flopsOf } from "../tuner/expectation.js";
+import { flopsOf } from "../tuner/worker/expectation.js";
 
 export interface Work {
   readonly flops: number;

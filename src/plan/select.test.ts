@@ -5,7 +5,7 @@ import { TroupeError } from "../core/error.js";
 import { Regions } from "../graph/region.js";
 import { Words } from "../graph/words.js";
 import type { Pack } from "../provider/provider.js";
-import type { CandidateFacts, Measurement, RegionRecord } from "../tuner/measurement.js";
+import type { CandidateFacts, Measurement, RegionRecord } from "../tuner/records/measurement.js";
 import { candidateOf } from "./graphs.fixture.js";
 import { propose, type Proposal } from "./propose.js";
 import { bordersOf, select, type SelectOptions, type Selection } from "./select.js";

@@ -4,7 +4,7 @@ import type { TensorType, ValueId } from "../graph/node.js";
 import { opOf } from "../graph/ops.js";
 import type { Operand, Region, Regions } from "../graph/region.js";
 import type { Choice, Layout } from "../provider/provider.js";
-import type { CandidateFacts, RegionRecord } from "../tuner/measurement.js";
+import type { CandidateFacts, RegionRecord } from "../tuner/records/measurement.js";
 import { cover } from "./cover.js";
 import type { CoverOption, CoverProblem, LaidOut, PackUse } from "./cover-problem.js";
 import { layoutKey, layoutOf } from "./layout.js";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { partialOf, withPartial } from "./anchors.js";
-import type { Measurement, RegionRecord } from "./measurement.js";
+import type { Measurement, RegionRecord } from "./records/measurement.js";
 
 const row = (provider: string, p50: number | undefined, id = "one"): Measurement => ({
   candidate: {

@@ -4,8 +4,8 @@
 // Anchors that do not agree on the scale tell of another machine than the record's: then everything is measured again.
 import { median } from "../core/statistics.js";
 import type { ContestResult } from "./board.js";
-import { candidateKey } from "./candidate-key.js";
-import type { Measurement, RegionRecord } from "./measurement.js";
+import { candidateKey } from "./records/candidate-key.js";
+import type { Measurement, RegionRecord } from "./records/measurement.js";
 
 /** Part of a region's candidates that is to be measured again. */
 export interface Partial {

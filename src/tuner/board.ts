@@ -1,9 +1,9 @@
 // What is known of a region's candidates while they are tried: who offered what, each one's verdict, the times.
 import { median, quantile } from "../core/statistics.js";
-import { candidateKey } from "./candidate-key.js";
+import { candidateKey } from "./records/candidate-key.js";
 import type { Gone } from "./child.js";
-import type { Timed } from "./ledger.js";
-import type { CandidateFacts, Measurement, Verdict } from "./measurement.js";
+import type { Timed } from "./pruning/ledger.js";
+import type { CandidateFacts, Measurement, Verdict } from "./records/measurement.js";
 
 export interface ContestResult {
   readonly measurements: readonly Measurement[];

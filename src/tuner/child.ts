@@ -4,8 +4,8 @@ import { fork, type ChildProcess } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { TroupeError } from "../core/error.js";
-import { readMark, type Mark, type Phase } from "./journal.js";
-import type { EndRequest, GraphRequest, OpenRequest, PatternsRequest, Reply, TryRequest } from "./messages.js";
+import { readMark, type Mark, type Phase } from "./journal/journal.js";
+import type { EndRequest, GraphRequest, OpenRequest, PatternsRequest, Reply, TryRequest } from "./worker/messages.js";
 
 /** The worker lives, but could not do what it was asked: a bug, not a candidate's fault. */
 export type Failed = Extract<Reply, { kind: "failed" }>;
@@ -54,7 +54,7 @@ export class TunerChild {
     this.#journal = journal;
     this.#limits = limits;
     rmSync(journal, { force: true }); // the marks of a worker before this one are not its own
-    this.#process = fork(fileURLToPath(new URL("./worker.js", import.meta.url)), [], {
+    this.#process = fork(fileURLToPath(new URL("./worker/worker.js", import.meta.url)), [], {
       serialization: "advanced",
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       execArgv: [],

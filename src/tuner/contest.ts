@@ -4,10 +4,10 @@ import type { Region } from "../graph/region.js";
 import type { Fill } from "../check/region-inputs.js";
 import type { Effort } from "../provider/provider.js";
 import { Board, verdictOf, type ContestResult } from "./board.js";
-import type { Timed } from "./ledger.js";
-import { workOf } from "./expectation.js";
-import type { Verdict } from "./measurement.js";
-import type { TryRequest } from "./messages.js";
+import type { Timed } from "./pruning/ledger.js";
+import { workOf } from "./worker/expectation.js";
+import type { Verdict } from "./records/measurement.js";
+import type { TryRequest } from "./worker/messages.js";
 import type { Worker } from "./worker-pool.js";
 
 export interface ContestOptions {

@@ -3,10 +3,10 @@ import { debug } from "../core/debug.js";
 import type { Region } from "../graph/region.js";
 import type { Effort } from "../provider/provider.js";
 import { partialOf, withPartial } from "./anchors.js";
-import { candidateKey } from "./candidate-key.js";
+import { candidateKey } from "./records/candidate-key.js";
 import { contest, type ContestOptions } from "./contest.js";
-import type { RegionRecord, Verdict } from "./measurement.js";
-import type { RecordStore } from "./records.js";
+import type { RegionRecord, Verdict } from "./records/measurement.js";
+import type { RecordStore } from "./records/records.js";
 import { titleOf } from "./title.js";
 import type { Worker } from "./worker-pool.js";
 

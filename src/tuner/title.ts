@@ -1,7 +1,7 @@
 // A region in one line for people: "linear + gelu_tanh f32 [256, 256] × [1024, 256]".
 import { showShape } from "../core/shape.js";
 import type { Region } from "../graph/region.js";
-import { workOf } from "./expectation.js";
+import { workOf } from "./worker/expectation.js";
 
 /** Ops beyond this many are counted, not named. */
 const MOST_NAMED = 6;

@@ -7,10 +7,10 @@ import type { Target } from "../device/device.js";
 import type { Region } from "../graph/region.js";
 import { PROVIDERS, type ProviderSpec } from "../provider/open.js";
 import type { Effort } from "../provider/provider.js";
-import { hopelessBy } from "./kin.js";
-import { Ledger, type Timed } from "./ledger.js";
-import { currentRows, type RegionRecord } from "./measurement.js";
-import { RecordStore } from "./records.js";
+import { hopelessBy } from "./pruning/kin.js";
+import { Ledger, type Timed } from "./pruning/ledger.js";
+import { currentRows, type RegionRecord } from "./records/measurement.js";
+import { RecordStore } from "./records/records.js";
 import { isUpToDate, remeasure } from "./remeasure.js";
 import { Worker } from "./worker-pool.js";
 

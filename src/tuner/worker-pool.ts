@@ -8,8 +8,8 @@ import type { Region } from "../graph/region.js";
 import type { ProviderSpec } from "../provider/open.js";
 import { TunerChild, type Failed, type Gone, type Limits } from "./child.js";
 import type { Board } from "./board.js";
-import { workOf } from "./expectation.js";
-import type { Reply, TryRequest } from "./messages.js";
+import { workOf } from "./worker/expectation.js";
+import type { Reply, TryRequest } from "./worker/messages.js";
 
 export interface WorkerOptions extends Limits {
   readonly specs: readonly ProviderSpec[];

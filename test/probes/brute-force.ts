@@ -4,7 +4,7 @@ import type { TensorType, ValueId } from "../../src/graph/node.js";
 import { layoutKey, layoutOf } from "../../src/plan/layout.js";
 import type { Proposals } from "../../src/plan/propose.js";
 import { bordersOf, suits, type SelectOptions } from "../../src/plan/select.js";
-import type { RegionRecord } from "../../src/tuner/measurement.js";
+import type { RegionRecord } from "../../src/tuner/records/measurement.js";
 
 interface Option extends ReturnType<typeof bordersOf> {
   readonly us: number;

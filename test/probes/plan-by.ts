@@ -2,7 +2,7 @@
 // says what each costs.
 import type { Machine } from "../../src/compile/machine.js";
 import { conversionsBy } from "../../src/compile/conversions.js";
-import { factsOf } from "../../src/tuner/candidate-key.js";
+import { factsOf } from "../../src/tuner/records/candidate-key.js";
 import type { Graph } from "../../src/graph/node.js";
 import { Regions } from "../../src/graph/region.js";
 import { assemble } from "../../src/plan/assemble.js";
@@ -10,7 +10,7 @@ import type { Plan } from "../../src/plan/plan.js";
 import { propose, type Proposal, type Proposals } from "../../src/plan/propose.js";
 import { select, suits, type SelectOptions } from "../../src/plan/select.js";
 import { isCannot, type Effort } from "../../src/provider/provider.js";
-import type { CandidateFacts, Measurement, RegionRecord } from "../../src/tuner/measurement.js";
+import type { CandidateFacts, Measurement, RegionRecord } from "../../src/tuner/records/measurement.js";
 
 /** Invented microseconds of a candidate; undefined: it may not be chosen. */
 export type Cost = (candidate: CandidateFacts, proposal: Proposal) => number | undefined;

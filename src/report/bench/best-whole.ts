@@ -4,7 +4,7 @@ import { fillInputs } from "../../compile/inputs.js";
 import type { CompiledComponent } from "../../compile/component.js";
 import { planOf } from "../../compile/contenders.js";
 import type { Machine } from "../../compile/machine.js";
-import { factsOf } from "../../tuner/candidate-key.js";
+import { factsOf } from "../../tuner/records/candidate-key.js";
 import { messageOf } from "../../core/error.js";
 import { median } from "../../core/statistics.js";
 import { Regions } from "../../graph/region.js";

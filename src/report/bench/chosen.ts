@@ -6,7 +6,7 @@ import type { Draw } from "../../pipeline/image/text-to-image.js";
 import { explain } from "../../plan/explain.js";
 import { stepOps } from "../../plan/print.js";
 import type { Session } from "../../session/session.js";
-import { RecordStore } from "../../tuner/records.js";
+import { RecordStore } from "../../tuner/records/records.js";
 import type { ChosenComponent } from "./figures.js";
 import { memoryMap } from "./memory-map.js";
 

@@ -6,7 +6,7 @@ import { opOf } from "../../graph/ops.js";
 import { Regions, type Region } from "../../graph/region.js";
 import { materialize } from "../../graph/storage.js";
 import { Words } from "../../graph/words.js";
-import { workOf } from "../expectation.js";
+import { workOf } from "../worker/expectation.js";
 
 export interface Product {
   readonly dtype: DType;

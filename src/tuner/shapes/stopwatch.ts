@@ -9,9 +9,9 @@ import type { Device, Program } from "../../device/device.js";
 import { NativeMemory } from "../../device/native/memory.js";
 import type { Operand, Region } from "../../graph/region.js";
 import type { Candidate, Kernel, Layout } from "../../provider/provider.js";
-import { isWeight, windowIn } from "../region-memory.js";
-import { timeByTurns, type TimingOptions } from "../timing.js";
-import { undisturbed } from "../undisturbed.js";
+import { isWeight, windowIn } from "../worker/region-memory.js";
+import { timeByTurns, type TimingOptions } from "../worker/timing.js";
+import { undisturbed } from "../worker/undisturbed.js";
 
 /** A candidate that is ready to run. */
 export interface Runnable {

@@ -1,7 +1,7 @@
 // Who is built first. The first candidate of every method is its scout; the others of the method, which differ from it in
 // blocking alone, are built only where their scout came near the best. At full effort everything is tried.
 import { methodKey } from "./ledger.js";
-import type { Effort, Candidate } from "../provider/provider.js";
+import type { Effort, Candidate } from "../../provider/provider.js";
 
 /** Others of a method follow when their scout took at most this many times the best time so far. */
 const NEAR = 1.3;

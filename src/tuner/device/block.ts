@@ -1,7 +1,7 @@
 // A block of device memory with a guard zone on either side, all poisoned, and what is known of its bytes: the device
 // counterpart of check/guarded.ts, by digests instead of looks.
-import { GUARD_BYTES } from "../check/guarded.js";
-import type { Address, Buffer, Device, DeviceNumbers, DeviceWindow } from "../device/device.js";
+import { GUARD_BYTES } from "../../check/guarded.js";
+import type { Address, Buffer, Device, DeviceNumbers, DeviceWindow } from "../../device/device.js";
 
 const POISON_BYTE = 0xff;
 

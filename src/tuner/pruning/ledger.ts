@@ -1,9 +1,9 @@
 // How methods did in the regions measured so far: one that was far behind in several regions of a kind is not built for
 // the next one. Where a convolution of one size takes Winograd tiles, its sisters do.
-import type { Region } from "../graph/region.js";
-import { hasTrait } from "../graph/op.js";
-import { opOf } from "../graph/ops.js";
-import { workOf } from "./expectation.js";
+import type { Region } from "../../graph/region.js";
+import { hasTrait } from "../../graph/op.js";
+import { opOf } from "../../graph/ops.js";
+import { workOf } from "../worker/expectation.js";
 
 /** Behind the best by this factor every time. */
 const FAR = 1.25;

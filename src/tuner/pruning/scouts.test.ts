@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Regions, type Region } from "../graph/region.js";
-import { Words } from "../graph/words.js";
+import { Regions, type Region } from "../../graph/region.js";
+import { Words } from "../../graph/words.js";
 import { hopelessBy, schedule } from "./kin.js";
 import { Ledger } from "./ledger.js";
-import type { Measurement, RegionRecord } from "./measurement.js";
+import type { Measurement, RegionRecord } from "../records/measurement.js";
 import { called, wavesOf } from "./scouts.js";
 
 const candidates = [

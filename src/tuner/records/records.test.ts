@@ -5,8 +5,8 @@ import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmS
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, describe, it } from "node:test";
-import { readContext } from "./journal-context.js";
-import { JournalWriter, readMark, readWorker } from "./journal.js";
+import { readContext } from "../journal/journal-context.js";
+import { JournalWriter, readMark, readWorker } from "../journal/journal.js";
 import type { RegionRecord } from "./measurement.js";
 import { recordLine } from "./record-lines.js";
 import { RecordStore } from "./records.js";

@@ -1,18 +1,18 @@
 // One region in the worker: providers are asked, what they offer is revived, built, checked, and the right ones timed.
 // Where time is short it goes in two waves: a scout of every method first, then the others of methods that did well.
-import { messageOf } from "../core/error.js";
-import type { ProductEngine } from "../check/dense/product.js";
-import type { Device } from "../device/device.js";
-import type { Region } from "../graph/region.js";
-import type { Candidate, Kernel } from "../provider/provider.js";
+import { messageOf } from "../../core/error.js";
+import type { ProductEngine } from "../../check/dense/product.js";
+import type { Device } from "../../device/device.js";
+import type { Region } from "../../graph/region.js";
+import type { Candidate, Kernel } from "../../provider/provider.js";
 import { ask, type AskTools } from "./ask.js";
-import { candidateKey } from "./candidate-key.js";
+import { candidateKey } from "../records/candidate-key.js";
 import { expectationOf, flopsOf, type Expectation } from "./expectation.js";
 import { timeAll } from "./heat.js";
 import type { TryRequest } from "./messages.js";
 import { RegionMemory } from "./region-memory.js";
-import { called, wavesOf } from "./scouts.js";
-import type { Stopwatch } from "./shapes/stopwatch.js";
+import { called, wavesOf } from "../pruning/scouts.js";
+import type { Stopwatch } from "../shapes/stopwatch.js";
 import { Trial } from "./trial.js";
 
 export interface AttemptTools extends AskTools {

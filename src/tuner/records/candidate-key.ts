@@ -1,6 +1,6 @@
 // The name of a candidate within a region, equal in every process.
-import { hashOf } from "../core/hash.js";
-import type { Candidate, Choice } from "../provider/provider.js";
+import { hashOf } from "../../core/hash.js";
+import type { Candidate, Choice } from "../../provider/provider.js";
 import type { CandidateFacts } from "./measurement.js";
 
 export const candidateKey = ({ provider, id, params }: Choice): string => `${provider}/${id}/${hashOf(params)}`;

@@ -1,19 +1,19 @@
 // Candidates of one region checked and timed in the memory of their device: operands are made there, a reference is
 // computed there, times are those of captured replays with the weights cold. The device counterpart of attempt.ts.
-import { messageOf, TroupeError } from "../core/error.js";
-import type { Program } from "../device/device.js";
-import type { Region } from "../graph/region.js";
-import { isCannot } from "../provider/provider.js";
+import { messageOf, TroupeError } from "../../core/error.js";
+import type { Program } from "../../device/device.js";
+import type { Region } from "../../graph/region.js";
+import { isCannot } from "../../provider/provider.js";
 import { hopeless, warm } from "./ahead.js";
-import { ask } from "./ask.js";
-import { build, tellJournal, type AttemptTools, type Built } from "./attempt.js";
-import { candidateKey } from "./candidate-key.js";
-import { DeviceMemory } from "./device-memory.js";
-import { DeviceReference } from "./device-reference.js";
-import { DeviceTrial } from "./device-trial.js";
-import type { TryRequest } from "./messages.js";
-import { timeByTurns } from "./timing.js";
-import type { Outcome } from "./trial.js";
+import { ask } from "../worker/ask.js";
+import { build, tellJournal, type AttemptTools, type Built } from "../worker/attempt.js";
+import { candidateKey } from "../records/candidate-key.js";
+import { DeviceMemory } from "./memory.js";
+import { DeviceReference } from "./reference.js";
+import { DeviceTrial } from "./trial.js";
+import type { TryRequest } from "../worker/messages.js";
+import { timeByTurns } from "../worker/timing.js";
+import type { Outcome } from "../worker/trial.js";
 
 type Timing = NonNullable<TryRequest["timing"]>;
 

@@ -1,15 +1,15 @@
 // The operands of one region in device memory while its candidates are tried there: made on the device from a seed, in
 // every layout and packed form that some candidate wants, and in float32 for the reference; copies of the weights.
-import { dtypeBytes, isFloat, type DType } from "../core/dtype.js";
-import { contiguous, sizeOf } from "../core/shape.js";
-import { guardedTensor, type GuardedMemory } from "../check/guarded.js";
-import { spanBytes, type HostWindow } from "../check/host-tensor.js";
-import { deviationOf, givenInput, type Fill } from "../check/region-inputs.js";
-import type { Address, Device } from "../device/device.js";
-import type { Operand, Region } from "../graph/region.js";
-import type { Layout, Pack } from "../provider/provider.js";
-import { DeviceBlock } from "./device-block.js";
-import { isWeight, windowIn, type Packer } from "./region-memory.js";
+import { dtypeBytes, isFloat, type DType } from "../../core/dtype.js";
+import { contiguous, sizeOf } from "../../core/shape.js";
+import { guardedTensor, type GuardedMemory } from "../../check/guarded.js";
+import { spanBytes, type HostWindow } from "../../check/host-tensor.js";
+import { deviationOf, givenInput, type Fill } from "../../check/region-inputs.js";
+import type { Address, Device } from "../../device/device.js";
+import type { Operand, Region } from "../../graph/region.js";
+import type { Layout, Pack } from "../../provider/provider.js";
+import { DeviceBlock } from "./block.js";
+import { isWeight, windowIn, type Packer } from "../worker/region-memory.js";
 
 /** Where bytes of the host, or numbers of the device, are put. */
 export interface Place {

@@ -1,12 +1,12 @@
 // What the providers offer for a region, each candidate revived from its choice alone, as a stored plan would.
-import { messageOf } from "../core/error.js";
-import { hashOf } from "../core/hash.js";
-import type { Region } from "../graph/region.js";
-import { isCannot, type Candidate, type Provider } from "../provider/provider.js";
-import { factsOf } from "./candidate-key.js";
-import type { JournalWriter } from "./journal.js";
-import { schedule } from "./kin.js";
-import { methodKey } from "./ledger.js";
+import { messageOf } from "../../core/error.js";
+import { hashOf } from "../../core/hash.js";
+import type { Region } from "../../graph/region.js";
+import { isCannot, type Candidate, type Provider } from "../../provider/provider.js";
+import { factsOf } from "../records/candidate-key.js";
+import type { JournalWriter } from "../journal/journal.js";
+import { schedule } from "../pruning/kin.js";
+import { methodKey } from "../pruning/ledger.js";
 import type { Reply, TryRequest } from "./messages.js";
 
 export interface AskTools {

@@ -1,14 +1,14 @@
 // One candidate on a region's memory: bound, run, and judged by what it wrote.
-import type { Address, Device, Program, Step } from "../device/device.js";
-import type { ValueId } from "../graph/node.js";
-import { opOf } from "../graph/ops.js";
-import type { Region } from "../graph/region.js";
-import { GuardedMemory } from "../check/guarded.js";
-import { HostTensor } from "../check/host-tensor.js";
-import { acceptedError } from "../check/region-reference.js";
-import type { Candidate, Kernel } from "../provider/provider.js";
+import type { Address, Device, Program, Step } from "../../device/device.js";
+import type { ValueId } from "../../graph/node.js";
+import { opOf } from "../../graph/ops.js";
+import type { Region } from "../../graph/region.js";
+import { GuardedMemory } from "../../check/guarded.js";
+import { HostTensor } from "../../check/host-tensor.js";
+import { acceptedError } from "../../check/region-reference.js";
+import type { Candidate, Kernel } from "../../provider/provider.js";
 import type { Expectation } from "./expectation.js";
-import type { Verdict } from "./measurement.js";
+import type { Verdict } from "../records/measurement.js";
 import { bytesIn, isWeight, windowIn, type RegionMemory } from "./region-memory.js";
 
 export interface Outcome {

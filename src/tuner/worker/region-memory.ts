@@ -1,16 +1,16 @@
 // The operands of one region in memory while its candidates are tried: one set of values, kept in every layout and
 // packed form that some candidate wants, and copies of the weights that together exceed the last cache.
-import { denseStrides, sizeOf, contiguous } from "../core/shape.js";
-import { dtypeBytes } from "../core/dtype.js";
-import type { Address } from "../device/device.js";
-import type { ValueId } from "../graph/node.js";
-import type { RefTensor } from "../graph/op.js";
-import type { Operand, Region } from "../graph/region.js";
-import { spanBytes, type HostWindow } from "../check/host-tensor.js";
-import { guardedTensor, GuardedMemory } from "../check/guarded.js";
-import { sampleInputs, type Fill } from "../check/region-inputs.js";
-import type { Tensors } from "../check/region-reference.js";
-import type { Layout, Pack } from "../provider/provider.js";
+import { denseStrides, sizeOf, contiguous } from "../../core/shape.js";
+import { dtypeBytes } from "../../core/dtype.js";
+import type { Address } from "../../device/device.js";
+import type { ValueId } from "../../graph/node.js";
+import type { RefTensor } from "../../graph/op.js";
+import type { Operand, Region } from "../../graph/region.js";
+import { spanBytes, type HostWindow } from "../../check/host-tensor.js";
+import { guardedTensor, GuardedMemory } from "../../check/guarded.js";
+import { sampleInputs, type Fill } from "../../check/region-inputs.js";
+import type { Tensors } from "../../check/region-reference.js";
+import type { Layout, Pack } from "../../provider/provider.js";
 
 /** A window's strides in a layout. */
 export const windowIn = (operand: Operand, layout: Layout): HostWindow => ({

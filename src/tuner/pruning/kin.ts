@@ -1,8 +1,8 @@
 // What a measured region tells about one that only adds to it: a product's blocking that lost by itself loses with a
 // bias or a gate behind it, too, so it is not built again for every chain.
-import { hashOf } from "../core/hash.js";
-import type { Choice } from "../provider/provider.js";
-import type { Measurement, RegionRecord } from "./measurement.js";
+import { hashOf } from "../../core/hash.js";
+import type { Choice } from "../../provider/provider.js";
+import type { Measurement, RegionRecord } from "../records/measurement.js";
 
 /** Slower than the best alike by this factor: out of the running. */
 const FAR = 1.2;

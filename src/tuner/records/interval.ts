@@ -1,6 +1,6 @@
 // Whether one median is really below another: beyond the 95 % interval of their difference. The spread of single runs
 // is taken from the 20th and 80th percentile, which outliers of a busy machine do not move.
-import { normalCdf } from "../core/statistics.js";
+import { normalCdf } from "../../core/statistics.js";
 import type { Measurement } from "./measurement.js";
 
 export type Times = NonNullable<Measurement["us"]>;

@@ -1,6 +1,6 @@
 // What the tuner knows of a candidate after trying it: plain data, stored in records, read by cover and explain.
-import type { DType } from "../core/dtype.js";
-import type { Choice, Effort, Layout, Pack } from "../provider/provider.js";
+import type { DType } from "../../core/dtype.js";
+import type { Choice, Effort, Layout, Pack } from "../../provider/provider.js";
 
 /** A candidate without its code: everything that cover, plans and records need. */
 export interface CandidateFacts extends Choice {

@@ -1,11 +1,11 @@
 // Compiling ahead: while the candidates of one region are timed on a device, the kernels of the next are compiled on the
 // processor's other threads. Nothing here decides anything; who builds a kernel later finds it in the cache.
-import type { Region } from "../graph/region.js";
-import { isCannot, type Candidate, type Cannot, type Effort, type Provider } from "../provider/provider.js";
-import type { AskTools } from "./ask.js";
-import { candidateKey } from "./candidate-key.js";
-import { plainCandidates } from "./device-reference.js";
-import type { TryRequest } from "./messages.js";
+import type { Region } from "../../graph/region.js";
+import { isCannot, type Candidate, type Cannot, type Effort, type Provider } from "../../provider/provider.js";
+import type { AskTools } from "../worker/ask.js";
+import { candidateKey } from "../records/candidate-key.js";
+import { plainCandidates } from "./reference.js";
+import type { TryRequest } from "../worker/messages.js";
 
 /** Candidates that by their own estimate take so many times as long as another's are not worth building. */
 const HOPELESS = 20;

@@ -1,6 +1,6 @@
 // Timing by turns: every candidate runs once a round, so that a noisy moment hits all alike; those that are clearly slower
 // leave early, and the best few run against each other again at the end.
-import { median, SURE_SAMPLES } from "../core/statistics.js";
+import { median, SURE_SAMPLES } from "../../core/statistics.js";
 
 /**
  * Runs once and returns microseconds. `turn` counts the runs of all candidates together and picks the copy of the weights:

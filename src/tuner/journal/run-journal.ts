@@ -3,10 +3,10 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
-import { debug } from "../core/debug.js";
-import { messageOf } from "../core/error.js";
-import type { Address } from "../device/device.js";
-import { mapFile } from "../device/native/mapped.js";
+import { debug } from "../../core/debug.js";
+import { messageOf } from "../../core/error.js";
+import type { Address } from "../../device/device.js";
+import { mapFile } from "../../device/native/mapped.js";
 
 const stepSchema = z.object({
   signature: z.string(),

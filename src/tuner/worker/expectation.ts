@@ -1,15 +1,15 @@
 // What every candidate of a region is compared with: the float64 reference of its outputs, or for large single products
 // a random projection of it, for other large ops sampled rows; and the errors that plain rounding makes.
-import type { Node } from "../graph/node.js";
-import { hasTrait, type RefTensor } from "../graph/op.js";
-import { opOf } from "../graph/ops.js";
-import type { Region } from "../graph/region.js";
-import { project } from "../check/freivalds.js";
-import { scalarEngine, type ProductEngine } from "../check/dense/product.js";
-import { regionReference, type Tensors } from "../check/region-reference.js";
-import type { HostTensor } from "../check/host-tensor.js";
-import { largest, rowError, type RowError } from "../check/row-error.js";
-import { sampleRows } from "../check/sampled.js";
+import type { Node } from "../../graph/node.js";
+import { hasTrait, type RefTensor } from "../../graph/op.js";
+import { opOf } from "../../graph/ops.js";
+import type { Region } from "../../graph/region.js";
+import { project } from "../../check/freivalds.js";
+import { scalarEngine, type ProductEngine } from "../../check/dense/product.js";
+import { regionReference, type Tensors } from "../../check/region-reference.js";
+import type { HostTensor } from "../../check/host-tensor.js";
+import { largest, rowError, type RowError } from "../../check/row-error.js";
+import { sampleRows } from "../../check/sampled.js";
 
 /** Operations above which a single op is checked by projection or samples: a second of JavaScript, half of that in C. */
 const projectionFlops = (engine: ProductEngine): number => (engine === scalarEngine ? 4e9 : 2e10);

@@ -1,13 +1,13 @@
 // One candidate on a region's memory on a device: bound, run, and judged there by what it wrote. The device counterpart
 // of trial.ts; only errors and digests cross the bus.
-import type { Address, Program, Step } from "../device/device.js";
-import { acceptedError } from "../check/region-reference.js";
-import type { Candidate, Kernel } from "../provider/provider.js";
-import type { DeviceBlock } from "./device-block.js";
-import type { DeviceMemory } from "./device-memory.js";
-import type { DeviceReference } from "./device-reference.js";
-import { judgement, type Outcome } from "./trial.js";
-import { bytesIn, isWeight, windowIn } from "./region-memory.js";
+import type { Address, Program, Step } from "../../device/device.js";
+import { acceptedError } from "../../check/region-reference.js";
+import type { Candidate, Kernel } from "../../provider/provider.js";
+import type { DeviceBlock } from "./block.js";
+import type { DeviceMemory } from "./memory.js";
+import type { DeviceReference } from "./reference.js";
+import { judgement, type Outcome } from "../worker/trial.js";
+import { bytesIn, isWeight, windowIn } from "../worker/region-memory.js";
 
 type Alias = Candidate["aliases"][number];
 

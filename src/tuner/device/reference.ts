@@ -1,15 +1,15 @@
 // What a region must compute, on a device whose memory the host does not see: its nodes one after another in float32 by
 // plain kernels, on the numbers that the candidates get.
-import { dtypeBytes, isFloat } from "../core/dtype.js";
-import { largest, type RowError } from "../check/row-error.js";
-import type { Address, Buffer, Device, DeviceWindow, Program } from "../device/device.js";
-import type { Graph, Node, ValueId } from "../graph/node.js";
-import { hasTrait } from "../graph/op.js";
-import { opOf } from "../graph/ops.js";
-import { Regions, type Region } from "../graph/region.js";
-import { rootBytes } from "../graph/storage.js";
-import { isCannot, type Candidate, type Cannot, type Kernel, type Provider } from "../provider/provider.js";
-import type { DeviceMemory } from "./device-memory.js";
+import { dtypeBytes, isFloat } from "../../core/dtype.js";
+import { largest, type RowError } from "../../check/row-error.js";
+import type { Address, Buffer, Device, DeviceWindow, Program } from "../../device/device.js";
+import type { Graph, Node, ValueId } from "../../graph/node.js";
+import { hasTrait } from "../../graph/op.js";
+import { opOf } from "../../graph/ops.js";
+import { Regions, type Region } from "../../graph/region.js";
+import { rootBytes } from "../../graph/storage.js";
+import { isCannot, type Candidate, type Cannot, type Kernel, type Provider } from "../../provider/provider.js";
+import type { DeviceMemory } from "./memory.js";
 
 /** Dims that the device's kernels for numbers take. */
 const MOST_DIMS = 6;

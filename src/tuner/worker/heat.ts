@@ -1,7 +1,7 @@
 // The timed part of a region's contest: candidates that were found right run by turns on cold weights.
-import { lastCacheBytes } from "../device/cpu/target.js";
-import type { Program } from "../device/device.js";
-import type { JournalWriter } from "./journal.js";
+import { lastCacheBytes } from "../../device/cpu/target.js";
+import type { Program } from "../../device/device.js";
+import type { JournalWriter } from "../journal/journal.js";
 import type { TryRequest } from "./messages.js";
 import type { RegionMemory } from "./region-memory.js";
 import { timeByTurns } from "./timing.js";

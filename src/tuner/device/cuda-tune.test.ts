@@ -1,11 +1,11 @@
 // Tuning on a GPU: what providers offer is compared with plain kernels in float32 there, and timed there.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { cudaTarget, whyNoCudaDevice } from "../device/cuda/target.js";
-import type { Graph, Value } from "../graph/node.js";
-import { Regions } from "../graph/region.js";
-import { Words } from "../graph/words.js";
-import { tune } from "./tune.js";
+import { cudaTarget, whyNoCudaDevice } from "../../device/cuda/target.js";
+import type { Graph, Value } from "../../graph/node.js";
+import { Regions } from "../../graph/region.js";
+import { Words } from "../../graph/words.js";
+import { tune } from "../tune.js";
 
 const skip = whyNoCudaDevice() ?? false;
 

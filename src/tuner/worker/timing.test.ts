@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { median } from "../core/statistics.js";
+import { median } from "../../core/statistics.js";
 import { timeByTurns } from "./timing.js";
 
 /** Runners that report given times and count how often they ran. */

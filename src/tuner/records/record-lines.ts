@@ -1,10 +1,10 @@
 // The text of a record file: a line a record or a pin, in any order. Two files put together line by line are a file, and
 // both sides of a conflict that a merge left behind are read. What cannot be read is passed over and named by its line.
 import { z } from "zod";
-import { DTYPES } from "../core/dtype.js";
-import { messageOf } from "../core/error.js";
-import type { Target } from "../device/device.js";
-import type { Json } from "../graph/node.js";
+import { DTYPES } from "../../core/dtype.js";
+import { messageOf } from "../../core/error.js";
+import type { Target } from "../../device/device.js";
+import type { Json } from "../../graph/node.js";
 import { candidateKey } from "./candidate-key.js";
 import { confidenceOf } from "./interval.js";
 import type { Measurement, RegionRecord } from "./measurement.js";

@@ -1,23 +1,23 @@
 // The worker process of the tuner: it opens the providers and tries candidates, and may die of them.
-import { messageOf } from "../core/error.js";
-import { reviveGraph } from "../graph/node.js";
-import { Regions } from "../graph/region.js";
-import { nativeEngine } from "../check/dense/native-engine.js";
-import { scalarEngine, type ProductEngine } from "../check/dense/product.js";
-import { isCannot } from "../device/native/found.js";
-import { openDevice } from "../device/open.js";
-import { lastCacheBytes } from "../device/cpu/target.js";
-import type { Device } from "../device/device.js";
-import { takeBlocksFrom } from "../device/native/memory.js";
-import { hostBlocks } from "../device/cuda/host-blocks.js";
-import { cudaDevice } from "../device/cuda/target.js";
-import { openProviders, type Opened } from "../provider/open.js";
-import { remembering } from "./ahead.js";
+import { messageOf } from "../../core/error.js";
+import { reviveGraph } from "../../graph/node.js";
+import { Regions } from "../../graph/region.js";
+import { nativeEngine } from "../../check/dense/native-engine.js";
+import { scalarEngine, type ProductEngine } from "../../check/dense/product.js";
+import { isCannot } from "../../device/native/found.js";
+import { openDevice } from "../../device/open.js";
+import { lastCacheBytes } from "../../device/cpu/target.js";
+import type { Device } from "../../device/device.js";
+import { takeBlocksFrom } from "../../device/native/memory.js";
+import { hostBlocks } from "../../device/cuda/host-blocks.js";
+import { cudaDevice } from "../../device/cuda/target.js";
+import { openProviders, type Opened } from "../../provider/open.js";
+import { remembering } from "../device/ahead.js";
 import { attempt } from "./attempt.js";
-import { attemptOnDevice } from "./device-attempt.js";
-import { JournalWriter } from "./journal.js";
+import { attemptOnDevice } from "../device/attempt.js";
+import { JournalWriter } from "../journal/journal.js";
 import type { EndRequest, Reply, Request, TryRequest } from "./messages.js";
-import { Stopwatch } from "./shapes/stopwatch.js";
+import { Stopwatch } from "../shapes/stopwatch.js";
 
 interface Session {
   readonly device: Device;

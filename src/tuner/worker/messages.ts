@@ -1,10 +1,10 @@
 // What the tuner and its worker process say to each other.
-import type { Target } from "../device/device.js";
-import type { Json, NodeId, ValueId } from "../graph/node.js";
-import type { Fill } from "../check/region-inputs.js";
-import type { ProviderSpec } from "../provider/open.js";
-import type { Effort } from "../provider/provider.js";
-import type { CandidateFacts, Verdict } from "./measurement.js";
+import type { Target } from "../../device/device.js";
+import type { Json, NodeId, ValueId } from "../../graph/node.js";
+import type { Fill } from "../../check/region-inputs.js";
+import type { ProviderSpec } from "../../provider/open.js";
+import type { Effort } from "../../provider/provider.js";
+import type { CandidateFacts, Verdict } from "../records/measurement.js";
 
 export interface OpenRequest {
   readonly kind: "open";
