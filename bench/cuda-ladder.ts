@@ -1,13 +1,25 @@
 // The ladder from diffusers to our plans out of the raw figures of one session, as CSV and as a picture.
 // usage: node dist/bench/cuda-ladder.js FIGURES.jsonl OUT makes OUT.csv and OUT.svg; bench/cuda-flux.* by default.
-import { readFileSync, writeFileSync } from "node:fs";
+//        node dist/bench/cuda-ladder.js --batches FOLDER OUT makes OUT.csv and OUT-BATCH.svg of FOLDER's batch.json and
+//        figures.jsonl (cuda-all's), and prints the table and the differences between batches.
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { ladderBody } from "../src/report/bench/ladder-picture.js";
 import type { Rung } from "../src/report/bench/figures.js";
 import { pictureStyle } from "../src/report/bench/style.js";
 import { fileSvg, moved, textMark } from "../src/report/bench/svg.js";
+import { figuresIn } from "./cuda/all-parts.js";
+import { readBatches } from "./cuda/batch-file.js";
+import { writeBatchLadders, type Figures as AnyFigures } from "./cuda/batch-ladder.js";
 
 const STEPS = 4;
 const MARGIN = 24;
+if (process.argv[2] === "--batches") {
+  const [, , , folder = "out/cuda", out = "bench/cuda-batch"] = process.argv;
+  const figures = figuresIn(folder);
+  const lines = existsSync(figures) ? readFileSync(figures, "utf8").split("\n").filter(Boolean) : [];
+  console.log(writeBatchLadders(out, readBatches(folder), lines.map((line) => JSON.parse(line) as AnyFigures), STEPS)); // prettier-ignore
+  process.exit(0);
+}
 const [from = "bench/cuda-flux.jsonl", to = "bench/cuda-flux"] = process.argv.slice(2);
 
 type Figures = Readonly<Record<string, number>> & { readonly what: string; readonly gpu?: string; readonly date?: string }; // prettier-ignore

@@ -34,6 +34,9 @@ export function partsOfAll({ out, flux, tune }: PartOptions): readonly Part[] {
   const conform = (...how: readonly string[]): Call => troupe("conform", "--device", "cuda", ...how);
   const tables = (sets: string): Call => bench("cuda-tables", "--only", sets, "--out", out);
   const diffusers = (...how: readonly string[]): Call => python("bench/cuda/diffusers_flux.py", ...how, ...figures);
+  /** No round begins that would end after 75 s, so that a part is over well before it would be stopped. */
+  const batch = (count: string, slices: string, ...how: readonly string[]): Call =>
+    bench("cuda-batch", "--batches", count, "--slices", slices, "--rounds", count === "1" ? "9" : "3", "--seconds", "75", ...how, "--out", out); // prettier-ignore
   const ladder = (model: string, folder: string, ...how: readonly string[]): Call =>
     troupe("bench", model, "--device", "cuda", "--dtype", "bf16", ...how, "--rounds", "6", "--out", join(out, folder));
   const full = ["--random-weights", "--size", "1024x1024", "--steps", "4"];
@@ -52,12 +55,18 @@ export function partsOfAll({ out, flux, tune }: PartOptions): readonly Part[] {
     { name: "flux", seconds: 130, ...bench("cuda-flux", "--tune", String(tune), ...figures) },
     { name: "products", seconds: 60, ...tables("products,regions") },
     { name: "attention", seconds: 35, ...tables("attention") },
-    { name: "batch", seconds: 60, ...bench("cuda-batch", "--batches", "16,32", "--slices", "1", ...figures) },
+    { name: "batch 1", seconds: 40, ...batch("1", "1,2,4") },
+    { name: "batch 16", seconds: 60, ...batch("16", "") },
+    { name: "batch 32", seconds: 85, ...batch("32", "") },
+    { name: "batch 1 tuned", seconds: 60, ...batch("1", "", "--tune", "40") },
+    { name: "batch 16 tuned", seconds: 80, ...batch("16", "", "--tune", "40") },
+    { name: "batch 32 tuned", seconds: 95, ...batch("32", "", "--tune", "40") },
     { name: "diffusers eager", seconds: 25, ...diffusers("eager") },
-    { name: "diffusers eager 16 32", seconds: 60, ...diffusers("eager", "--batches", "16,32", "--slices", "") },
+    { name: "diffusers eager 16 32", seconds: 75, ...diffusers("eager", "--batches", "16,32", "--slices", "8") },
     { name: "diffusers compile", seconds: 175, ...diffusers("compile") },
     { name: "diffusers compile 16", seconds: 120, ...diffusers("compile", "--batches", "16", "--slices", "") },
     { name: "diffusers compile 32", seconds: 140, ...diffusers("compile", "--batches", "32", "--slices", "") },
+    { name: "batch ladders", seconds: 2, ...bench("cuda-ladder", "--batches", out, join(out, "cuda-batch")) },
     { name: "ladder", seconds: 150, ...ladder(flux, "ladder", ...full) },
     ...SANITIZER_TOOLS.map((tool) => ({ name: tool, seconds: 45, ...sanitized(tool, "run") })),
     { name: "repeats", seconds: 20, ...tables("repeats") },

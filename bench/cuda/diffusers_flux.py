@@ -5,7 +5,7 @@
 #   --batches  pictures of a step    --slices  pictures of a decode, which takes a batch in such slices
 #   eager    as it comes
 #   compile  as flux-fast does it in bf16: fused QKV, cuDNN attention, decoder channels-last, torch.compile reduce-overhead
-import argparse, json, time
+import argparse, gc, json, time
 import torch
 import torch._inductor.config as inductor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -16,7 +16,7 @@ try:
 except ImportError as error:
     raise SystemExit(f"diffusers is not installed here ({error}): pip install diffusers, or put its src on PYTHONPATH")
 
-STEPS, RUNS, FEWEST_RUNS, ENOUGH_MS, WARM_UP_S = 4, 7, 3, 5000, 1.0
+STEPS, RUNS, FEWEST_RUNS, ENOUGH_MS, WARM_UP_S, WARM_UP_RUNS = 4, 7, 3, 5000, 1.0, 2
 parser = argparse.ArgumentParser()
 parser.add_argument("--out")
 parser.add_argument("--batches", default="1")
@@ -34,12 +34,16 @@ def tell(what, **figures):
             file.write(json.dumps({"what": what, **figures}) + "\n")
 
 
-def milliseconds(work):
-    """Median of some runs by events, after a second of work that does not count; long work runs less often."""
-    begun = time.perf_counter()
-    while time.perf_counter() < begun + WARM_UP_S:
+def milliseconds(what, work):
+    """
+    Median of some runs by events, each told; long work runs less often. Before them a second of work that does not count,
+    two runs at least: reduce-overhead captures in the second.
+    """
+    begun, warm = time.perf_counter(), 0
+    while warm < WARM_UP_RUNS or time.perf_counter() < begun + WARM_UP_S:
         work()
         torch.cuda.synchronize()
+        warm += 1
     times = []
     while len(times) < RUNS and (len(times) < FEWEST_RUNS or sum(times) < ENOUGH_MS):
         start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -48,6 +52,7 @@ def milliseconds(work):
         stop.record()
         stop.synchronize()
         times.append(start.elapsed_time(stop))
+        print(f"{what}, run {len(times)}: {times[-1]:.1f} ms", flush=True)
     return sorted(times)[len(times) // 2]
 
 
@@ -71,12 +76,26 @@ def random(*shape): return torch.randn(*shape, device=GPU, dtype=BF16)
 def numbers(text): return [int(part) for part in text.split(",") if part]
 
 
-def first(work):
-    """Seconds of a first run: allocation, compilation, capture."""
+def first(what, work):
+    """Seconds of a first run: allocation, compilation."""
     began = time.perf_counter()
     work()
     torch.cuda.synchronize()
-    return time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    print(f"{what}, first run: {seconds:.1f} s", flush=True)
+    return seconds
+
+
+def fitting(what, work):
+    """The result, or None, told, where the GPU's memory does not hold the work."""
+    try:
+        return work()
+    except torch.cuda.OutOfMemoryError as error:
+        tell(what, failed=f"out of memory: {error}".splitlines()[0])
+        return None
+    finally:
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def measure(name, transformer, decode):
@@ -95,18 +114,27 @@ def measure(name, transformer, decode):
 
         return step
 
+    def decode_each(pictures):
+        latents, what = random(pictures, 16, 128, 128), f"diffusers {name} decode of {pictures}"
+        seconds = first(what, lambda: decode(latents))
+        each = milliseconds(what, lambda: decode(latents)) / pictures
+        tell(what, each=each, setupSeconds=seconds)
+        return each
+
+    def step_ms(batch, step, noise):
+        what = f"diffusers {name} step of {batch}"
+        seconds = first(what, lambda: step(noise))
+        one = milliseconds(what, lambda: step(noise))
+        tell(what, ms=one, each=one / batch, setupSeconds=seconds)
+        return one
+
     decodes = {}
     for pictures in numbers(flags.slices):
-        latents = random(pictures, 16, 128, 128)
-        seconds = first(lambda: decode(latents))
-        decodes[pictures] = milliseconds(lambda: decode(latents)) / pictures
-        tell(f"diffusers {name} decode of {pictures}", each=decodes[pictures], setupSeconds=seconds)
+        decodes[pictures] = fitting(f"diffusers {name} decode of {pictures}", lambda: decode_each(pictures))
     for batch in numbers(flags.batches):
         step, noise = step_of(batch), random(batch, 4096, 64)
-        seconds = first(lambda: step(noise))
-        one = milliseconds(lambda: step(noise))
-        tell(f"diffusers {name} step of {batch}", ms=one, each=one / batch, setupSeconds=seconds)
-        if batch > 1 or 1 not in decodes:
+        one = fitting(f"diffusers {name} step of {batch}", lambda: step_ms(batch, step, noise))
+        if batch > 1 or one is None or decodes.get(1) is None:
             continue
 
         def picture():
@@ -117,7 +145,8 @@ def measure(name, transformer, decode):
             return decode(unpacked)
 
         last = decodes[1]
-        tell(f"diffusers {name}", step=one, decode=last, run=milliseconds(picture), stepsAndDecode=STEPS * one + last)
+        run = milliseconds(f"diffusers {name}, one run", picture)
+        tell(f"diffusers {name}", step=one, decode=last, run=run, stepsAndDecode=STEPS * one + last)
 
 
 with torch.no_grad():

@@ -21,6 +21,8 @@ const MOST: Readonly<Record<Effort, number>> = { none: 1, quick: 8, full: 32 };
 /** Algorithms beyond the heuristic's, for products that are large enough to tell them apart. */
 const MOST_SEARCHED: Readonly<Record<Effort, number>> = { none: 0, quick: 8, full: 96 };
 const SEARCHED_FLOPS = 2e10;
+/** Of a product for which the general lowering, which others are compared with, takes seconds: this library stands in. */
+const PLAIN_FLOPS = 1e12;
 
 class CublasLtProvider implements Provider {
   readonly name = NAME;
@@ -45,7 +47,7 @@ class CublasLtProvider implements Provider {
     const alignments = alignmentsOf(region, form);
     const named = algorithmsFor(this.#library, form, alignments, MOST[effort]);
     if (named.length === 0) return { cannot: "cuBLASLt has no algorithm for these operands" };
-    const isWorth = form.batch === 1 && form.dtype !== "f32" && 2 * form.m * form.n * form.b.rows > SEARCHED_FLOPS;
+    const isWorth = form.batch === 1 && form.dtype !== "f32" && flopsOf(form) > SEARCHED_FLOPS;
     const more = isWorth && MOST_SEARCHED[effort] > 0 ? searchAlgorithms(this.#library, form, alignments, named, MOST_SEARCHED[effort]) : []; // prettier-ignore
     return [...named, ...more].map((algorithm) => this.#candidate(region, form, algorithm));
   }
@@ -88,10 +90,14 @@ class CublasLtProvider implements Provider {
       accumulation: "f32",
       capturable: true,
       estimateUs: gpuUs(region, GPU_FLOPS_PER_US[form.dtype === "f32" ? "vector" : "tensor"]),
+      isPlain: form.dtype === "f32" && region.nodes.length === 1 && form.batch * flopsOf(form) > PLAIN_FLOPS,
       build: async () => new Product(this.#library, label, form, algorithm),
     };
   }
 }
+
+/** Of one product of the batch. */
+const flopsOf = ({ m, n, b }: Form): number => 2 * m * n * b.rows;
 
 const isAttention = (region: Region): boolean => region.nodes.some(({ op }) => op === "attention");
 
