@@ -4,6 +4,7 @@ import { hasTrait } from "../graph/op.js";
 import { opOf } from "../graph/ops.js";
 import type { Region } from "../graph/region.js";
 import type { Proposal, Proposals } from "../plan/propose.js";
+import type { Effort } from "../provider/provider.js";
 import type { Component } from "./component.js";
 import { likelyUs } from "./likely.js";
 import { kindOf } from "./stand-ins.js";
@@ -24,6 +25,19 @@ export interface Ranked {
   /** Whether it is among the few that make up nearly all of the time. */
   readonly matters: boolean;
 }
+
+/**
+ * How much each region is worth: at "quick" those that matter little are tried by their providers' default candidates
+ * alone, unless layouts may be chosen. What surrounds a convolution must lie as that wants it: where only one layout
+ * was tried, a plan goes from one to another at every step.
+ */
+export function effortsOf(ranked: readonly Ranked[], effort: Effort): (region: Region) => Effort {
+  const minor = new Set(ranked.filter(({ matters }) => !matters).map(({ region }) => region));
+  return (region) => (effort === "quick" && minor.has(region) && !isFree(region) ? "none" : effort);
+}
+
+const isFree = ({ inputs, outputs }: Region): boolean =>
+  [...inputs, ...outputs].some(({ fixed, shape }) => !fixed && shape.length === 4);
 
 /** One region for each distinct signature of all components, most important first. */
 export function byImportance(

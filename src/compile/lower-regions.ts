@@ -13,7 +13,7 @@ import type { RegionRecord } from "../tuner/records/measurement.js";
 import { tune } from "../tuner/tune.js";
 import type { CompiledComponent } from "./component.js";
 import { planOf, sourcesOf } from "./contenders.js";
-import { byImportance } from "./importance.js";
+import { byImportance, effortsOf } from "./importance.js";
 import { duelOf, isLowered, proposeParts } from "./lowered.js";
 import type { Machine } from "./machine.js";
 import type { Base, PrecisionOptions } from "./precision.js";
@@ -119,13 +119,12 @@ async function measured(
   { effort, budgetMs, signal, onEvent }: RegionsOptions,
 ): Promise<SelectOptions> {
   const ranked = byImportance(drafts.map(({ plain, proposals }) => ({ component: plain.component, proposals })));
-  const minor = new Set(ranked.filter(({ matters }) => !matters).map(({ region }) => region));
   const { records, complete } = await tune(
     ranked.map(({ region }) => region),
     machine.device.target,
     {
       effort,
-      effortOf: (region) => (effort === "quick" && minor.has(region) ? "none" : effort),
+      effortOf: effortsOf(ranked, effort),
       specs: machine.specs,
       budgetMs: budgetMs ?? (effort === "quick" ? QUICK_BUDGET_MS : Number.POSITIVE_INFINITY),
       ...(signal && { signal }),

@@ -16,7 +16,7 @@ import type { RecordStore } from "../tuner/records/records.js";
 import { tune } from "../tuner/tune.js";
 import type { CompiledComponent } from "./component.js";
 import { currentOf } from "./contenders.js";
-import { byImportance, MATTERS, type Ranked } from "./importance.js";
+import { byImportance, effortsOf, MATTERS, type Ranked } from "./importance.js";
 import { likelyUs } from "./likely.js";
 import type { Machine } from "./machine.js";
 import { completeProfiles } from "./profiles.js";
@@ -137,7 +137,7 @@ async function measure(
   ranked = ranked.filter(({ region }) => operandBytes(region) <= memoryBytes); // rules stand in for the others
   if (ranked.length === 0 || budgetMs <= 0) return [];
   onEvent?.({ kind: "tune", done: 0, total: ranked.length, title: "" });
-  const minor = new Set(ranked.filter(({ matters }) => !matters).map(({ region }) => region));
+  const effortOf = effortsOf(ranked, effort);
   const kin = new Map(ranked.map((one) => [one.region, one.kin]));
   const { records } = await tune(
     ranked.map(({ region }) => region),
@@ -146,7 +146,7 @@ async function measure(
       effort,
       effortOf: (region) => {
         if (pins.some((pin) => pin.id !== undefined && isPinned(pin, region))) return "full"; // the one that is named is among them
-        return effort === "quick" && minor.has(region) ? "none" : effort;
+        return effortOf(region);
       },
       kinOf: (region) => kin.get(region),
       specs: machine.specs,
