@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
+import type { BatchFile } from "../bench/cuda/batch-file.js";
 import { whyNoCudaDevice } from "../src/device/cuda/target.js";
 import type { BenchReport } from "../src/report/bench/figures.js";
 import { decodePng } from "../src/pipeline/image/png.js";
@@ -120,7 +121,43 @@ test("the ladder is measured on the device, and its files name it", { skip }, ()
   assert.ok(Math.abs(step.us - 10 * step.parts.length) < 10, `${step.us} us of ${step.parts.length} launches`);
   assert.equal(decodePng(readFileSync(join(out, "ladder-bf16-gpu.png"))).width > 1000, true);
   assert.match(readFileSync(join(out, "bench.html"), "utf8"), /bf16, the GPU: chosen draws/);
+  assert.match(err, /forecast: bf16 ladder, the GPU: \d rungs of 1 pairs each, about \d+ s/);
 });
+
+test("a ladder whose budget ends names the rungs that it leaves out", { skip }, () => {
+  const out = mkdtempSync(join(tmpdir(), "null-bench-"));
+  const args = ["--device", "cuda", "--dtype", "bf16", "--size", "64x64", "--effort", "none", "--budget", "1ms"]; // prettier-ignore
+  const { status, err } = runOnNull(folder, [TROUPE, "bench", small, ...args, "--out", out]);
+  assert.equal(status, 0, err);
+  const { runs } = JSON.parse(readFileSync(join(out, "bench.json"), "utf8")) as BenchReport;
+  const [{ rungs }] = runs as readonly [BenchReport["runs"][number]];
+  const [plain, chosen] = [rungs[0]!, rungs.at(-1)!];
+  assert.equal(plain.notRun, "the budget ended before it");
+  assert.equal(chosen.rounds, 1);
+  assert.match(readFileSync(join(out, "ladder-bf16-gpu.svg"), "utf8"), /chosen/);
+});
+
+test(
+  "steps of several pictures are measured by rules and tuned, and a second call measures nothing again",
+  { skip },
+  () => {
+    const out = mkdtempSync(join(tmpdir(), "null-batch-"));
+    const args = ["dist/bench/cuda-batch.js", "--blocks", "1,1", "--batches", "1,2", "--slices", "", "--rounds", "1", "--out", out]; // prettier-ignore
+    const cache = { TROUPE_CACHE: mkdtempSync(join(tmpdir(), "null-cache-")) };
+    for (const more of [[], ["--tune", "20"]]) assert.equal(runOnNull(folder, [...args, ...more], cache).status, 0);
+    const { batches } = JSON.parse(readFileSync(join(out, "batch.json"), "utf8")) as BatchFile;
+    const { untuned, tuned } = batches["2"]!;
+    assert.deepEqual(Object.keys(untuned!.ways), ["rules", "libraries", "tile"]);
+    assert.ok(tuned!.ways.tuned!.msEach! > 0 && tuned!.ways.tuned!.tuned!.measured > 0);
+    assert.deepEqual(
+      untuned!.differences.map(({ way }) => way),
+      ["rules", "libraries", "tile"],
+    );
+    assert.match(runOnNull(folder, args, cache).out, /batch 1, untuned, was measured before/);
+    const { out: told } = runOnNull(folder, ["dist/bench/cuda-ladder.js", "--batches", out, join(out, "batch")]);
+    assert.match(told, /^- batch 2 against 1, by rules: \d+ of \d+ steps by the same kernels$/m);
+  },
+);
 
 test("the figures of a GPU come part by part, and a second call goes on where the first ended", { skip }, () => {
   const out = mkdtempSync(join(tmpdir(), "null-all-"));

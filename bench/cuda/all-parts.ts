@@ -34,9 +34,9 @@ export function partsOfAll({ out, flux, tune }: PartOptions): readonly Part[] {
   const conform = (...how: readonly string[]): Call => troupe("conform", "--device", "cuda", ...how);
   const tables = (sets: string): Call => bench("cuda-tables", "--only", sets, "--out", out);
   const diffusers = (...how: readonly string[]): Call => python("bench/cuda/diffusers_flux.py", ...how, ...figures);
-  /** No round begins that would end after 75 s, so that a part is over well before it would be stopped. */
+  /** No round begins that would end after 85 s, so that a part is over well before it would be stopped. */
   const batch = (count: string, slices: string, ...how: readonly string[]): Call =>
-    bench("cuda-batch", "--batches", count, "--slices", slices, "--rounds", count === "1" ? "9" : "3", "--seconds", "75", ...how, "--out", out); // prettier-ignore
+    bench("cuda-batch", "--batches", count, "--slices", slices, "--rounds", count === "1" ? "9" : "3", "--seconds", "85", ...how, "--out", out); // prettier-ignore
   const ladder = (model: string, folder: string, ...how: readonly string[]): Call =>
     troupe("bench", model, "--device", "cuda", "--dtype", "bf16", ...how, "--rounds", "6", "--out", join(out, folder));
   const full = ["--random-weights", "--size", "1024x1024", "--steps", "4"];
@@ -51,7 +51,7 @@ export function partsOfAll({ out, flux, tune }: PartOptions): readonly Part[] {
     { name: "values tuned", seconds: 31, ...verify("--dtype", "bf16", "--budget", "20s") },
     { name: "conform cublaslt", seconds: 40, ...conform("--provider", "cublaslt", "--dtype", "bf16") },
     { name: "conform tile", seconds: 90, ...conform("--provider", "tile", "--dtype", "bf16") },
-    { name: "ladder small", seconds: 60, ...ladder("models/flux-shapes", "ladder-small", "--budget", "20s") },
+    { name: "ladder small", seconds: 60, ...ladder("models/flux-shapes", "ladder-small", "--budget", "50s") },
     { name: "flux", seconds: 130, ...bench("cuda-flux", "--tune", String(tune), ...figures) },
     { name: "products", seconds: 60, ...tables("products,regions") },
     { name: "attention", seconds: 35, ...tables("attention") },
@@ -67,13 +67,13 @@ export function partsOfAll({ out, flux, tune }: PartOptions): readonly Part[] {
     { name: "diffusers compile 16", seconds: 120, ...diffusers("compile", "--batches", "16", "--slices", "") },
     { name: "diffusers compile 32", seconds: 140, ...diffusers("compile", "--batches", "32", "--slices", "") },
     { name: "batch ladders", seconds: 2, ...bench("cuda-ladder", "--batches", out, join(out, "cuda-batch")) },
-    { name: "ladder", seconds: 150, ...ladder(flux, "ladder", ...full) },
+    { name: "ladder", seconds: 120, ...ladder(flux, "ladder", ...full, "--effort", "none", "--budget", "110s") },
     ...SANITIZER_TOOLS.map((tool) => ({ name: tool, seconds: 45, ...sanitized(tool, "run") })),
     { name: "repeats", seconds: 20, ...tables("repeats") },
     { name: "width", seconds: 11, ...bench("cuda-width", ...figures) },
     { name: "stored", seconds: 15, ...bench("cuda-flux", "--stored", ...figures) },
     { name: "load", seconds: 9, ...bench("cuda-load", ...figures) },
-    { name: "faults", seconds: 60, ...node("tools/test.mjs", "cuda-faults", "src/device/cuda", "tuner/cuda") },
+    { name: "faults", seconds: 60, ...node("tools/test.mjs", "cuda-faults", "src/device/cuda", "tuner/device/cuda") },
     { name: "memcheck general", seconds: 60, ...sanitized("memcheck", "general-run") },
     { name: "explain", seconds: 30, ...troupe("explain", flux, "--device", "cuda", "--dtype", "bf16", ...full) },
     { name: "conform", seconds: 240, ...conform() },

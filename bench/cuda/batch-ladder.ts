@@ -92,6 +92,7 @@ export function writeBatchLadders(to: string, file: BatchFile, figures: readonly
   const csv = ["gpu,date,batch,rung,chosen,step_ms_each,decode_ms_each,run_ms_each,chosen_is_faster"];
   const words: string[] = [];
   for (const batch of Object.keys(file.batches).map(Number)) {
+    words.push(...wordsOf(file, batch));
     const rows = [...rivalsOf(figures, batch), ...oursOf(file, batch)];
     if (rows.length === 0) continue;
     const chosen = rows.find(({ isChosen }) => isChosen);
@@ -102,7 +103,6 @@ export function writeBatchLadders(to: string, file: BatchFile, figures: readonly
       csv.push([gpu, date, batch, row.label, row.isChosen === true, row.step.toFixed(3), row.decode.toFixed(3), run.toFixed(2), ratio].join(",")); // prettier-ignore
     }
     writeFileSync(`${to}-${batch}.svg`, picture(rows, batch, steps, `${gpu}, ${date}`));
-    words.push(...wordsOf(file, batch));
   }
   writeFileSync(`${to}.csv`, `${csv.join("\r\n")}\r\n`);
   return [...table, "", ...words].join("\n");

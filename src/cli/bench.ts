@@ -55,6 +55,7 @@ export const benchCommand = ({ signal }: CommandContext): Command =>
       .option("--steps <count>", "denoise steps", steps)
       .option("--profile", "also write trace-DTYPE-N-threads.json (or -gpu.json) of one picture, for Perfetto"),
     threadsOption(),
+    "all of it, tuning included: fewer pairs, then fewer rungs",
   ).action(async (folder: string, flags: BenchFlags) => {
     const ui = new Ui(flags);
     const device = flags.device === "cuda" ? "cuda" : "cpu";
@@ -62,24 +63,47 @@ export const benchCommand = ({ signal }: CommandContext): Command =>
       throw new TroupeError("io", `cannot make the folder ${flags.out}: ${messageOf(cause)}`, { cause });
     });
     const measured: Measured[] = [];
-    for (const threads of device === "cuda" ? [1] : flags.threads) {
-      const place = placeOf({ device, threads });
+    const counts = device === "cuda" ? [1] : flags.threads;
+    const began = performance.now();
+    let saving = Promise.resolve();
+    const keep = (all: readonly Measured[]): Promise<void> => (saving = saving.then(() => saveAll(flags.out, all)));
+    for (const [at, threads] of counts.entries()) {
       const show = (event: MeasureEvent): void => {
-        if (event.kind === "rung") ui.progress(`${event.dtype} ladder, ${place}`, event.done, event.total, event.label);
+        if (event.kind === "rung") showRung(ui, event, placeOf({ device, threads }), flags.rounds);
         else if (event.kind === "memory") showMemory(ui, event.use);
+        else if (event.kind === "so far") keep([...measured, event.measured]).catch(() => {}); // the last one is awaited
         else showCompiling(ui, event);
       };
-      measured.push(await measureApart({ ...requestOf(flags), folder, device, threads }, signal, show));
+      const { budget } = flags;
+      const left =
+        budget === undefined ? {} : { budgetMs: (began + budget - performance.now()) / (counts.length - at) };
+      measured.push(await measureApart({ ...requestOf(flags), ...left, folder, device, threads }, signal, show));
     }
-    const report: BenchReport = { ...measured[0]!.facts, runs: measured.map(({ run }) => run) };
-    await saveAll(flags.out, report, measured);
-    tell(ui, report);
+    await keep(measured);
+    tell(ui, reportOf(measured));
     ui.result(`\n${join(flags.out, "bench.html")}`);
   });
 
+const reportOf = (measured: readonly Measured[]): BenchReport => ({
+  ...measured[0]!.facts,
+  runs: measured.map(({ run }) => run),
+});
+
+/** How far the ladder is; before its first rung, what all its rungs are likely to take. */
+function showRung(ui: Ui, rung: Extract<MeasureEvent, { kind: "rung" }>, place: string, rounds: number): void {
+  const { dtype, label, done, total, secondsLeft } = rung;
+  const seconds = secondsLeft === undefined ? undefined : Math.ceil(secondsLeft);
+  if (done === 0 && seconds !== undefined) {
+    ui.data("forecast", { what: "rounds", dtype, place, rungs: total, rounds, seconds });
+    ui.note(`forecast: ${dtype} ladder, ${place}: ${total} rungs of ${rounds} pairs each, about ${seconds} s`);
+  }
+  const left = seconds === undefined ? "" : `about ${seconds} s left  `;
+  ui.progress(`${dtype} ladder, ${place}`, done, total, `${left}${label}`);
+}
+
 /** What another process is asked for: plain data. */
 function requestOf(flags: BenchFlags): Omit<MeasureRequest, "folder" | "device" | "threads"> {
-  const { dtype, rounds, prompt, profile = false, size, steps: taken, effort, budget, memory, maxError } = flags;
+  const { dtype, rounds, prompt, profile = false, size, steps: taken, effort, memory, maxError } = flags;
   return {
     dtypes: dtype === "auto" ? PRECISIONS : [dtype],
     rounds,
@@ -90,7 +114,6 @@ function requestOf(flags: BenchFlags): Omit<MeasureRequest, "folder" | "device" 
       ...(size && { size }),
       ...(taken !== undefined && { steps: taken }),
       ...(effort && { effort }),
-      ...(budget !== undefined && { budgetMs: budget }),
       ...(memory !== undefined && { memoryBytes: memory }),
       ...(flags.calibration && { calibration: flags.calibration }),
       ...(flags.randomWeights && { randomWeights: true }),
@@ -100,12 +123,14 @@ function requestOf(flags: BenchFlags): Omit<MeasureRequest, "folder" | "device" 
 
 const fileEnd = ({ device, threads }: ThreadRun): string => (device === "cuda" ? "gpu" : `${threads}-threads`);
 
-async function saveAll(out: string, report: BenchReport, measured: readonly Measured[]): Promise<void> {
+/** Files of what is measured; the page comes when all of it is. */
+async function saveAll(out: string, measured: readonly Measured[]): Promise<void> {
+  const report = reportOf(measured);
   await save(join(out, "bench.json"), `${JSON.stringify(report, null, 1)}\n`);
   await save(join(out, "bench.csv"), benchCsv(report));
-  await save(join(out, "bench.html"), benchPage(report));
+  if (report.runs.every(({ chosen }) => chosen.length > 0)) await save(join(out, "bench.html"), benchPage(report));
   for (const run of report.runs)
-    for (const { dtype } of run.chosen) {
+    for (const dtype of new Set(run.rungs.flatMap((rung) => (rung.ms ? [rung.dtype] : [])))) {
       const name = join(out, `ladder-${dtype}-${fileEnd(run)}`);
       await save(`${name}.svg`, ladderFile(report, run, dtype, "both"));
       await save(`${name}.png`, await pngOf(ladderFile(report, run, dtype, "light")));

@@ -98,8 +98,8 @@ export const flagsIn = <F extends ModelFlags>(flags: F, dtype: "f32" | "bf16"): 
 
 const threads = new Option("--threads <count>", "CPU threads").argParser(whole(1));
 
-/** `threadsOption` is for commands that take several counts. */
-export const modelFlags = (command: Command, threadsOption = threads): Command =>
+/** `threadsOption` is for commands that take several counts, `budgetFor` for those whose budget is for more than tuning. */
+export const modelFlags = (command: Command, threadsOption = threads, budgetFor = "tuning"): Command =>
   command
     .option("--device <device>", "auto (the CPU), cpu or cuda", oneOf("auto", "cpu", "cuda"), "auto")
     .option("--dtype <dtype>", "auto, f32 or bf16", oneOf("auto", "f32", "bf16"), "auto")
@@ -117,7 +117,7 @@ export const modelFlags = (command: Command, threadsOption = threads): Command =
       finite,
     )
     .option("--calibration <file>", "prompts to measure --max-error on, one a line", promptsOf)
-    .option("--budget <time>", "most time for tuning, like 90s or 5m", duration)
+    .option("--budget <time>", `most time for ${budgetFor}, like 90s or 5m`, duration)
     .option("--random-weights", "make the weights up: the folder needs configs and tokenizers only")
     .option("--json", "print JSON lines")
     .option("--quiet", "print results only");

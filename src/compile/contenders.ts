@@ -7,6 +7,7 @@ import type { Plan } from "../plan/plan.js";
 import { propose, type Proposal, type Proposals } from "../plan/propose.js";
 import { selectComponent, selectPlain, selectSingle } from "../plan/rivals.js";
 import { select, type Selection, type SelectOptions } from "../plan/select.js";
+import { stepRegion } from "../plan/step-region.js";
 import type { Graph } from "../graph/node.js";
 import { Regions } from "../graph/region.js";
 import type { Provider } from "../provider/provider.js";
@@ -24,6 +25,9 @@ const REFERENCE = "reference";
 
 /** Our own kernels. */
 const OWN = "tile";
+
+/** The label of the plan that follows from providers' models alone. */
+export const RULES = "rules";
 
 export const nativesOf = (providers: readonly Provider[]): readonly Provider[] =>
   providers.filter(({ name }) => name !== REFERENCE);
@@ -59,6 +63,23 @@ export function likelyUs({ chosen, conversions }: Selection, recordOf: SelectOpt
     const row = rows.find((one) => one.us && candidateKey(one.candidate) === key);
     if (!row) return undefined;
     sum += row.us!.p50;
+  }
+  return sum;
+}
+
+/** The same of a plan; conversions that were not measured count as nothing. */
+export function likelyPlanUs(
+  { steps }: Plan,
+  regions: Regions,
+  recordOf: SelectOptions["recordOf"],
+): number | undefined {
+  let sum = 0;
+  for (const step of steps) {
+    const key = candidateKey(step.choice);
+    const rows = step.us === undefined ? (recordOf(stepRegion(step, regions).signature)?.measurements ?? []) : [];
+    const us = step.us ?? rows.find((row) => row.us && candidateKey(row.candidate) === key)?.us?.p50;
+    if (us === undefined && step.kind === "region") return undefined;
+    sum += us ?? 0;
   }
   return sum;
 }
@@ -122,10 +143,13 @@ export interface RivalPlans {
   readonly plans: ReadonlyMap<string, Plan>;
   /** Labels for which there is no plan, with the reason. */
   readonly without: ReadonlyMap<string, string>;
+  /** Microseconds that a plan of the graph should take: as measured, on a GPU by its providers' models where it was not. */
+  likelyUs(plan: Plan): number | undefined;
 }
 
 /**
- * The rivals of a compiled component, from what the tuner has recorded; rules stand in where nothing was measured.
+ * The rivals of a compiled component, from what the tuner has recorded; rules stand in where nothing was measured. On a
+ * GPU, whose providers have models, what follows from these alone is one: "rules".
  * With `lean` there is one that keeps no weight in another form.
  */
 export async function rivalPlans(
@@ -149,8 +173,13 @@ export async function rivalPlans(
   const rivals = machine.device.numbers
     ? { ...sources, recordOf: withEstimates(recordOf, (s) => rules.get(s)) }
     : sources;
-  const selections = contenderSelections(machine, proposals, sources, rivals);
-  for (const [label, make] of lean ? [...selections, ["without packs", withoutPacks] as const] : selections) {
+  const modelled: SelectOptions = { recordOf: (s) => rules.get(s), conversionOf: conversionsBy(providers) };
+  const selections = [
+    ...contenderSelections(machine, proposals, sources, rivals),
+    ...(machine.device.numbers ? [[RULES, () => select(proposals, modelled)] as const] : []),
+    ...(lean ? [["without packs", withoutPacks] as const] : []),
+  ];
+  for (const [label, make] of selections) {
     if (label === "chosen") continue;
     try {
       const selection = await make();
@@ -160,5 +189,7 @@ export async function rivalPlans(
       without.set(label, messageOf(error));
     }
   }
-  return { graph, plans, without };
+  const likelyUs = (plan: Plan): number | undefined =>
+    plan.expectedUs ?? (machine.device.numbers ? likelyPlanUs(plan, proposals.regions, rivals.recordOf) : undefined);
+  return { graph, plans, without, likelyUs };
 }

@@ -8,7 +8,7 @@ import type { Effort } from "../provider/provider.js";
 import type { RegionRecord } from "../tuner/records/measurement.js";
 import type { RecordStore } from "../tuner/records/records.js";
 import { championOf, likelyUsOf, type Contender } from "./champion.js";
-import { contenderSelections, likelyUs, planOf, planWork, sourcesOf, withEstimates } from "./contenders.js";
+import { contenderSelections, likelyUs, planOf, planWork, RULES, sourcesOf, withEstimates } from "./contenders.js";
 import { conversionsBy } from "./conversions.js";
 import type { Standing } from "./duel.js";
 import type { Machine } from "./machine.js";
@@ -142,7 +142,7 @@ async function contestOf(
   const rivals = modelled && { ...sources, recordOf: withEstimates(sources.recordOf, modelled.recordOf) };
   const selections = [
     ...contenderSelections(machine, proposals, sources, rivals),
-    ...(modelled ? [["rules", () => select(proposals, modelled)] as const] : []),
+    ...(modelled ? [[RULES, () => select(proposals, modelled)] as const] : []),
   ];
   const contenders = new Map<string, Contender>();
   const order = new Map<string, number>();

@@ -20,14 +20,17 @@ interface Shape {
 const WIDE: Shape = { width: 720, labels: 200, values: 92, row: 32, bar: 20, size: 13.5 };
 const NARROW: Shape = { width: 360, labels: 0, values: 0, row: 42, bar: 16, size: 13 };
 const AXIS = 24;
+/** Between a label and its bar. */
+const LABEL_GAP = 10;
 
 /** How the bars are painted, and the unit. */
 const keyOf = (steps: number): readonly { readonly stage: string; readonly text: string }[] =>
   STACKED.map((stage) => ({ stage, text: stage === "step" ? `${steps} steps` : stage }));
 
 export function ladderBody(rungs: readonly Rung[], steps: number, form: "wide" | "narrow"): Body {
-  const shape = form === "wide" ? WIDE : NARROW;
   const run = rungs.filter((rung) => rung.ms);
+  const longest = Math.max(...run.map(({ label }) => textWidth(label, WIDE.size) + LABEL_GAP));
+  const shape = form === "wide" ? { ...WIDE, labels: Math.max(WIDE.labels, longest) } : NARROW;
   const most = Math.max(...run.map(({ ms }) => ms!.picture.high));
   const x = (ms: number): number => shape.labels + ((shape.width - shape.labels - shape.values - 14) * ms) / most;
   const bottom = shape.row * run.length;
@@ -51,7 +54,7 @@ function rungRow({ label, ms }: Rung, top: number, x: (ms: number) => number, sh
   const { size } = shape;
   const labels = above
     ? textMark(0, y - 5, label, { size, kind }) + textMark(shape.width, y - 5, value, { size, kind, anchor: "end" })
-    : textMark(shape.labels - 10, middle + 5, label, { size, kind, anchor: "end" }) +
+    : textMark(shape.labels - LABEL_GAP, middle + 5, label, { size, kind, anchor: "end" }) +
       textMark(x(picture.high) + 9, middle + 5, value, { size, kind });
   let at = 0;
   const parts = STACKED.map((stage) => {

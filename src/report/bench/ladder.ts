@@ -1,5 +1,5 @@
 // The ladder measured: every rung beside the chosen plans, one at a time so that two engines are the most in memory;
-// then a lower precision's choice against the best f32 rival.
+// then a lower precision's choice against the best f32 rival. What is there is told after every rung.
 import { messageOf } from "../../core/error.js";
 import type { Interval } from "../../core/statistics.js";
 import { ImageEngine, type DrawRequest } from "../../pipeline/image/engine.js";
@@ -7,13 +7,27 @@ import type { Draw } from "../../pipeline/image/text-to-image.js";
 import type { Bar, Rung } from "./figures.js";
 import { drawPairs, drawTimed, stageTimes, type Sample } from "./pairs.js";
 import type { Sweep } from "./sweep.js";
+import { inOrder, Rounds } from "./rounds.js";
 import { mapped, rungPlans, type RungPlans } from "./rungs.js";
 
 export interface LadderOptions {
   readonly request: DrawRequest;
   readonly rounds: number;
   readonly sweep: Sweep;
-  readonly onRung?: (label: string, done: number, total: number) => void;
+  /** When it is to be over, by `performance.now()`; what does not fit is named. Never unless given. */
+  readonly end?: number;
+  readonly onRung?: (rung: RungEvent) => void;
+  /** The rungs so far, the chosen plans last. */
+  readonly onMeasured?: (rungs: readonly Rung[]) => void;
+}
+
+/** A rung that is about to be measured. */
+export interface RungEvent {
+  readonly label: string;
+  readonly done: number;
+  readonly total: number;
+  /** What this rung and those after it are likely to take; absent before anything is known. */
+  readonly secondsLeft?: number;
 }
 
 export interface Ladder {
@@ -33,53 +47,73 @@ const load = ({ machine, model, engine }: Draw, plans: RungPlans): Promise<Image
 
 /** All rungs of the precision that `draw` was compiled for, the chosen plans last. */
 export async function measureLadder(draw: Draw, options: LadderOptions): Promise<Ladder> {
-  const { request, rounds, sweep, onRung } = options;
+  const { request, rounds, sweep, end = Number.POSITIVE_INFINITY, onRung, onMeasured } = options;
   const { dtype } = draw.engine.shape;
-  onRung?.("plans to compare with", 0, 1);
+  onRung?.({ label: "plans to compare with", done: 0, total: 1 });
   const plans = await rungPlans(draw.machine, draw.compiled, { rounds: Math.min(rounds, MOST_TRIALS), sweep });
+  await drawTimed(draw.engine, request); // touches memory, starts threads, captures
+  const lone = await drawTimed(draw.engine, request);
+  const foretold = new Rounds(rounds, lone.picture);
   const mine: Sample[] = [];
-  const rungs: Rung[] = [];
+  const known = new Map<string, Rung>();
   let best: { readonly plans: RungPlans; readonly speedup: Interval } | undefined;
-  for (const [done, plan] of plans.entries()) {
-    const { label, notes, notRun, isRival } = plan;
+  const soFar = (): readonly Rung[] => {
+    const rungs = plans.flatMap(({ label }) => known.get(label) ?? []);
+    return overBest([...rungs, chosenRung(dtype, mine.length > 0 ? mine : [lone])], best?.speedup);
+  };
+  for (const { label, isRival, notes, notRun } of plans)
+    if (notRun !== undefined) known.set(label, { label, dtype, isRival, notes, notRun });
+  const toRun = inOrder(plans);
+  for (const [done, plan] of toRun.entries()) {
+    const { label, isRival, notes } = plan;
+    const left = toRun.slice(done);
     const named = { label, dtype, isRival, notes };
-    onRung?.(label, done, plans.length);
-    if (notRun !== undefined) {
-      rungs.push({ ...named, notRun });
+    if (!foretold.fits(plan, end)) {
+      known.set(label, { ...named, notRun: "the budget ended before it" });
       continue;
     }
+    onRung?.({ label, done, total: toRun.length, secondsLeft: Math.min(foretold.seconds(left), (end - performance.now()) / 1e3) }); // prettier-ignore
     try {
+      const start = performance.now();
       using engine = await load(draw, plan);
-      const { theirs, speedup, colourDifference, ...pairs } = await drawPairs(draw.engine, engine, request, options);
+      foretold.note(performance.now() - start);
+      const limited = { rounds, sweep, end: foretold.endOf(left, end) };
+      const { theirs, speedup, colourDifference, ...pairs } = await drawPairs(draw.engine, engine, request, limited);
       mine.push(...pairs.mine);
       const ms = stageTimes(theirs);
       const picturesPerSecond = MS_PER_SECOND / ms.picture.median;
-      rungs.push({ ...named, ms, rounds, chosenIsFaster: speedup, picturesPerSecond, colourDifference });
+      known.set(label, { ...named, ms, rounds: theirs.length, chosenIsFaster: speedup, picturesPerSecond, colourDifference }); // prettier-ignore
       if (isRival && (!best || speedup.median < best.speedup.median)) best = { plans: plan, speedup };
     } catch (error) {
       if (request.signal?.aborted) throw error;
-      rungs.push({ ...named, notRun: messageOf(error) });
+      known.set(label, { ...named, notRun: messageOf(error) });
     }
+    onMeasured?.(soFar());
   }
   if (mine.length === 0) mine.push(...(await alone(draw.engine, options)));
-  const ms = stageTimes(mine);
-  const picturesPerSecond = MS_PER_SECOND / ms.picture.median;
-  const named = { label: "chosen", dtype, isRival: false, notes: [] };
-  rungs.push({ ...named, ms, rounds: mine.length, chosenIsFaster: UNITY, picturesPerSecond, colourDifference: 0 });
-  const bar = best?.speedup.median;
-  return {
-    rungs: rungs.map((rung) =>
-      bar !== undefined && rung.chosenIsFaster ? { ...rung, overBestRival: bar / rung.chosenIsFaster.median } : rung,
-    ),
-    ...(best && { best: best.plans }),
-  };
+  return { rungs: soFar(), ...(best && { best: best.plans }) };
 }
 
+function chosenRung(dtype: string, samples: readonly Sample[]): Rung {
+  const ms = stageTimes(samples);
+  const picturesPerSecond = MS_PER_SECOND / ms.picture.median;
+  const named = { label: "chosen", dtype, isRival: false, notes: [] };
+  return { ...named, ms, rounds: samples.length, chosenIsFaster: UNITY, picturesPerSecond, colourDifference: 0 };
+}
+
+/** With how many times as fast as the best rival each is. */
+const overBest = (rungs: readonly Rung[], best: Interval | undefined): readonly Rung[] =>
+  rungs.map((rung) =>
+    best && rung.chosenIsFaster ? { ...rung, overBestRival: best.median / rung.chosenIsFaster.median } : rung,
+  );
+
 /** The chosen plans where nothing else can be run. */
-async function alone(engine: ImageEngine, { request, rounds, sweep }: LadderOptions): Promise<readonly Sample[]> {
+async function alone(
+  engine: ImageEngine,
+  { request, rounds, sweep, end = Number.POSITIVE_INFINITY }: LadderOptions,
+): Promise<readonly Sample[]> {
   const samples: Sample[] = [];
-  await drawTimed(engine, request);
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < rounds && (round === 0 || performance.now() < end); round++) {
     sweep.run();
     samples.push(await drawTimed(engine, request));
   }

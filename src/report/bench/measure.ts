@@ -11,7 +11,7 @@ import { chosenComponents } from "./chosen.js";
 import { measureColdness } from "./cold.js";
 import type { Bar, BenchFacts, Ceiling, ChosenComponent, Coldness, Floor, Rung, ThreadRun } from "./figures.js";
 import { floorsOf } from "./floor.js";
-import { measureBar, measureLadder } from "./ladder.js";
+import { measureBar, measureLadder, type RungEvent } from "./ladder.js";
 import type { RungPlans } from "./rungs.js";
 import { sweepOf } from "./sweep.js";
 import { traceOf, type Trace } from "./trace.js";
@@ -28,7 +28,9 @@ export interface MeasureRequest {
   readonly rounds: number;
   readonly prompt: string;
   readonly profile: boolean;
-  readonly options: Pick<TextToImageOptions, "size" | "steps" | "effort" | "budgetMs" | "memoryBytes" | "calibration" | "randomWeights">; // prettier-ignore
+  readonly options: Pick<TextToImageOptions, "size" | "steps" | "effort" | "memoryBytes" | "calibration" | "randomWeights">; // prettier-ignore
+  /** Most milliseconds for all of it, tuning included: what does not fit is left out and named. */
+  readonly budgetMs?: number;
   /** Of f32 plans alone. */
   readonly maxError?: number;
 }
@@ -43,36 +45,54 @@ export interface Measured {
 export type MeasureEvent =
   | CompileEvent
   | { readonly kind: "memory"; readonly use: MemoryUse }
-  | { readonly kind: "rung"; readonly dtype: string; readonly label: string; readonly done: number; readonly total: number }; // prettier-ignore
+  | ({ readonly kind: "rung"; readonly dtype: string } & RungEvent)
+  /** All that is measured so far, for whoever may be stopped. */
+  | { readonly kind: "so far"; readonly measured: Measured };
 
 const SEED = 1;
 const GUIDANCE = 3.5;
+/** What is over when so much of a precision's budget is spent; the rest is for what is asked of the chosen plans alone. */
+const ENDS = { tuning: 0.4, ladder: 0.82, coldness: 0.9 } as const;
 
 export async function measure(
   request: MeasureRequest,
   signal: AbortSignal,
   onEvent: (event: MeasureEvent) => void,
 ): Promise<Measured> {
-  const { folder, device, threads, rounds, prompt, profile, options, maxError } = request;
+  const { folder, device, threads, rounds, prompt, profile, options, maxError, dtypes } = request;
+  const { budgetMs = Number.POSITIVE_INFINITY } = request;
+  const began = performance.now();
   const [rungs, bars, ceilings, floors]: [Rung[], Bar[], Ceiling[], Floor[]] = [[], [], [], []];
   const coldness: Coldness[] = [];
   const chosen: { dtype: string; components: readonly ChosenComponent[] }[] = [];
   const traces: { dtype: string; trace: Trace }[] = [];
   let facts: BenchFacts | undefined;
   let best: RungPlans | undefined;
-  for (const dtype of request.dtypes) {
-    const mayLower = maxError !== undefined && (dtype === "f32" || request.dtypes.length === 1);
+  const soFar = (more: readonly Rung[] = []): Measured => {
+    const run = { device, threads, rungs: [...rungs, ...more], bars, ceilings, floors, coldness, chosen };
+    return { facts: facts!, run, traces };
+  };
+  for (const [at, dtype] of dtypes.entries()) {
+    const mayLower = maxError !== undefined && (dtype === "f32" || dtypes.length === 1);
     const lowered = mayLower ? { maxError } : {};
-    await using draw = await textToImage(folder, { ...options, ...lowered, device, dtype, threads, signal, onEvent });
+    const start = performance.now();
+    const shareMs = (began + budgetMs - start) / (dtypes.length - at);
+    const tuning = Number.isFinite(shareMs) ? { budgetMs: ENDS.tuning * shareMs } : {};
+    await using draw = await textToImage(folder, { ...options, ...lowered, ...tuning, device, dtype, threads, signal, onEvent }); // prettier-ignore
     using sweep = sweepOf(draw.machine.device);
     const steps = options.steps ?? draw.compiled.step.component.runs;
     const picture = { prompt, steps, seed: SEED, guidance: GUIDANCE, signal };
-    const onRung = (label: string, done: number, total: number): void => onEvent({ kind: "rung", dtype, label, done, total }); // prettier-ignore
-    const ladder = await measureLadder(draw, { request: picture, rounds, sweep, onRung });
+    facts ??= factsOf(request, draw, steps);
+    const pairs = { request: picture, rounds, sweep, end: start + ENDS.ladder * shareMs };
+    const ladder = await measureLadder(draw, {
+      ...pairs,
+      onRung: (rung) => onEvent({ kind: "rung", dtype, ...rung }),
+      onMeasured: (more) => onEvent({ kind: "so far", measured: soFar(more) }),
+    });
     rungs.push(...ladder.rungs);
     if (dtype === "f32") best = ladder.best;
-    bars.push(...(await barOf(draw, ladder.rungs, best, { request: picture, rounds, sweep })));
-    coldness.push(await measureColdness(draw.engine, picture, sweep, rounds));
+    bars.push(...(await barOf(draw, ladder.rungs, best, pairs)));
+    coldness.push(await measureColdness(draw.engine, picture, { sweep, rounds, end: start + ENDS.coldness * shareMs }));
     const ceiling = await measureCeiling(draw.machine, dtype);
     ceilings.push(ceiling);
     const graphs = Object.fromEntries(COMPONENTS.map((name) => [name, draw.compiled[name].graph]));
@@ -84,9 +104,8 @@ export async function measure(
       traces.push({ dtype, trace: traceOf(draw.engine, { steps, memory } as Parameters<typeof traceOf>[1]) });
     }
     onEvent({ kind: "memory", use: draw.memory });
-    facts ??= factsOf(request, draw, steps);
   }
-  return { facts: facts!, run: { device, threads, rungs, bars, ceilings, floors, coldness, chosen }, traces };
+  return soFar();
 }
 
 /** The best f32 rival is the bar of every precision; f32 has met it on the ladder. */

@@ -72,7 +72,7 @@ function ladders({ runs, steps }: BenchReport): string {
   });
   return `<section><h2>The ladder: from the plain plan to the chosen one</h2>${ladderKey(steps)}
 <p class="about">plain: one op a kernel, nothing tuned. fused: our own kernels alone. single(P): provider P wherever it can.
-component(P): whole components handed to P, at its best. chosen: what the measured cover picks from all of them.</p>
+component(P): whole components handed to P, at its best. rules: what providers' own models choose, nothing measured. chosen: what the measured cover picks from all of them.</p>
 ${panels.join("\n")}</section>`;
 }
 

@@ -38,12 +38,19 @@ export async function drawTimed(
   };
 }
 
+export interface PairOptions {
+  readonly rounds: number;
+  readonly sweep: Sweep;
+  /** No pair but the first begins that would end later, by `performance.now()`. Never unless given. */
+  readonly end?: number;
+}
+
 /** `rounds` pairs after one picture of each that does not count: it touches memory and starts threads. */
 export async function drawPairs(
   mine: ImageEngine,
   theirs: ImageEngine,
   request: DrawRequest,
-  { rounds, sweep }: { readonly rounds: number; readonly sweep: Sweep },
+  { rounds, sweep, end = Number.POSITIVE_INFINITY }: PairOptions,
 ): Promise<Pairs> {
   const samples = { mine: [] as Sample[], theirs: [] as Sample[] };
   const pictures: Picture[] = [];
@@ -52,10 +59,14 @@ export async function drawPairs(
     sweep.run();
     samples[whose].push(await drawTimed(engine, request));
   };
+  let pairMs = 0;
   for (let round = 0; round < rounds; round++) {
+    const start = performance.now();
+    if (round > 0 && start + pairMs > end) break;
     if (round % 2 === 0) await draw("mine", mine);
     await draw("theirs", theirs);
     if (round % 2 === 1) await draw("mine", mine);
+    pairMs = performance.now() - start;
   }
   const times = (list: readonly Sample[]): number[] => list.map(({ picture }) => picture);
   return {

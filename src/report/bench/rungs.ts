@@ -1,10 +1,12 @@
-// The rungs of the ladder as plans for all components: plain, our own fused kernels, each provider wherever it can,
-// whole components by a library at its best. Rungs that do the very same work as an earlier one are named, not run.
+// The rungs of the ladder as plans for all components: plain, our own fused kernels, each provider wherever it can, on a
+// GPU what rules choose, whole components by a library at its best. Rungs that do the very same work as an earlier one and
+// those that are expected to take far too long are named, not run.
 import {
   librariesTogether,
   nativesOf,
   planWork,
   rivalPlans,
+  RULES,
   togetherLabel,
   type RivalPlans,
 } from "../../compile/contenders.js";
@@ -25,6 +27,8 @@ export interface RungPlans {
   /** With the chosen plans replaced; absent where it cannot or need not be run. */
   readonly compiled?: CompiledComponents;
   readonly notRun?: string;
+  /** How many times as long as the chosen plans' a picture should take, where that is known. */
+  readonly ratio?: number;
 }
 
 type Named = Pick<RungPlans, "label" | "isRival">;
@@ -33,8 +37,11 @@ type Rivals = Readonly<Record<ComponentName, RivalPlans>>;
 /** Whose single-provider plan is the ladder's "fused". */
 const OWN = "tile";
 
-/** Rungs that are expected to take this many times as long as the chosen plans are not run. */
+/** Rungs that are expected to take this many times as long as the chosen plans are not run as they are. */
 const HOPELESS = 12;
+
+/** What the ladder is about: a rung that has no plan of its own for it is none. */
+const SUBJECT: ComponentName = "step";
 
 export async function rungPlans(
   machine: Machine,
@@ -55,18 +62,47 @@ export async function rungPlans(
   const libraries = librariesTogether(machine);
   const together = togetherLabel(libraries);
   if (libraries.length > 0) rungs.push(byLabel({ label: together, isRival: true }, together, chosen, rivals));
+  const byRules = byLabel({ label: RULES, isRival: false }, RULES, chosen, rivals);
+  if (byRules.compiled && workOf(byRules.compiled) !== workOf(chosen)) rungs.push(byRules);
   for (const name of wholes) rungs.push(await wholeRung(machine, chosen, rivals, name, trials));
   const seen = new Map<string, string>();
   return rungs.map((rung) => {
     if (!rung.compiled) return rung;
-    const work = COMPONENTS.map((name) => planWork(rung.compiled![name].plan)).join("\n");
-    const same = seen.get(work);
+    const same = seen.get(workOf(rung.compiled));
     if (same !== undefined) return notRun(rung, `it is the same plan as ${same}`);
-    seen.set(work, rung.label);
-    const [theirs, mine] = [expectedUs(rung.compiled), expectedUs(chosen)];
-    const ratio = theirs !== undefined && mine !== undefined ? theirs / mine : 1;
-    return ratio > HOPELESS ? notRun(rung, `its parts are expected to take ${ratio.toFixed(0)} times as long`) : rung;
+    seen.set(workOf(rung.compiled), rung.label);
+    return withoutHopeless(rung, chosen, (name, compiled) => rivals[name].likelyUs(inFull(compiled).plan));
   });
+}
+
+const workOf = (compiled: CompiledComponents): string =>
+  COMPONENTS.map((name) => planWork(compiled[name].plan)).join("\n");
+
+type LikelyUs = (name: ComponentName, compiled: CompiledComponent) => number | undefined;
+
+/**
+ * A rung that should take far too long keeps what it is about and leaves the components that are to blame for it to the
+ * chosen plans, as its label says: tensor cores that a provider has no convolutions for cost a decode 500 times its time.
+ */
+function withoutHopeless(rung: RungPlans, chosen: CompiledComponents, likelyUs: LikelyUs): RungPlans {
+  const { compiled } = rung;
+  const ratios = COMPONENTS.map((name) => {
+    const [theirs, mine] = [likelyUs(name, compiled![name]), likelyUs(name, chosen[name])];
+    return { name, ...(theirs !== undefined && mine !== undefined && { theirs, mine, ratio: theirs / mine }) };
+  });
+  const sum = (side: "theirs" | "mine"): number =>
+    ratios.reduce((all, one) => all + (one[side] ?? Number.NaN) * chosen[one.name].component.runs, 0);
+  const ratio = sum("theirs") / sum("mine");
+  if (Number.isNaN(ratio)) return rung;
+  if (ratio <= HOPELESS) return { ...rung, ratio };
+  const blamed = ratios.filter((one) => one.ratio! > HOPELESS);
+  if (blamed.length === 0 || blamed.some(({ name }) => name === SUBJECT))
+    return notRun(rung, `its parts are expected to take ${ratio.toFixed(0)} times as long`);
+  const names = blamed.map(({ name }) => name);
+  const notes = blamed.map((one) => `${one.name} as chosen: by its own plan it is expected to take ${one.ratio!.toFixed(0)} times as long`); // prettier-ignore
+  const kept = mapped((name) => (names.includes(name) ? chosen[name] : compiled![name]));
+  const rest = { ...rung, label: `${rung.label}, ${names.join(" and ")} as chosen`, notes: [...rung.notes, ...notes] };
+  return withoutHopeless({ ...rest, compiled: kept }, chosen, likelyUs);
 }
 
 const notRun = ({ label, isRival, notes }: RungPlans, why: string): RungPlans => ({ label, isRival, notes, notRun: why }); // prettier-ignore
@@ -116,13 +152,3 @@ async function wholeRung(
 
 export const mapped = (of: (name: ComponentName) => CompiledComponent): CompiledComponents =>
   Object.fromEntries(COMPONENTS.map((name) => [name, of(name)])) as unknown as CompiledComponents;
-
-/** One picture by the sum of the parts; a component runs as often as a picture asks for it. */
-function expectedUs(compiled: CompiledComponents): number | undefined {
-  let sum = 0;
-  for (const { plan, component } of Object.values(compiled)) {
-    if (plan.expectedUs === undefined) return undefined;
-    sum += plan.expectedUs * component.runs;
-  }
-  return sum;
-}
