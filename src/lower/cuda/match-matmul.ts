@@ -3,6 +3,7 @@ import type { DotOp, Index, LoadOp, LoopOp, Op, TileProgram, ValueId, ValueOp } 
 import { isConstant } from "../../tile/program.js";
 import { indicesOf, paramOf } from "../../tile/query.js";
 import { cannot, type Cannot, type MatmulForm } from "./form.js";
+import type { Ahead } from "./schedule.js";
 import { pointwiseReason } from "./supported.js";
 
 export function matchMatmul(program: TileProgram): MatmulForm | Cannot {
@@ -134,3 +135,21 @@ export const prefetchedLoad = ({ program, epilogue, store, m, n, outer }: Matmul
           (op.dtype === "bf16" || op.dtype === "f16") &&
           paramOf(program, op.tensor).axes.join() === [...(outer ? [outer.axis] : []), m.axis, n.axis].join(),
       );
+
+/**
+ * The epilogue's loads of f32 tables over rows and the pairs of a head, angles as a rule, which a schedule may have fetched
+ * while the products run.
+ */
+export const rowTables = ({ program, epilogue, m, inner }: MatmulForm): readonly LoadOp[] =>
+  inner.length < 2
+    ? []
+    : epilogue.filter(
+        (op): op is LoadOp =>
+          op.kind === "load" && op.dtype === "f32" && paramOf(program, op.tensor).axes.join() === [m.axis, inner[0]].join(),
+      );
+
+/** @param width elements of a head; 128 bytes of a table are 32 pairs */
+export const aheadOf = (form: MatmulForm, width: number): Ahead => ({
+  tile: prefetchedLoad(form) !== undefined,
+  tableBoxes: width % 64 === 0 ? (rowTables(form).length * width) / 64 : 0,
+});

@@ -21,7 +21,18 @@ export interface MatmulSchedule {
   readonly split?: number;
   /** Tiles left over after whole waves are shared along the contracted axis by all blocks, by way of memory. */
   readonly sharesTail?: boolean;
+  /** Tables over rows and pairs come into shared memory while the products run, instead of being loaded after them. */
+  readonly fetchesTables?: boolean;
 }
+
+/** What the epilogue reads that can be fetched while the products run. */
+export interface Ahead {
+  /** A tensor over the whole tile, which always is. */
+  readonly tile: boolean;
+  /** Boxes of 16 rows × 128 bytes that a warp needs of tables over rows and pairs, for each of its slabs. */
+  readonly tableBoxes: number;
+}
+export const NOTHING_AHEAD: Ahead = { tile: false, tableBoxes: 0 };
 
 export interface AttentionSchedule {
   readonly kind: "attention";
@@ -46,14 +57,17 @@ export const STAGING_BYTES = 2048;
 /** Results leave by way of shared memory in parts of 64 columns; tiles of other widths write theirs from registers. */
 export const isStaged = ({ blockN }: Pick<MatmulSchedule, "blockN">): boolean => blockN % 64 === 0;
 
-/** …or one for every part of its share of the tile, where a tensor over the tile is fetched into them ahead of time. */
-export const stagingBuffers = (s: MatmulSchedule, prefetch: boolean): number =>
-  !isStaged(s) ? 0 : prefetch ? (s.blockM / (64 * s.consumers)) * (s.blockN / 64) : 2;
+/** …or one for every part of its share of the tile, where something is fetched into them ahead of time: as many a slab. */
+export const slabBuffers = (s: MatmulSchedule, { tableBoxes }: Ahead): number =>
+  Math.max(s.blockN / 64, s.fetchesTables ? tableBoxes : 0);
 
-export const matmulSharedBytes = (s: MatmulSchedule, prefetch: boolean): number =>
+export const stagingBuffers = (s: MatmulSchedule, ahead: Ahead): number =>
+  !isStaged(s) ? 0 : ahead.tile || s.fetchesTables ? (s.blockM / (64 * s.consumers)) * slabBuffers(s, ahead) : 2;
+
+export const matmulSharedBytes = (s: MatmulSchedule, ahead: Ahead): number =>
   ALIGN_BYTES +
   s.stages * (s.blockM + s.blockN) * STEP_K * 2 +
-  s.consumers * 4 * stagingBuffers(s, prefetch) * STAGING_BYTES +
+  s.consumers * 4 * stagingBuffers(s, ahead) * STAGING_BYTES +
   BARRIER_BYTES;
 
 /** What blocks leave for each other in the workspace: sums in f32 of a tile a block. */
@@ -76,8 +90,7 @@ export function registerSplit(consumers: 1 | 2 | 3): { readonly load: number; re
       : { load: 32, compute: 160 };
 }
 
-/** `prefetch`: the epilogue reads a tensor over the whole tile (`prefetchedLoad`). */
-export function checkMatmul(s: MatmulSchedule, prefetch = false): MatmulSchedule | Cannot {
+export function checkMatmul(s: MatmulSchedule, ahead: Ahead = NOTHING_AHEAD): MatmulSchedule | Cannot {
   if (s.blockM % (64 * s.consumers) !== 0)
     return cannot(`blockM ${s.blockM} is no multiple of 64 × ${s.consumers} warpgroups`);
   if (s.blockN % (s.cluster * 8) !== 0 || s.blockN % 16 !== 0 || s.blockN > 256 || s.blockN < 64)
@@ -90,10 +103,12 @@ export function checkMatmul(s: MatmulSchedule, prefetch = false): MatmulSchedule
     return cannot(`a ring of ${s.stages} does not hold the sums of a tile`);
   if (s.sharesTail && (s.cluster > 1 || split > 1 || !isStaged(s)))
     return cannot("the last tiles are shared by single blocks with staged results only");
+  if (s.fetchesTables && (ahead.tableBoxes === 0 || ahead.tile || !isStaged(s)))
+    return cannot("there are no tables over rows and pairs that could be fetched");
   const registers = ((s.blockM / (64 * s.consumers)) * s.blockN) / 2;
   if (registers > registerSplit(s.consumers).compute - 40)
     return cannot(`the accumulator takes ${registers} registers of ${registerSplit(s.consumers).compute}`);
-  const bytes = matmulSharedBytes(s, prefetch);
+  const bytes = matmulSharedBytes(s, ahead);
   if (bytes > SHARED_LIMIT_BYTES)
     return cannot(`needs ${bytes} bytes of shared memory, the limit is ${SHARED_LIMIT_BYTES}`);
   return s;

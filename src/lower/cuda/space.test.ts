@@ -2,27 +2,23 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { trace } from "../../tile/index.js";
 import { attention } from "../../tile/suite/attention.js";
-import { linear, matmul } from "../../tile/suite/matmul.js";
 import { isCannot } from "./form.js";
 import { matchCanonical } from "./match.js";
-import { checkMatmul } from "./schedule.js";
+import { checkMatmul, NOTHING_AHEAD, type Ahead } from "./schedule.js";
 import { attentionCandidates, matmulCandidates } from "./space.js";
 
-const matmulForm = (text: Parameters<typeof trace>[0]) => {
-  const form = matchCanonical(trace(text));
-  assert.ok(!isCannot(form) && form.kind === "matmul");
-  return form;
-};
+/** A gate and a residual over the whole tile; tables of angles for heads of 128. */
+const GATED: Ahead = { tile: true, tableBoxes: 0 };
+const TURNED: Ahead = { tile: false, tableBoxes: 4 };
 
 test("the first candidate of a square is the tile that leaves full waves", () => {
-  const [first] = matmulCandidates(matmulForm(matmul("bf16")), { m: 4096, n: 4096, k: 4096, batch: 1 }, 132);
+  const [first] = matmulCandidates(NOTHING_AHEAD, { m: 4096, n: 4096, k: 4096, batch: 1 }, 132);
   assert.deepEqual([first!.blockM, first!.blockN], [128, 256]);
 });
 
 test("a shape of three and a bit waves shares its last tiles, or gets the tile that needs three where it is too short", () => {
-  const form = matmulForm(linear("bf16", { bias: true, gatedResidual: true }));
   const tile = (k: number): readonly (number | boolean)[] => {
-    const [first] = matmulCandidates(form, { m: 4352, n: 3072, k, batch: 1 }, 132);
+    const [first] = matmulCandidates(GATED, { m: 4352, n: 3072, k, batch: 1 }, 132);
     return [first!.blockM, first!.blockN, first!.sharesTail ?? false];
   };
   assert.deepEqual(tile(15360), [128, 256, true]);
@@ -30,13 +26,13 @@ test("a shape of three and a bit waves shares its last tiles, or gets the tile t
 });
 
 test("a few rows get a small tile", () => {
-  const [first] = matmulCandidates(matmulForm(matmul("bf16")), { m: 64, n: 3072, k: 4096, batch: 1 }, 132);
+  const [first] = matmulCandidates(NOTHING_AHEAD, { m: 64, n: 3072, k: 4096, batch: 1 }, 132);
   assert.equal(first!.blockM, 64);
 });
 
 test("few tiles are shared by two blocks each, many tiles or short products are not", () => {
   const splits = (m: number, k: number): readonly (number | undefined)[] =>
-    matmulCandidates(matmulForm(matmul("bf16")), { m, n: 3072, k, batch: 1 }, 132).map(({ split }) => split);
+    matmulCandidates(NOTHING_AHEAD, { m, n: 3072, k, batch: 1 }, 132).map(({ split }) => split);
   assert.equal(splits(256, 3072)[0], 2);
   assert.ok(!splits(4096, 12288).includes(2));
   assert.ok(!splits(256, 256).includes(2));
@@ -44,26 +40,36 @@ test("few tiles are shared by two blocks each, many tiles or short products are 
 
 test("the last tiles are shared where they leave half of the device idle, not where waves are full", () => {
   const tails = (m: number, n: number): readonly boolean[] =>
-    matmulCandidates(matmulForm(matmul("bf16")), { m, n, k: 3072, batch: 1 }, 132).map(({ sharesTail = false }) => sharesTail); // prettier-ignore
+    matmulCandidates(NOTHING_AHEAD, { m, n, k: 3072, batch: 1 }, 132).map(({ sharesTail = false }) => sharesTail); // prettier-ignore
   for (const n of [3072, 9216, 12288]) assert.ok(tails(4352, n)[0], `4352 × ${n}`);
   assert.ok(!tails(132 * 128, 256 * 132)[0]);
 });
 
 test("rows of tiles walked together are even shares of all rows", () => {
-  const [first] = matmulCandidates(matmulForm(matmul("bf16")), { m: 4352, n: 9216, k: 3072, batch: 1 }, 132);
+  const [first] = matmulCandidates(NOTHING_AHEAD, { m: 4352, n: 9216, k: 3072, batch: 1 }, 132);
   assert.equal(34 % first!.groupM, 0);
 });
 
 test("every candidate is within the limits, rings shortened where the epilogue fetches a tensor", () => {
-  const plain = matmulCandidates(matmulForm(matmul("bf16")), { m: 4096, n: 4096, k: 4096, batch: 1 }, 132);
+  const plain = matmulCandidates(NOTHING_AHEAD, { m: 4096, n: 4096, k: 4096, batch: 1 }, 132);
   const gated = matmulCandidates(
-    matmulForm(linear("bf16", { gatedResidual: true })),
+    GATED,
     { m: 4096, n: 4096, k: 4096, batch: 1 },
     132,
   );
   for (const schedule of plain) assert.ok(!isCannot(checkMatmul(schedule)));
-  for (const schedule of gated) assert.ok(!isCannot(checkMatmul(schedule, true)));
+  for (const schedule of gated) assert.ok(!isCannot(checkMatmul(schedule, GATED)));
   assert.deepEqual([plain[0]!.stages, gated[0]!.stages], [4, 3]);
+});
+
+test("tables of angles are fetched where a ring of three is left beside them", () => {
+  const all = matmulCandidates(TURNED, { m: 4352, n: 9216, k: 3072, batch: 1 }, 132);
+  for (const schedule of all) assert.ok(!isCannot(checkMatmul(schedule, TURNED)));
+  const [first] = all;
+  assert.deepEqual([first!.blockN, first!.stages, first!.fetchesTables], [256, 3, true]);
+  const fetching = all.filter(({ fetchesTables }) => fetchesTables);
+  assert.ok(fetching.every(({ stages, blockM }) => stages >= 3 && blockM < 256) && fetching.length < all.length);
+  assert.ok(matmulCandidates(NOTHING_AHEAD, { m: 4352, n: 9216, k: 3072, batch: 1 }, 132).every(({ fetchesTables }) => !fetchesTables)); // prettier-ignore
 });
 
 test("attention begins with the widest block of keys, causal attention with a narrower one", () => {

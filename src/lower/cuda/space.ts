@@ -1,12 +1,12 @@
 // Schedules worth timing for a canonical loop, likeliest first, by a model of waves: what a tuner measures, and what
 // runs where nothing has been measured.
-import { isCannot, type AttentionForm, type MatmulForm } from "./form.js";
-import { prefetchedLoad } from "./match-matmul.js";
+import { isCannot, type AttentionForm } from "./form.js";
 import {
   checkAttention,
   checkMatmul,
   isStaged,
   STEP_K,
+  type Ahead,
   type AttentionSchedule,
   type MatmulSchedule,
 } from "./schedule.js";
@@ -44,6 +44,9 @@ const SHARERS = 2;
 /** Elements of the contracted axis that meeting by way of memory takes as long as. */
 const MEMORY_MEETING_K = 640;
 
+/** How much longer a product takes whose epilogue loads tables itself: 420 for 375 us at 4352×9216×3072. */
+const TABLES_AFTERWARDS = 1.12;
+
 const tilesOf = (s: MatmulSchedule, { m, n, batch }: MatmulSizes): number =>
   Math.ceil(m / (s.blockM * s.cluster)) * Math.ceil(n / s.blockN) * s.cluster * batch;
 
@@ -67,48 +70,42 @@ function rowsTogether(tile: Pick<MatmulSchedule, "blockM" | "blockN" | "cluster"
 } // prettier-ignore
 
 /** The same with two blocks to a tile, where tiles alone leave half of the device idle. */
-function shared(s: MatmulSchedule, sizes: MatmulSizes, multiprocessors: number, prefetch: boolean): readonly MatmulSchedule[] {
+function shared(s: MatmulSchedule, sizes: MatmulSizes, multiprocessors: number, ahead: Ahead): readonly MatmulSchedule[] {
   if (tilesOf(s, sizes) * SHARERS > multiprocessors || sizes.k < 4 * STEP_K * SHARERS) return [];
-  const made = checkMatmul({ ...s, split: SHARERS }, prefetch);
+  const made = checkMatmul({ ...s, split: SHARERS }, ahead);
   return isCannot(made) ? [] : [made];
 } // prettier-ignore
 
 /** The same with its last tiles shared by way of memory, where they leave half of the device idle. */
-function tailShared(s: MatmulSchedule, sizes: MatmulSizes, multiprocessors: number, prefetch: boolean): readonly MatmulSchedule[] {
+function tailShared(s: MatmulSchedule, sizes: MatmulSizes, multiprocessors: number, ahead: Ahead): readonly MatmulSchedule[] {
   const left = tilesOf(s, sizes) % multiprocessors;
   if (left === 0 || left * 2 > multiprocessors || sizes.k < 2 * MEMORY_MEETING_K) return [];
-  const made = checkMatmul({ ...s, sharesTail: true }, prefetch);
+  const made = checkMatmul({ ...s, sharesTail: true }, ahead);
   return isCannot(made) ? [] : [made];
 } // prettier-ignore
 
 /** Every schedule of the space that fits the chip, each with the longest ring that shared memory holds. */
-export function matmulCandidates(
-  form: MatmulForm,
-  sizes: MatmulSizes,
-  multiprocessors: number,
-): readonly MatmulSchedule[] {
-  const prefetch = prefetchedLoad(form) !== undefined;
-  const found: { readonly schedule: MatmulSchedule; readonly cost: number }[] = [];
+export function matmulCandidates(ahead: Ahead, sizes: MatmulSizes, multiprocessors: number): readonly MatmulSchedule[] {
   // Pairs of results go straight to memory where a tile is no multiple of what is staged.
   const tiles = TILES.filter((tile) => isStaged(tile) || sizes.n % 8 === 0);
-  for (const { rate, ...tile } of tiles)
-    for (const cluster of [1, 2] as const) {
-      const groupM = rowsTogether({ ...tile, cluster }, sizes.m, multiprocessors);
-      const longest = Array.from({ length: MOST_STAGES - 1 }, (_, i) => MOST_STAGES - i)
-        .map((stages) => checkMatmul({ kind: "matmul", ...tile, stages, cluster, groupM }, prefetch))
-        .find((s): s is MatmulSchedule => !isCannot(s));
-      for (const schedule of longest
-        ? [
-            longest,
-            ...shared(longest, sizes, multiprocessors, prefetch),
-            ...tailShared(longest, sizes, multiprocessors, prefetch),
-          ]
-        : [])
-        found.push({ schedule, cost: modelled(schedule, rate, sizes, multiprocessors) });
-    }
+  const found = tiles.flatMap(({ rate, ...tile }) =>
+    ([1, 2] as const).flatMap((cluster) => {
+      const plain = { kind: "matmul", ...tile, cluster, groupM: rowsTogether({ ...tile, cluster }, sizes.m, multiprocessors) } as const; // prettier-ignore
+      const rings = [longestRing(plain, ahead), longestRing({ ...plain, fetchesTables: true }, ahead)].filter((s) => s !== undefined); // prettier-ignore
+      return rings
+        .flatMap((s) => [s, ...shared(s, sizes, multiprocessors, ahead), ...tailShared(s, sizes, multiprocessors, ahead)])
+        .map((schedule) => ({ schedule, cost: modelled(schedule, rate, sizes, multiprocessors) * (ahead.tableBoxes > 0 && !schedule.fetchesTables ? TABLES_AFTERWARDS : 1) })); // prettier-ignore
+    }),
+  );
   const sorted = found.sort((x, y) => x.cost - y.cost).map(({ schedule }) => schedule);
   const fewer = sorted.slice(0, 3).map((schedule) => ({ ...schedule, groupM: Math.ceil(schedule.groupM / 2) }));
   return [...sorted.slice(0, OTHERWISE), ...fewer, ...sorted.slice(OTHERWISE)];
+}
+
+/** A ring as long as shared memory holds; with tables in it too, one of two stages is no ring worth having. */
+function longestRing(s: Omit<MatmulSchedule, "stages">, ahead: Ahead): MatmulSchedule | undefined {
+  const least = s.fetchesTables ? 3 : 2;
+  return Array.from({ length: MOST_STAGES + 1 - least }, (_, i) => checkMatmul({ ...s, stages: MOST_STAGES - i }, ahead)).find((made): made is MatmulSchedule => !isCannot(made)); // prettier-ignore
 }
 
 /** Wide blocks of keys pay where every block is full; a causal diagonal favours narrow ones, and no turns. */

@@ -9,7 +9,7 @@ import {
   type MatmulForm,
 } from "../../lower/cuda/form.js";
 import { matchCanonical } from "../../lower/cuda/match.js";
-import { prefetchedLoad } from "../../lower/cuda/match-matmul.js";
+import { aheadOf } from "../../lower/cuda/match-matmul.js";
 import {
   checkAttention,
   checkMatmul,
@@ -55,7 +55,7 @@ export function cudaSchedules(
   if (form.kind === "matmul") {
     const width = widthOf(form, sizes);
     const schedules = matmulCandidates(
-      form,
+      aheadOf(form, width),
       {
         m: sizes[form.m.axis]!,
         n: sizes[form.n.axis]! * width,
@@ -87,11 +87,11 @@ export function renderCuda(
   const form: CanonicalForm | Cannot = matchCanonical(program);
   if (isCannot(form)) return form;
   if (form.kind === "matmul" && schedule.kind === "matmul") {
-    const checked = checkMatmul(schedule, prefetchedLoad(form) !== undefined);
+    const width = widthOf(form, sizes);
+    const checked = checkMatmul(schedule, aheadOf(form, width));
     const { split = 1 } = schedule;
     if (split > 1 && !(sizes[form.k]! >= split * STEP_K))
       return cannot(`${sizes[form.k]} steps are too few for ${split} blocks`);
-    const width = widthOf(form, sizes);
     const reason = wholeHeadsReason(form, schedule, width);
     if (reason !== undefined) return cannot(reason);
     return isCannot(checked) ? checked : renderMatmul(form, checked, width, parts);

@@ -159,6 +159,7 @@ static void store_matrix_x4(u32 address, u32 a, u32 b, u32 c, u32 d) {
   }
 }
 static u32 shared_word(u32 address) { u32 x; memcpy(&x, at(address), 4); return x; }
+static float shared_float(u32 address) { float x; memcpy(&x, at(address), 4); return x; }
 template <class A, class B> static A bits(B x) { A y; memcpy(&y, &x, sizeof y); return y; }
 static float __uint_as_float(u32 x) { return bits<float>(x); }
 static float __int_as_float(int x) { return bits<float>(x); }

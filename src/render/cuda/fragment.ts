@@ -69,6 +69,8 @@ export class FragmentWriter {
   readonly #program: TileProgram;
   readonly axes: FragmentAxes;
   readonly leaves: Map<ValueId, Leaf>;
+  /** Elements of loads that stand somewhere else than in their tensor: in shared memory. */
+  readonly held = new Map<ValueId, (row: Half) => string>();
 
   constructor(program: TileProgram, axes: FragmentAxes, leaves: ReadonlyMap<ValueId, Leaf>) {
     this.#program = program;
@@ -192,7 +194,8 @@ export class FragmentWriter {
       return placesOf(reach).map(([row, col]) => {
         // Read for the sums and for the results, some by all heads: kept for the next time they would not fit the registers.
         const again = op.dtype === "f32" && (reach === "pair" || reach === "rowPair");
-        const element = again ? `load_again(${pointer} + ${this.#offset(op, row, col)})` : `${pointer}[${this.#offset(op, row, col)}]`; // prettier-ignore
+        const held = this.held.get(op.id);
+        const element = held ? held(row) : again ? `load_again(${pointer} + ${this.#offset(op, row, col)})` : `${pointer}[${this.#offset(op, row, col)}]`; // prettier-ignore
         const text = wide ? `low_${op.dtype}(${element})` : element;
         return `const ${cudaType(op.dtype)} v${op.id}${suffixOf(reach, row, col)} = ${text};`;
       });

@@ -105,13 +105,16 @@ export const MATMUL_CASES: readonly MatmulCase[] = [
   {
     title: "heads, each divided by its root mean square and turned,", text: qkNormRope("bf16"), allowed: ALLOWED,
     shapes: { a: [136, 776], b: [3, 64, 2, 776], w: [64, 2], cos: [136, 64], sin: [136, 64], c: [3, 136, 64, 2] },
-    schedules: [{ blockN: 256 }, { sharesTail: true }, { cluster: 2, blockM: 64, consumers: 1 }],
+    schedules: [
+      { blockN: 256 }, { sharesTail: true }, { cluster: 2, blockM: 64, consumers: 1 }, { fetchesTables: true, blockN: 256 },
+      { fetchesTables: true, sharesTail: true }, { fetchesTables: true, blockM: 256, stages: 2, consumers: 2 },
+    ],
   },
   {
     title: "heads of 64 whose results lie by tokens", text: qkNormRope("f16"), allowed: 1e-3,
     shapes: { a: [70, 136], b: [5, 32, 2, 136], w: [32, 2], cos: [70, 32], sin: [70, 32], c: [5, 70, 32, 2] },
     strides: { c: [64, 320, 2, 1] },
-    schedules: [{ blockN: 192 }],
+    schedules: [{ blockN: 192 }, { blockN: 192, fetchesTables: true }],
   },
   { title: "rows that lie apart", text: linear("bf16"), shapes: SHAPES, strides: { a: [160, 1], c: [208, 1] }, schedules: [{}], allowed: ALLOWED },
 ]; // prettier-ignore

@@ -3,11 +3,12 @@
 // Optional pairs of blocks (clusters along M) load half of B's tile each and multicast it; optionally the tiles of a last,
 // partial wave are shared by all blocks along the contracted axis (the tail of Stream-K, Osama et al., arXiv 2301.03598).
 import type { MatmulForm } from "../../lower/cuda/form.js";
-import { prefetchedLoad } from "../../lower/cuda/match-matmul.js";
+import { aheadOf, prefetchedLoad, rowTables } from "../../lower/cuda/match-matmul.js";
 import {
   isStaged,
   matmulSharedBytes,
   registerSplit,
+  slabBuffers,
   STAGING_BYTES,
   stagingBuffers,
   type MatmulSchedule,
@@ -59,10 +60,14 @@ export function renderMatmul(
   });
   const staged = outDtype !== "f32" && isStaged(schedule);
   const prefetched = staged ? prefetchedLoad(form) : undefined;
+  const tables = schedule.fetchesTables ? rowTables(form) : [];
+  const ahead = aheadOf(form, width);
+  const fetches = prefetched !== undefined || tables.length > 0;
   /** A transfer at this column and row, of the tile's point where there is one. */
   const load = (to: string, tensor: string, bar: string, column: string, row: string): string =>
     `load_${point ? 3 : 2}d(${to}, &map_${tensor}, ${bar}, ${column}, ${row}${point ? `, ${point}` : ""})`;
-  const stagingBytes = stagingBuffers(schedule, prefetched !== undefined) * STAGING_BYTES;
+  const stagingBytes = stagingBuffers(schedule, ahead) * STAGING_BYTES;
+  const perSlab = slabBuffers(schedule, ahead);
   const args: KernelArgument[] = [
     mapOf(a, [k, m, ...beyond], blockM),
     mapOf(b, [k, flat], blockN / cluster),
@@ -76,10 +81,11 @@ export function renderMatmul(
         ]),
     ...[m, n, k, ...beyond].map((axis) => ({ kind: "size", axis }) as const),
     ...(prefetched ? [mapOf(prefetched.tensor, [n, m, ...beyond], 16)] : []),
+    ...tables.map(({ tensor }): MapArgument => ({ kind: "map", tensor, axes: [inner[0]!, m], box: [32, 16], panels: false })),
     ...(sharesTail ? ([{ kind: "workspace" }, { kind: "counters" }] as const) : []),
     ...epilogueTensors(
       program,
-      form.epilogue.filter((op) => op !== prefetched),
+      form.epilogue.filter((op) => op !== prefetched && !tables.some((load) => load === op)),
     ),
   ];
   const writer = new FragmentWriter(
@@ -91,11 +97,11 @@ export function renderMatmul(
   const unit = `((consumer * ${slabs} + slab) * ${blockN / 64} + slice)`;
   /** A warp's own part of it that one block adds up and stores: 64 columns, or a head. */
   const ownUnit = `(((consumer * ${slabs} + slab) * 4 + (warp & 3)) * ${heads || blockN / 64} + ${heads ? `slice / ${width / 64}` : "slice"})`;
-  /** Heads one after another: what is done for one must not begin before the last is stored, for want of registers. */
+  /** Heads one after another: what is done for one must not begin before the last is done, for want of registers. */
   const pastLast = heads ? `tile_n / ${width} + head >= size_${n}` : undefined;
   const place: OutputPlace = {
     columns: blockN, firstColumn: "tile_n", firstRow: "warp_row", columnSize: `size_${n}`, rowSize: `size_${m}`,
-    buffers: staged ? 2 : 0, prefetched, outer: point ? [point] : [],
+    buffers: staged ? 2 : 0, prefetched, tables, slabBuffers: perSlab, outer: point ? [point] : [],
     skip: split > 1 ? `${unit} % ${split} != (int)rank` : sharesTail ? `${heads ? ownUnit.replace(`slice / ${width / 64}`, "head") : ownUnit} % sharers != rank` : pastLast,
     heads: heads ? { width, first: `tile_n / ${width}`, count: `size_${n}`, parts } : undefined,
   }; // prettier-ignore
@@ -118,14 +124,22 @@ export function renderMatmul(
     const int group_m = min(tiles_m - group * ${groupM}, ${groupM});
     const int tile_m = ((group * ${groupM} + in_group % group_m) * ${cluster}${cluster > 1 ? " + (int)rank" : ""}) * ${blockM}, tile_n = in_group / group_m * ${blockN};`;
 
+  /** What a warp fetches for a slab: boxes of 16 rows × 128 bytes, into which buffer each, and where from. */
+  const row = (slab: string): string => `tile_m + (consumer * ${slabs} + ${slab}) * 64 + (warp & 3) * 16`;
+  const intoSlab = (slab: string, buffer: string): string => `staging + (${slab} * ${perSlab} + ${buffer}) * ${STAGING_BYTES}`;
+  const boxes = prefetched ? blockN / 64 : ahead.tableBoxes;
+  const boxTexts = prefetched
+    ? [load(intoSlab("slab", "box"), prefetched.tensor, "fetched_here", "tile_n + box * 64", row("slab"))]
+    : tables.map(({ tensor }, i) => `load_2d(${intoSlab("slab", `${(i * width) / 64} + box`)}, &map_${tensor}, fetched_here, box * 32, ${row("slab")})`); // prettier-ignore
   // Once the last tile's stores have left the buffers, while this tile's first products run.
-  const fetchText = (tensor: string): string => `
+  const fetchText = `
         if (step == min(2, steps - 1)) {
           if (lane == 0) {
             store_wait_read<0>();
-            barrier_expect(fetched_here, ${stagingBytes});
-            for (int part = 0; part < ${slabs * (blockN / 64)}; ++part)
-              ${load(`staging + part * ${STAGING_BYTES}`, tensor, "fetched_here", `tile_n + part % ${blockN / 64} * 64`, `tile_m + (consumer * ${slabs} + part / ${blockN / 64}) * 64 + (warp & 3) * 16`)};
+            barrier_expect(fetched_here, ${slabs * boxes * STAGING_BYTES});
+            for (int slab = 0; slab < ${slabs}; ++slab)
+              for (int box = 0; box < ${boxes / boxTexts.length}; ++box) {${boxTexts.map((text) => `\n                ${text};`).join("")}
+              }
           }
           __syncwarp();
         }`;
@@ -192,7 +206,7 @@ ${name}(${argumentText(program, args)}) {
   extern __shared__ unsigned char raw[];
   const u32 ring = (shared_address(raw) + 1023u) & ~1023u;
   const u32 stagings = ring + ${stages * stageBytes};
-  const u32 full = stagings + ${consumers * 4 * stagingBytes}, empty = full + ${8 * stages}${prefetched ? `, fetched = empty + ${8 * stages}` : ""};
+  const u32 full = stagings + ${consumers * 4 * stagingBytes}, empty = full + ${8 * stages}${fetches ? `, fetched = empty + ${8 * stages}` : ""};
   const int warp = __shfl_sync(~0u, threadIdx.x >> 5, 0), lane = threadIdx.x & 31;
   const int tiles_m = (size_${m} + ${blockM * cluster - 1}) / ${blockM * cluster}, tiles_n = (size_${n}${heads ? ` * ${width}` : ""} + ${blockN - 1}) / ${blockN};
   const int tiles = tiles_m * tiles_n${outer ? ` * size_${outer.axis}` : ""}, all_steps = (size_${k} + 63) / 64;
@@ -208,7 +222,7 @@ ${
     for (int i = 0; i < ${stages}; ++i) {
       barrier_init(full + 8 * i, 1);
       barrier_init(empty + 8 * i, ${consumers * cluster});
-    }${prefetched ? `\n    for (int i = 0; i < ${consumers * 4}; ++i) barrier_init(fetched + 8 * i, 1);` : ""}
+    }${fetches ? `\n    for (int i = 0; i < ${consumers * 4}; ++i) barrier_init(fetched + 8 * i, 1);` : ""}
     barriers_made();
   }
   ${cluster > 1 ? "cluster_sync();" : "__syncthreads();"}
@@ -243,7 +257,7 @@ ${
     ${MATRIX_ROW}
     float acc[${slabs}][${blockN / 2}];
     int slot = 0${countsStores(place) ? ", stored = 0" : ""};
-    u32 phase = 0;${prefetched ? "\n    u32 fetched_phase = 0;\n    const u32 fetched_here = fetched + 8 * (warp - 4);" : ""}
+    u32 phase = 0;${fetches ? "\n    u32 fetched_phase = 0;\n    const u32 fetched_here = fetched + 8 * (warp - 4);" : ""}
     for (int ${items}) {
     ${tileOrder}
       int before = 0;
@@ -257,7 +271,7 @@ ${
 #pragma unroll
           for (int slab = 0; slab < ${slabs}; ++slab)
             ${wgmmaName(wgmma)}(acc[slab], a_operand + slab * 512 + part * 2, b_operand + part * 2, step | part);
-        wgmma_commit();${prefetched ? fetchText(prefetched.tensor) : ""}
+        wgmma_commit();${fetches ? fetchText : ""}
         wgmma_wait<1>();
         if (step > 0 && ${cluster > 1 ? `(threadIdx.x & 127) < ${cluster}) barrier_arrive_peer(empty + 8 * before, threadIdx.x & 127);` : "(threadIdx.x & 127) == 0) barrier_arrive(empty + 8 * before);"}
         before = slot;
@@ -267,7 +281,7 @@ ${
 #pragma unroll
       for (int slab = 0; slab < ${slabs}; ++slab) fence_registers(acc[slab]);
       if (${cluster > 1 ? `(threadIdx.x & 127) < ${cluster}) barrier_arrive_peer(empty + 8 * before, threadIdx.x & 127);` : "(threadIdx.x & 127) == 0) barrier_arrive(empty + 8 * before);"}
-${split > 1 ? meeting : sharesTail ? meetingInMemory : ""}${prefetched ? "      barrier_wait(fetched_here, fetched_phase);\n      fetched_phase ^= 1;\n" : ""}#pragma unroll
+${split > 1 ? meeting : sharesTail ? meetingInMemory : ""}${fetches ? "      barrier_wait(fetched_here, fetched_phase);\n      fetched_phase ^= 1;\n" : ""}#pragma unroll
       for (int slab = 0; slab < ${slabs}; ++slab) {
         const int warp_row = tile_m + (consumer * ${slabs} + slab) * 64 + (warp & 3) * 16;
         ${out.tile.join("\n        ")}
@@ -282,7 +296,7 @@ ${split > 1 ? meeting : sharesTail ? meetingInMemory : ""}${prefetched ? "      
     name,
     source,
     threads,
-    sharedBytes: matmulSharedBytes(schedule, prefetched !== undefined),
+    sharedBytes: matmulSharedBytes(schedule, ahead),
     cluster: blocksTogether,
     fillsDevice: sharesTail,
     arguments: args,

@@ -56,7 +56,7 @@ test("the epilogue's maths is the traced one, on the accumulator's registers", (
 
 test("a tensor over the whole tile is fetched into the staging buffers during the first products", () => {
   const gated = matmulKernel(linear("bf16", { gatedResidual: true }), { stages: 3 });
-  assert.match(gated.source, /load_2d\(staging \+ part \* 2048, &map_residual, fetched_here/);
+  assert.match(gated.source, /load_2d\(staging \+ \(slab \* 4 \+ box\) \* 2048, &map_residual, fetched_here/);
   assert.match(gated.source, /barrier_wait\(fetched_here, fetched_phase\);/);
   assert.ok(gated.arguments.some((arg) => arg.kind === "map" && arg.tensor === "residual"));
   const gateOnly = matmulKernel(linear("bf16", { bias: true }));

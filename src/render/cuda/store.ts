@@ -32,6 +32,10 @@ export interface OutputPlace {
   readonly buffers: 0 | 1 | 2;
   /** A load whose values already stand in the staging buffers, one for every slab and slice. */
   readonly prefetched?: LoadOp | undefined;
+  /** Tables over rows and pairs that stand there, a box of 32 pairs a buffer, one table after another. */
+  readonly tables?: readonly LoadOp[];
+  /** Buffers of a slab, where something was fetched into them. */
+  readonly slabBuffers?: number;
   /** Coordinates after row and column in the output's map. */
   readonly outer: readonly string[];
   /** The condition under which a slice is another block's. */
@@ -42,11 +46,13 @@ export interface OutputPlace {
     | undefined;
 }
 
+interface StoredValue {
+  readonly id: ValueId;
+  readonly ops: readonly ValueOp[];
+}
+
 /** A cast that is the stored value needs no rounding of its own: packing rounds. */
-function storedValue(
-  store: StoreOp,
-  ops: readonly ValueOp[],
-): { readonly id: number; readonly ops: readonly ValueOp[] } {
+function storedValue(store: StoreOp, ops: readonly ValueOp[]): StoredValue {
   const last = ops.find((op) => op.id === store.value);
   return last?.kind === "cast" && (last.dtype === "bf16" || last.dtype === "f16" || last.dtype === "f32")
     ? { id: last.x, ops: ops.filter((op) => op !== last) }
@@ -68,26 +74,29 @@ export function outputText(
     ? [0, 1]
         .map(
           (row) =>
-            `        const u32 held${row} = shared_word(buffer + ((lane >> 2) + ${8 * row}) * 128 + ((j ^ (lane >> 2)) << 4) + (lane & 3) * 4);\n`,
+            `        const u32 held${row} = shared_word(buffer + ${heldAt(row as Half)});\n`,
         )
         .join("")
     : "";
-  const { heads } = place;
+  const { heads, tables = [] } = place;
   const perHead = heads ? heads.width / 64 : 0;
-  const first = heads && firstStep(writer, value.ops, heads.width);
-  const ofHead = heads && headLines(writer, first?.rest ?? value.ops, value.id, heads.width);
-  const lines = ofHead ?? writer.lines(value.ops);
+  const { slabBuffers = place.columns / 64 } = place;
+  const buffer = `staging + (slab * ${slabBuffers} + slice) * ${STAGING_BYTES}`;
+  tables.forEach((load, i) =>
+    writer.held.set(load.id, (row) => `shared_float(staging + (slab * ${slabBuffers} + ${i * perHead} + part) * ${STAGING_BYTES} + ${heldAt(row)})`)); // prettier-ignore
+  const ofHeads = heads && headsText(writer, value, place, heads);
+  const lines: FragmentLines = ofHeads ? { tile: [], group: ofHeads.group } : writer.lines(value.ops);
   const at = (row: Half, col: Half): string => writer.variable(value.id, row, col);
   const indent = lines.group.map((line) => `        ${line}\n`).join("");
   const columnsOfGroup = heads
-    ? PAIR
+    ? lines.group.length > 0 ? PAIR : ""
     : `        const int col0 = ${place.firstColumn} + slice * 64 + j * 8 + (lane & 3) * 2, col1 = col0 + 1;
         const int live_col0 = min(col0, ${place.columnSize} - 2), live_col1 = live_col0 + 1;
 `;
   const tile = [
     `const int row0 = ${place.firstRow} + (lane >> 2), row1 = row0 + 8;`,
     `const int live_row0 = min(row0, ${place.rowSize} - 1), live_row1 = min(row1, ${place.rowSize} - 1);`,
-    ...(heads ? [] : lines.tile),
+    ...lines.tile,
   ];
   if (place.buffers === 0) {
     const rank = 2 + place.outer.length;
@@ -115,20 +124,19 @@ ${columnsOfGroup}${indent}${pairs}      }
   const column = heads ? ["part * 64", place.firstRow, isDealt ? "to_head" : `${heads.first} + head`] : [`${place.firstColumn} + slice * 64`, place.firstRow]; // prettier-ignore
   const coordinates = [...column, ...place.outer].join(", ");
   const skip = place.skip ? `\n      if (${place.skip}) continue;` : "";
+  const isAhead = prefetched !== undefined || tables.length > 0;
   const slices = heads
-    ? `    for (int head = 0; head < ${place.columns / heads.width}; ++head) {${skip}
-      const int live_head = min(${heads.first} + head, ${heads.count} - 1);
-${[...(first?.lines ?? []), ...lines.tile].map((line) => `      ${line}\n`).join("")}#pragma unroll
+    ? `${ofHeads!.text}#pragma unroll
       for (int part = 0; part < ${perHead}; ++part) {
       const int slice = head * ${perHead} + part;`
-    : `    for (int slice = 0; slice < ${place.columns / 64}; ++slice) {${skip}`;
+    : `#pragma unroll
+    for (int slice = 0; slice < ${place.columns / 64}; ++slice) {${skip}`;
   return {
     tile,
-    columns: `#pragma unroll
-${slices}
+    columns: `${slices}
 ${
-  prefetched
-    ? `      const u32 buffer = staging + (slab * ${place.columns / 64} + slice) * ${STAGING_BYTES};`
+  isAhead
+    ? `      const u32 buffer = ${buffer};`
     : `      const u32 buffer = staging${place.buffers === 2 ? ` + (${countsStores(place) ? "stored++" : "slice"} & 1) * ${STAGING_BYTES}` : ""};
       if (lane == 0) store_wait_read<${place.buffers - 1}>();
       __syncwarp();`
@@ -168,8 +176,8 @@ function dealtText(tensor: string, head: string, parts: readonly number[]): stri
 }
 
 /** Whether two buffers are taken in turn by a count, in a variable `stored`, as slices do not alternate from tile to tile. */
-export const countsStores = ({ columns, skip, buffers }: Pick<OutputPlace, "columns" | "skip" | "buffers">): boolean =>
-  buffers === 2 && (skip !== undefined || (columns / 64) % 2 === 1);
+export const countsStores = ({ columns, skip, buffers, tables }: OutputPlace): boolean =>
+  buffers === 2 && !tables?.length && (skip !== undefined || (columns / 64) % 2 === 1);
 
 /** Which pair of a head's elements this thread has. */
 const PAIR = "        const int pair = part * 32 + j * 4 + (lane & 3);\n";
@@ -198,29 +206,56 @@ function firstStep(writer: FragmentWriter, ops: readonly ValueOp[], width: numbe
 } // prettier-ignore
 
 /**
- * What is done to a head: lines before its columns, and those of a group of columns. Where the result is something for some
- * heads and the accumulators, as they are, for the others, it takes their place in the former and is not computed in the latter.
+ * The loop over a tile's heads up to what is stored, and what is left to do to a group of columns there. Where tables stand in
+ * the buffers that results take, all heads are done, in the accumulators, before any is stored. A head that another block
+ * stores, or that there is none of, is passed over.
  */
-function headLines(writer: FragmentWriter, ops: readonly ValueOp[], result: ValueId, width: number): FragmentLines {
+function headsText(writer: FragmentWriter, { id, ops }: StoredValue, place: OutputPlace, heads: NonNullable<OutputPlace["heads"]>): { readonly text: string; readonly group: readonly string[] } {
+  const apart = (place.tables?.length ?? 0) > 0;
+  const first = firstStep(writer, ops, heads.width);
+  const { tile, group } = headLines(writer, first?.rest ?? ops, id, heads.width, apart);
+  const loop = `#pragma unroll
+    for (int head = 0; head < ${place.columns / heads.width}; ++head) {${place.skip ? `\n      if (${place.skip}) continue;` : ""}
+`;
+  const done = `      const int live_head = min(${heads.first} + head, ${heads.count} - 1);
+${[...(first?.lines ?? []), ...tile].map((line) => `      ${line}\n`).join("")}`;
+  return { text: apart ? `${loop}${done}    }\n    __syncwarp();\n${loop}` : `${loop}${done}`, group };
+} // prettier-ignore
+
+/**
+ * What is done to a head: lines before its columns, and those of a group of columns. `inPlace`, all of it comes before, its
+ * results in the accumulators' place. So it does where the result is something for some heads and the accumulators, as they are,
+ * for the others, and it is not computed for the others.
+ */
+function headLines(writer: FragmentWriter, ops: readonly ValueOp[], result: ValueId, width: number, inPlace: boolean): FragmentLines {
   const all = (some: readonly ValueOp[]): FragmentLines => writer.lines(some, (op) => rowSum(writer, op, ops, width));
+  if (writer.leaves.has(result)) return all(ops);
+  const replacing = (some: readonly ValueOp[], chosen: ValueId, at: Leaf): readonly string[] => {
+    const { tile, group } = all(some);
+    return [...tile, ...overHead(width, [...group, ...FOUR.map(([row, col]) => `${at(row, col)} = ${writer.variable(chosen, row, col)};`)])]; // prettier-ignore
+  };
+  const inTheirPlace = (tile: readonly string[], at: Leaf): FragmentLines => {
+    writer.leaves.set(result, at);
+    return { tile, group: [] };
+  };
+  const [[, accumulators]] = [...writer.leaves] as [[ValueId, Leaf]];
   const last = ops.find(({ id }) => id === result);
-  if (last?.kind !== "where" || isConstant(last.x) || isConstant(last.y) || !writer.leaves.has(last.y) || writer.reach(last.mask) !== "scalar") return all(ops); // prettier-ignore
+  if (last?.kind !== "where" || isConstant(last.x) || isConstant(last.y) || !writer.leaves.has(last.y) || writer.reach(last.mask) !== "scalar")
+    return inPlace ? inTheirPlace(replacing(ops, result, accumulators), accumulators) : all(ops);
   const choosing = new Set<ValueId>([last.mask]);
   for (const op of ops.toReversed()) if (choosing.has(op.id)) for (const id of operandsOf(op)) choosing.add(id);
-  const { tile, group } = all(ops.filter((op) => op !== last && !choosing.has(op.id)));
   const at = writer.leaves.get(last.y)!;
-  const chosen = last.x;
-  writer.leaves.set(result, at);
-  return {
-    tile: [
-      ...all(ops.filter(({ id }) => choosing.has(id))).tile,
-      `if (${writer.variable(last.mask, 0, 0)}) {`,
-      ...[...tile, ...overHead(width, [...group, ...FOUR.map(([row, col]) => `${at(row, col)} = ${writer.variable(chosen, row, col)};`)])].map((line) => `  ${line}`), // prettier-ignore
-      "}",
-    ],
-    group: [],
-  };
-}
+  return inTheirPlace([
+    ...all(ops.filter(({ id }) => choosing.has(id))).tile,
+    `if (${writer.variable(last.mask, 0, 0)}) {`,
+    ...replacing(ops.filter((op) => op !== last && !choosing.has(op.id)), last.x, at).map((line) => `  ${line}`),
+    "}",
+  ], at);
+} // prettier-ignore
+
+/** Where, in a buffer of 16 rows × 128 bytes, this thread's word of a group of columns stands. */
+const heldAt = (row: Half): string =>
+  `((lane >> 2) + ${8 * row}) * 128 + ((j ^ (lane >> 2)) << 4) + (lane & 3) * 4`;
 
 const FOUR = [[0, 0], [0, 1], [1, 0], [1, 1]] as const; // prettier-ignore
 
