@@ -20,6 +20,8 @@ export interface Wide {
   readonly elements: number;
   /** Where it is false nothing is read and the elements are 0. */
   readonly guard: Expr | null;
+  /** The thread's own array, one place a pass, in which several steps keep these elements; the first of them reads. */
+  readonly held?: { readonly name: string; readonly reads: boolean };
 }
 
 /**
@@ -36,6 +38,8 @@ export const laneOf = (walk: string): string => `${walk}_lane`;
 export const firstOf = (walk: string): string => `${walk}_first`;
 
 export type BlockStmt =
+  /** An array of every thread's own, for elements of a buffer that several steps read. */
+  | { readonly kind: "hold"; readonly name: string; readonly buffer: string; readonly passes: number; readonly elements: number }
   /** The same for all threads. */
   | { readonly kind: "let"; readonly name: string; readonly value: Expr }
   | { readonly kind: "for"; readonly name: string; readonly from: Expr; readonly to: Expr; readonly step: number; readonly body: readonly BlockStmt[] }

@@ -1,9 +1,10 @@
 // How a block's steps are dealt out to its threads: how many neighbours one takes at once, how many threads share one
-// result of a fold, and which folds go through the same elements together.
+// result of a fold, which folds go through the same elements together, and what is kept from step to step.
 import { isConst } from "../scalar.js";
 import type { Buffer } from "../thread.js";
 import { elementsOf, inOrder, strideOf, unitsOf, type BlockStmt, type Fold, type Walk } from "./block-program.js";
 import { fused } from "./fuse.js";
+import { holding } from "./held.js";
 import { factorOf, widened, type Surroundings } from "./wide.js";
 
 const MOST_THREADS = 256;
@@ -21,7 +22,7 @@ export interface Dealt {
 export function dealt(body: readonly BlockStmt[], buffers: readonly Buffer[], alignments: Surroundings["alignments"]): Dealt {
   const wide = withLanes(fused(body), { buffers, alignments, factors: new Map() });
   const threads = threadsFor(wide);
-  return { body: shared(wide, threads), threads };
+  return { body: holding(shared(wide, threads), buffers, threads), threads };
 } // prettier-ignore
 
 function withLanes(body: readonly BlockStmt[], around: Surroundings): BlockStmt[] {
@@ -29,6 +30,8 @@ function withLanes(body: readonly BlockStmt[], around: Surroundings): BlockStmt[
   const here = { ...around, factors };
   return body.map((stmt): BlockStmt => {
     switch (stmt.kind) {
+      case "hold":
+        return stmt;
       case "let":
         factors.set(stmt.name, factorOf(stmt.value, factors));
         return stmt;

@@ -145,7 +145,9 @@ export const rowTables = ({ program, epilogue, m, inner }: MatmulForm): readonly
     ? []
     : epilogue.filter(
         (op): op is LoadOp =>
-          op.kind === "load" && op.dtype === "f32" && paramOf(program, op.tensor).axes.join() === [m.axis, inner[0]].join(),
+          op.kind === "load" &&
+          op.dtype === "f32" &&
+          paramOf(program, op.tensor).axes.join() === [m.axis, inner[0]].join(),
       );
 
 /** @param width elements of a head; 128 bytes of a table are 32 pairs */

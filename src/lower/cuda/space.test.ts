@@ -52,11 +52,7 @@ test("rows of tiles walked together are even shares of all rows", () => {
 
 test("every candidate is within the limits, rings shortened where the epilogue fetches a tensor", () => {
   const plain = matmulCandidates(NOTHING_AHEAD, { m: 4096, n: 4096, k: 4096, batch: 1 }, 132);
-  const gated = matmulCandidates(
-    GATED,
-    { m: 4096, n: 4096, k: 4096, batch: 1 },
-    132,
-  );
+  const gated = matmulCandidates(GATED, { m: 4096, n: 4096, k: 4096, batch: 1 }, 132);
   for (const schedule of plain) assert.ok(!isCannot(checkMatmul(schedule)));
   for (const schedule of gated) assert.ok(!isCannot(checkMatmul(schedule, GATED)));
   assert.deepEqual([plain[0]!.stages, gated[0]!.stages], [4, 3]);

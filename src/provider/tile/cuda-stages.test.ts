@@ -37,7 +37,9 @@ const PROBLEMS: readonly Problem[] = [
   norm("f32", [1, 32, 6, 10], [[4096, 128, 20, 2], contiguous([1, 32, 6, 10])]),
   { op: "rms_norm", params: { eps: 1e-6 }, dtype: "bf16", shapes: [[1, 70, 6, 128], [128]], strides: [[70 * 2304, 2304, 128, 1], contiguous([1, 70, 6, 128])] }, // prettier-ignore
   { op: "layer_norm", params: { eps: 1e-6 }, dtype: "bf16", shapes: [[1, 20, 3072]] },
+  { op: "layer_norm", params: { eps: 1e-6 }, dtype: "bf16", shapes: [[1, 5, 2200]] },
   { op: "softmax", params: { axis: 2 }, dtype: "f32", shapes: [[1, 9, 1000]] },
+  { op: "softmax", params: { axis: 2 }, dtype: "f32", shapes: [[1, 3, 3072]] },
   rope("interleaved"),
   rope("half"),
 ];

@@ -1,8 +1,8 @@
 // The steps of a block program as CUDA: elements dealt out to threads, and elements joined by one thread, a part of a warp,
 // the block, or by all threads side by side. Joins go in a fixed order, so that repeats give equal bits.
-import { inOrder, strideOf, type BlockProgram, type BlockStmt, type Each, type Fold, type Join } from "../../lower/cuda/block-program.js"; // prettier-ignore
+import { elementsOf, inOrder, strideOf, type BlockProgram, type BlockStmt, type Each, type Fold, type Join } from "../../lower/cuda/block-program.js"; // prettier-ignore
 import { literalText, scalarText } from "./general-expr.js";
-import { divided, modulo, WalkWriter } from "./general-walks.js";
+import { divided, holds, modulo, WalkWriter } from "./general-walks.js";
 
 /** A value of a warp or thread in shared memory, and the warps of a block. */
 const VALUE_BYTES = 8;
@@ -29,7 +29,11 @@ export class StepWriter extends WalkWriter {
     const { walks, serial, body, width } = each;
     const inner = depth + 1;
     this.line(depth, serial ? "if (thread == 0) {" : "{");
-    const open = serial ? this.open(walks, width, "0", "1", "each", inner) : this.openStrip(walks, width, "each", inner);
+    const open = serial
+      ? this.open(walks, width, "0", "1", "each", inner)
+      : holds(each)
+        ? this.openPasses(walks, width, "each", inner)
+        : this.openStrip(walks, width, "each", inner);
     const at = this.openLanes(each, walks.at(-1)?.name ?? "", open);
     for (const stmt of body) this.statement(stmt, at);
     this.closeLanes(each, at);
@@ -46,7 +50,7 @@ export class StepWriter extends WalkWriter {
     const at = this.open(kept, 1, first, String(step), "each", depth);
     this.#start(joins, at);
     const [from, stride] = shared === "block" ? ["thread", threads] : [modulo("thread", shared), shared];
-    const inside = this.open(over, width, from, String(stride), "over", at);
+    const inside = holds(fold) ? this.openPasses(over, width, "over", at) : this.open(over, width, from, String(stride), "over", at); // prettier-ignore
     this.#meetAll(fold, inside);
     this.close(2, inside);
     for (const join of joins) if (shared !== 1) this.#joinWarp(join, shared === "block" ? 32 : shared, at);
@@ -54,7 +58,8 @@ export class StepWriter extends WalkWriter {
     this.line(at, shared === 1 ? "{" : shared === "block" ? "if (thread == 0) {" : `if (${modulo("thread", shared)} == 0) {`);
     for (const stmt of fold.after) this.statement(stmt, at + 1);
     this.line(at, "}");
-    if (shared === "block" && threads > 32) this.line(at, "__syncthreads();");
+    // Before the next result's values: after the last, the step's own barrier does.
+    if (shared === "block" && threads > 32 && elementsOf(kept) > 1) this.line(at, "__syncthreads();");
     this.close(2, at);
     this.barrier(depth);
   } // prettier-ignore

@@ -52,6 +52,17 @@ export class WalkWriter {
     return this.#guarded(walks, depth + 1);
   }
 
+  /** The same for all threads by turns, where they keep what they read: every pass has a number; two braces. */
+  openPasses(walks: readonly Walk[], width: number, stem: string, depth: number): number {
+    const units = unitsOf(walks, width);
+    this.line(depth, "#pragma unroll");
+    this.line(depth, `for (int pass = 0; pass < ${Math.ceil(units / this.threads)}; pass++) {`);
+    this.line(depth + 1, `const t_index ${stem} = thread + pass * ${this.threads};`);
+    if (units % this.threads !== 0) this.line(depth + 1, `if (${stem} >= ${units}) break;`);
+    this.#coordinates(walks, width, stem, depth + 1);
+    return this.#guarded(walks, depth + 1);
+  }
+
   /** Opens a loop in which all threads go side by side, so that what is close in memory stays the same for a thread; two braces. */
   openStrip(walks: readonly Walk[], width: number, stem: string, depth: number): number {
     const stride = strideOf(walks, width, this.threads);
@@ -92,11 +103,18 @@ export class WalkWriter {
   /** Reads what is wide and opens the loop over lanes; one brace, none without lanes. */
   openLanes({ width, wides }: Lanes, walk: string, depth: number): number {
     if (width === 1) return depth;
-    for (const { name, buffer, mode, index, elements, guard } of wides) {
+    for (const { name, buffer, mode, index, elements, guard, held } of wides) {
       const dtype = this.types.get(buffer)!;
+      const copy = (to: string, from: string): string => `t_copy<${elements * dtypeBytes(dtype)}>(${to}, ${from});`;
       this.line(depth, `__align__(16) ${storageText(dtype)} ${name}[${elements}];`);
       if (mode === "out") continue;
-      const read = `t_copy<${elements * dtypeBytes(dtype)}>(${name}, ${buffer} + (${this.of(index)}));`;
+      const source = `${buffer} + (${this.of(index)})`;
+      if (held) {
+        if (held.reads) this.line(depth, copy(`${held.name}[pass]`, source));
+        this.line(depth, copy(name, `${held.name}[pass]`));
+        continue;
+      }
+      const read = copy(name, source);
       this.line(depth, guard ? `if (${this.of(guard)}) { ${read} } else for (int z = 0; z < ${elements}; z++) ${name}[z] = 0;` : read); // prettier-ignore
     }
     this.line(depth, "#pragma unroll");
@@ -151,8 +169,10 @@ export class WalkWriter {
 function* widesIn(body: readonly BlockStmt[]): Generator<Lanes["wides"][number]> {
   for (const stmt of body)
     if (stmt.kind === "for") yield* widesIn(stmt.body);
-    else if (stmt.kind !== "let") yield* stmt.wides;
+    else if (stmt.kind === "each" || stmt.kind === "fold") yield* stmt.wides;
 }
+
+export const holds = ({ wides }: Lanes): boolean => wides.some(({ held }) => held !== undefined);
 
 export const modulo = (x: string, by: number): string => (by === 1 ? "0" : `(t_index)((t_u32)${x} % ${by}u)`);
 export const divided = (x: string, by: number): string => (by === 1 ? x : `(t_index)((t_u32)${x} / ${by}u)`);

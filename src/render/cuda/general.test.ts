@@ -42,6 +42,27 @@ test("a row that many elements belong to is reduced by a whole block, and every 
   assert.doesNotMatch(renderBlock(program, "rows", true), /__restrict__/);
 });
 
+test("what several steps read of a row is read once and kept by the threads", () => {
+  const norm = trace(
+    kernel("norm", { x: input("bf16", "T", "C"), y: output("bf16", "T", "C") }, (t, { x, y }) => {
+      const row = t.program("T");
+      const values = t.load(x, row).to("f32");
+      t.store(y, [row], values.mul(values.square().mean("C").add(1e-6).rsqrt()).to("bf16"));
+    }),
+  );
+  const textOf = (columns: number, strideOfRow = columns): string => {
+    const layouts = { x: strided([strideOfRow, 1]), y: strided([columns, 1]) };
+    const binding = { sizes: { T: 64, C: columns }, layouts, alignments: { x: 16, y: 16 } };
+    return renderBlock(lowerToBlock(norm, binding, { blocks: {} }, 132), "norm", false);
+  };
+  const reads = (text: string): number => text.split(/, x \+ /).length - 1;
+  assert.match(textOf(3072), /x_w\d+_\w+_held\[2\]\[8\]/);
+  assert.equal(reads(textOf(3072)), 1);
+  assert.match(textOf(2200), /if \(over >= 275\) break;/);
+  // More than a thread keeps: each step reads it anew.
+  assert.ok(reads(textOf(65536)) > 1 && !textOf(65536).includes("held"));
+});
+
 test("values that outlive a step lie in shared memory, and blocks shrink until they fit", () => {
   for (const [text, sizes] of CASES) {
     const program = lowered(text, sizes);

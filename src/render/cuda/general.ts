@@ -43,6 +43,12 @@ class Writer extends StepWriter {
   block(body: readonly BlockStmt[], depth: number): void {
     for (const stmt of body)
       switch (stmt.kind) {
+        case "hold":
+          this.line(
+            depth,
+            `__align__(16) ${storageText(this.types.get(stmt.buffer)!)} ${stmt.name}[${stmt.passes}][${stmt.elements}];`,
+          );
+          break;
         case "let":
           this.define(stmt.name, stmt.value, depth);
           break;

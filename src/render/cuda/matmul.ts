@@ -81,7 +81,13 @@ export function renderMatmul(
         ]),
     ...[m, n, k, ...beyond].map((axis) => ({ kind: "size", axis }) as const),
     ...(prefetched ? [mapOf(prefetched.tensor, [n, m, ...beyond], 16)] : []),
-    ...tables.map(({ tensor }): MapArgument => ({ kind: "map", tensor, axes: [inner[0]!, m], box: [32, 16], panels: false })),
+    ...tables.map(({ tensor }): MapArgument => ({
+      kind: "map",
+      tensor,
+      axes: [inner[0]!, m],
+      box: [32, 16],
+      panels: false,
+    })),
     ...(sharesTail ? ([{ kind: "workspace" }, { kind: "counters" }] as const) : []),
     ...epilogueTensors(
       program,
@@ -126,7 +132,8 @@ export function renderMatmul(
 
   /** What a warp fetches for a slab: boxes of 16 rows × 128 bytes, into which buffer each, and where from. */
   const row = (slab: string): string => `tile_m + (consumer * ${slabs} + ${slab}) * 64 + (warp & 3) * 16`;
-  const intoSlab = (slab: string, buffer: string): string => `staging + (${slab} * ${perSlab} + ${buffer}) * ${STAGING_BYTES}`;
+  const intoSlab = (slab: string, buffer: string): string =>
+    `staging + (${slab} * ${perSlab} + ${buffer}) * ${STAGING_BYTES}`;
   const boxes = prefetched ? blockN / 64 : ahead.tableBoxes;
   const boxTexts = prefetched
     ? [load(intoSlab("slab", "box"), prefetched.tensor, "fetched_here", "tile_n + box * 64", row("slab"))]

@@ -71,12 +71,7 @@ export function outputText(
   if (prefetched)
     writer.leaves.set(prefetched.id, (row, col) => `${col === 0 ? "low" : "high"}_${prefetched.dtype}(held${row})`);
   const held = prefetched
-    ? [0, 1]
-        .map(
-          (row) =>
-            `        const u32 held${row} = shared_word(buffer + ${heldAt(row as Half)});\n`,
-        )
-        .join("")
+    ? [0, 1].map((row) => `        const u32 held${row} = shared_word(buffer + ${heldAt(row as Half)});\n`).join("")
     : "";
   const { heads, tables = [] } = place;
   const perHead = heads ? heads.width / 64 : 0;
@@ -89,7 +84,9 @@ export function outputText(
   const at = (row: Half, col: Half): string => writer.variable(value.id, row, col);
   const indent = lines.group.map((line) => `        ${line}\n`).join("");
   const columnsOfGroup = heads
-    ? lines.group.length > 0 ? PAIR : ""
+    ? lines.group.length > 0
+      ? PAIR
+      : ""
     : `        const int col0 = ${place.firstColumn} + slice * 64 + j * 8 + (lane & 3) * 2, col1 = col0 + 1;
         const int live_col0 = min(col0, ${place.columnSize} - 2), live_col1 = live_col0 + 1;
 `;
@@ -254,8 +251,7 @@ function headLines(writer: FragmentWriter, ops: readonly ValueOp[], result: Valu
 } // prettier-ignore
 
 /** Where, in a buffer of 16 rows × 128 bytes, this thread's word of a group of columns stands. */
-const heldAt = (row: Half): string =>
-  `((lane >> 2) + ${8 * row}) * 128 + ((j ^ (lane >> 2)) << 4) + (lane & 3) * 4`;
+const heldAt = (row: Half): string => `((lane >> 2) + ${8 * row}) * 128 + ((j ^ (lane >> 2)) << 4) + (lane & 3) * 4`;
 
 const FOUR = [[0, 0], [0, 1], [1, 0], [1, 1]] as const; // prettier-ignore
 
