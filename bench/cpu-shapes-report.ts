@@ -1,9 +1,10 @@
 // What was measured of the two hundred products against what the machine's profile foretells: shares of the best, a
 // table of all picks, and a picture of GFLOP/s over rows for each weight.
-import type { Candidate } from "../src/provider/provider.js";
+import type { Candidate, Provider } from "../src/provider/provider.js";
 import { quantile } from "../src/core/statistics.js";
 import type { ProductForecast } from "../src/tuner/shapes/forecast.js";
-import type { Product } from "../src/tuner/shapes/product.js";
+import type { Choice } from "../src/tuner/shapes/choices.js";
+import { regionOf, type Product } from "../src/tuner/shapes/product.js";
 
 export interface Result extends Pick<Candidate, "provider" | "id" | "method" | "tiling"> {
   readonly key: string;
@@ -84,16 +85,55 @@ export function summaryOf(picks: readonly Picked[]): string {
 const sharesText = (shares: readonly number[]): string =>
   `${shares.length} products, mean ${(100 * (shares.reduce((sum, share) => sum + share, 0) / shares.length)).toFixed(1)} % of the best, fifth percentile ${(100 * quantile(shares, 0.05)).toFixed(1)} %`;
 
-/** Microseconds of a processor for one choice among the candidates of a product. */
-export function choiceUs(lines: readonly Line[], forecast: ProductForecast): number {
-  picksOf(lines, new Map(), forecast); // compiled, and every weight met once
-  const start = process.cpuUsage();
-  for (let i = 0; i < ROUNDS; i++)
-    for (const { shape, results } of lines) for (const one of results) forecast.us(shape, one);
-  return process.cpuUsage(start).user / (ROUNDS * lines.length);
+/** Microseconds of a processor for one choice among the candidates of a product, each foretold. */
+export function foretellingUs(lines: readonly Line[], forecast: ProductForecast): number {
+  const all = (): void => lines.forEach(({ shape, results }) => results.forEach((one) => forecast.us(shape, one)));
+  return usOfEach(all, lines.length);
 }
 
-const ROUNDS = 200;
+export interface Tables {
+  /** Milliseconds of a processor to make the tables of 1 … 4095 rows, a weight. */
+  readonly ms: number;
+  /** Heights at which the choice changes, a weight. */
+  readonly breakPoints: number;
+  /** Of a later choice, in microseconds of a processor. */
+  readonly choiceUs: number;
+}
+
+/** What break points over rows cost and save, on average over the weights of these products. */
+export function tablesOf(products: readonly Product[], { choices }: ProductForecast, providers: readonly Provider[]): Tables {
+  const weights = [...new Map(products.map((one) => [`${one.columns}x${one.terms}`, one])).values()];
+  let [ms, breakPoints] = [0, 0];
+  const chooses = weights.map((weight) => {
+    const all = Array.from({ length: 4095 }, (_, i) => {
+      const product = { ...weight, rows: i + 1 };
+      return { product, region: regionOf(product) };
+    });
+    const choose = ({ product, region }: (typeof all)[number]): Choice | undefined =>
+      choices.fastest(region, product, providers, (provider) => provider.candidates(region, "full"));
+    for (let rows = 1; rows < all.length; rows *= 2) choose(all[rows - 1]!); // asks everybody
+    const start = process.cpuUsage();
+    for (let rows = 1; rows < all.length; rows *= 2) choose(all[Math.min(all.length, 2 * rows - 1) - 1]!);
+    ms += process.cpuUsage(start).user / 1e3;
+    const picks = all.map(choose);
+    breakPoints += picks.filter((pick, i) => i > 0 && pick !== picks[i - 1] && (pick?.provider !== picks[i - 1]?.provider || pick?.index !== picks[i - 1]?.index)).length; // prettier-ignore
+    return usOfEach(() => all.forEach(choose), all.length);
+  });
+  const mean = (sum: number): number => sum / weights.length;
+  return { ms: mean(ms), breakPoints: mean(breakPoints), choiceUs: mean(chooses.reduce((a, b) => a + b, 0)) };
+} // prettier-ignore
+
+/** Of one of `count` works that are done together; at first they are compiled under way. */
+function usOfEach(work: () => void, count: number): number {
+  const rounds = Math.ceil(WORKS / count);
+  for (let round = 0; round < rounds; round++) work();
+  const start = process.cpuUsage();
+  for (let round = 0; round < rounds; round++) work();
+  return process.cpuUsage(start).user / (rounds * count);
+}
+
+/** So many together take longer than the clock's ticks. */
+const WORKS = 40_000;
 
 const nameOf = ({ provider, id }: Result): string => `${provider} ${id}`;
 

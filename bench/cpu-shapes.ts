@@ -16,7 +16,17 @@ import { profilePath, type Profile } from "../src/tuner/shapes/profile.js";
 import { regionOf, roughMs, type Product } from "../src/tuner/shapes/product.js";
 import { Stopwatch, type StopwatchTiming } from "../src/tuner/shapes/stopwatch.js";
 import { MOST_WAITING, waitedUs } from "../src/tuner/worker/undisturbed.js";
-import { choiceUs, contendersOf, csvOf, picksOf, summaryOf, svgOf, usOf, type Line } from "./cpu-shapes-report.js";
+import {
+  contendersOf,
+  csvOf,
+  foretellingUs,
+  picksOf,
+  summaryOf,
+  svgOf,
+  tablesOf,
+  usOf,
+  type Line,
+} from "./cpu-shapes-report.js";
 import { shapeSet } from "./cpu-shapes-set.js";
 
 const SECONDS = 100;
@@ -95,17 +105,20 @@ async function measure(threads: number, shapes: readonly Product[], file: string
 const storedForecast = (threads: number): ProductForecast =>
   new ProductForecast(JSON.parse(readFileSync(profilePath(cpuTarget(threads), "f32"), "utf8")) as Profile);
 
-function report(threads: number, file: string): void {
+async function report(threads: number, file: string): Promise<void> {
   const forecast = storedForecast(threads);
   const lines = [...linesOf(file, threads, "measure").values()];
   const picks = picksOf(lines, linesOf(file, threads, "again"), forecast);
   writeFileSync(`bench/cpu-shapes-${threads}.csv`, csvOf(picks));
   writeFileSync(`bench/cpu-shapes-${threads}.svg`, svgOf(picks));
-  console.log(`${threads} threads, ${summaryOf(picks)}; a choice takes ${choiceUs(lines, forecast).toFixed(1)} us`);
+  using machine = await openMachine({ threads, specs });
+  const { ms, breakPoints, choiceUs } = tablesOf(shapeSet(), storedForecast(threads), machine.opened.providers);
+  console.log(`${threads} threads, ${summaryOf(picks)}`);
+  console.log(`a choice among all takes ${foretellingUs(lines, forecast).toFixed(1)} us; tables of 4095 rows: ${ms.toFixed(1)} ms a weight, ${breakPoints.toFixed(0)} break points, then ${choiceUs.toFixed(1)} us a choice`); // prettier-ignore
 }
 
 const [what, threads = String(cpuTarget().threads), file = FILE] = process.argv.slice(2);
-if (what === "report") report(Number(threads), file);
+if (what === "report") await report(Number(threads), file);
 if (what === "build") await build(Number(threads), shapeSet());
 if (what === "measure" || what === "again") await measure(Number(threads), shapeSet(), file, what);
 process.exit(0); // idle pools of libraries keep a process alive

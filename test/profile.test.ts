@@ -35,7 +35,7 @@ test("what lives through it has a family with a sample an anchor; what ends the 
   assert.equal(again, profile, "nothing is missing, nothing is measured");
 });
 
-test("rules take a forecast where there is one, and all candidates then", async () => {
+test("rules take a forecast where there is one, and the fastest by it beside the first", async () => {
   const { providers } = await openProviders(target, [copies]);
   const g = new Words("two");
   const h = g.linear(g.input("x", "f32", [4, 16]), g.weight("w", "f32", [8, 16]));
@@ -46,11 +46,17 @@ test("rules take a forecast where there is one, and all candidates then", async 
     const found = ruleRecords(proposals, { device, opened: { providers }, forecast }).get(region!.region.signature)!;
     return found.measurements.map(({ candidate, us }) => [candidate.id, us!.p50, us!.runs]);
   };
-  const none: Forecast = { covers: () => false, estimate: () => undefined, flopsPerUs: undefined };
+  const none: Forecast = {
+    covers: () => false,
+    estimate: () => undefined,
+    fastest: () => undefined,
+    flopsPerUs: undefined,
+  };
   assert.equal(record(none, "linear").length, 1);
   const some: Forecast = {
     covers: ({ nodes }) => nodes[0]!.op === "linear",
     estimate: ({ nodes }, { id }) => (nodes[0]!.op !== "linear" ? undefined : id === "steady" ? 30 : 10),
+    fastest: ({ nodes }) => (nodes[0]!.op === "linear" ? { provider: "copies", index: 1 } : undefined),
     flopsPerUs: 100_000,
   };
   assert.deepEqual(record(some, "linear"), [["steady", 35, 0], ["deadly", 15, 0]]); // prettier-ignore

@@ -63,7 +63,7 @@ export async function openMachine({
     opened,
     providers: new Map(opened.providers.map((provider) => [provider.name, provider])),
     versions,
-    forecast: forecastOf(device.target, versions),
+    forecast: forecastOf(device.target, opened.providers),
     notes: kind === "cuda" ? [] : await compilerNotes(),
     [Symbol.dispose]: dispose,
   };

@@ -22,7 +22,7 @@ const FLOPS_PER_US = { native: 30_000, script: 1_500 } as const;
 /** A library that takes a whole component has nothing left to build. */
 const WHOLE_BONUS = 0.5;
 
-/** Records by signature for all proposals: the first candidates, of every layout that may be chosen, those that are pinned, all that are forecast. */
+/** Records by signature for all proposals: the first candidates, of every layout that may be chosen, those that are pinned, and of products the one that is foretold to be the fastest. */
 export function ruleRecords(
   proposals: Proposals,
   machine: RuleMachine,
@@ -42,24 +42,30 @@ function ruleRecord(
   pins: readonly Pin[],
 ): RegionRecord {
   const { threads } = device.target;
-  const isForecast = forecast.covers(region);
+  const asked = new Map<Provider, ReturnType<Provider["candidates"]>>();
+  const askAll = (provider: Provider): ReturnType<Provider["candidates"]> => {
+    if (!asked.has(provider)) asked.set(provider, provider.candidates(region, "full"));
+    return asked.get(provider)!;
+  };
+  const fastest = forecast.fastest(region, askAll);
   const cannot: { provider: string; reason: string }[] = [];
   const measurements = providers.flatMap((provider) => {
     const ids = pins.flatMap((pin) =>
       pin.provider === provider.name && pin.id && isPinned(pin, region) ? [pin.id] : [],
     );
-    const answer = provider.candidates(region, isForecast || ids.length > 0 ? "full" : mayTurn(region) ? "quick" : "none"); // prettier-ignore
+    const wantsAll = asked.has(provider) || fastest?.provider === provider.name || ids.length > 0;
+    const answer = wantsAll ? askAll(provider) : provider.candidates(region, mayTurn(region) ? "quick" : "none");
     if (isCannot(answer)) {
       cannot.push({ provider: provider.name, reason: answer.cannot });
       return [];
     }
     const fitting = answer.filter((candidate) => suits(region, candidate));
-    const estimates = fitting.map((candidate) => candidate.estimateUs ?? forecast.estimate(region, candidate));
-    const chosen = estimates.some((us) => us !== undefined)
+    const pick = fastest?.provider === provider.name ? answer[fastest.index] : undefined;
+    const chosen = fitting.some(({ estimateUs }) => estimateUs !== undefined)
       ? fitting
-      : fitting.filter((candidate, i) => ids.includes(candidate.id) || fitting.findIndex((other) => lies(other) === lies(candidate)) === i); // prettier-ignore
+      : fitting.filter((candidate, i) => ids.includes(candidate.id) || candidate === pick || fitting.findIndex((other) => lies(other) === lies(candidate)) === i); // prettier-ignore
     return chosen.map((candidate) => {
-      const estimateUs = estimates[fitting.indexOf(candidate)];
+      const estimateUs = candidate.estimateUs ?? forecast.estimate(region, candidate);
       const p50 = estimateUs === undefined ? ruleUs(region, provider, { whole, forecast }) : STEP_US + estimateUs;
       const us = { p20: p50, p50, p80: p50, runs: 0 };
       return { candidate: factsOf(candidate), verdict: { kind: "accepted" as const }, us };

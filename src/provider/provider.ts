@@ -81,6 +81,13 @@ export interface Candidate extends Choice {
   build(signal?: AbortSignal): Promise<Kernel>;
 }
 
+/** A candidate as far as its time is foretold: what it shares with others of its provider, and how it deals out a product. */
+export interface Way {
+  /** Its method, or its id where it has none. */
+  readonly method: string;
+  readonly tiling?: Tiling;
+}
+
 /** Where the operands of one use of a kernel lie. Packed inputs are given by their pack's address. */
 export interface Binding {
   readonly inputs: readonly Address[];
@@ -107,6 +114,11 @@ export interface Provider {
   /** Node sets it would like to do as one; the core adds single ops and trait-based chains. */
   patterns(regions: Regions): Iterable<readonly NodeId[]>;
   candidates(region: Region, effort: Effort): readonly Candidate[] | Cannot;
+  /**
+   * What `candidates` offers at full effort for this product of a weight, in that order, if it had another number of rows;
+   * told in microseconds, for tables over rows. Absent: the same for all numbers of one magnitude (2^n … 2^(n+1) - 1).
+   */
+  waysAt?(region: Region): (rows: number) => readonly Way[];
   /** Rebuilds what `candidates` once returned, without asking again. */
   revive(region: Region, choice: Choice): Candidate | Cannot;
   dispose(): void;

@@ -5,7 +5,7 @@ import { isContiguous } from "../../core/shape.js";
 import type { Params } from "../../graph/node.js";
 import type { Region } from "../../graph/region.js";
 import { planOf, type ProductPlan } from "../native/product-plan.js";
-import { isCannot, type Cannot } from "../provider.js";
+import { isCannot, type Cannot, type Tiling, type Way } from "../provider.js";
 import { PANEL, type FIELDS } from "./shim.js";
 
 /** Where kernels find the right side: packed once, as it lies, or packed again at every run. */
@@ -40,17 +40,58 @@ export function* productVariants(region: Region, threads: number): Generator<Par
         yield { layout, right, rows: BLOCK_ROWS[0], terms: BLOCK_TERMS[0] };
         continue;
       }
-      const { m, n, k, batches } = product.plan;
-      const blocks = (rows: number): number => batches.length * Math.ceil(m / rows) * Math.ceil(n / PANEL);
-      const useful = BLOCK_ROWS.filter((_, i) => i === BLOCK_ROWS.length - 1 || BLOCK_ROWS[i + 1]! < m);
-      const first = useful.find((rows) => blocks(rows) >= 4 * threads) ?? useful.at(-1)!;
-      const terms = BLOCK_TERMS.filter((_, i) => i === 0 || (product.fields.elementBytes === 4 && k > BLOCK_TERMS[0]));
-      for (const rows of [first, ...useful.filter((other) => other !== first)])
-        for (const count of terms) yield { layout, right, rows, terms: count };
+      const { plan, fields } = product;
+      for (const blocking of blockings(
+        { ...plan, count: plan.batches.length, elementBytes: fields.elementBytes },
+        threads,
+      ))
+        yield { layout, right, ...blocking };
       break; // what packs need not be read as it lies, and what can be read so need not be copied
     }
   }
 }
+
+interface Sizes extends Pick<ProductPlan, "m" | "n" | "k"> {
+  /** Products side by side. */
+  readonly count: number;
+  readonly elementBytes: number;
+}
+
+interface Blocking {
+  readonly rows: number;
+  readonly terms: number;
+}
+
+/** Rows and terms of blocks, the best guess first. */
+function blockings({ m, n, k, count, elementBytes }: Sizes, threads: number): readonly Blocking[] {
+  const blocks = (rows: number): number => count * Math.ceil(m / rows) * Math.ceil(n / PANEL);
+  const useful = BLOCK_ROWS.filter((_, i) => i === BLOCK_ROWS.length - 1 || BLOCK_ROWS[i + 1]! < m);
+  const first = useful.find((rows) => blocks(rows) >= 4 * threads) ?? useful.at(-1)!;
+  const terms = BLOCK_TERMS.filter((_, i) => i === 0 || (elementBytes === 4 && k > BLOCK_TERMS[0]));
+  return [first, ...useful.filter((other) => other !== first)].flatMap((rows) => terms.map((count) => ({ rows, terms: count }))); // prettier-ignore
+}
+
+/** Of a linear layer over a weight, by its rows: what `productVariants` yields for it. */
+export function waysAt(region: Region, threads: number): (rows: number) => readonly Way[] {
+  const [params] = productVariants(region, threads);
+  const product = params && productOf(region, params);
+  if (!product || isCannot(product)) return () => [];
+  const { plan, right, fields } = product;
+  const { k, batches } = plan;
+  const { elementBytes } = fields;
+  return (all) => {
+    const m = Math.ceil(all / batches.length);
+    const list = blockings({ ...plan, m, count: batches.length, elementBytes }, threads);
+    return list.map(({ rows, terms }) => ({ method: right, tiling: tilingOf({ m, k }, { rows, terms: elementBytes === 4 ? terms : k }) })); // prettier-ignore
+  };
+}
+
+/** Registers hold six rows of a panel. */
+export const tilingOf = ({ m, k }: Pick<ProductPlan, "m" | "k">, { rows, terms }: Blocking): Tiling => ({
+  program: { rows: Math.min(rows, m), columns: PANEL, terms: Math.min(terms, k) },
+  block: { rows: 6, columns: PANEL },
+  copiesRows: false,
+});
 
 export function productOf(region: Region, params: Params): Product | Cannot {
   const plan = planOf({ name: "libxsmm", dtypes: ["f32", "bf16"] }, region, params);

@@ -10,10 +10,10 @@ import type { Region, Regions } from "../../graph/region.js";
 import { emptyOperand } from "../empty.js";
 import { chainPatterns } from "../native/chain.js";
 import {
-  isCannot, type Binding, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider, type ProviderFactory,
+  isCannot, type Binding, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider, type ProviderFactory, type Way,
 } from "../provider.js"; // prettier-ignore
 import { linkLibxsmm, openLibxsmm, type Libxsmm } from "./library.js";
-import { productOf, productVariants, type Product } from "./product.js";
+import { productOf, productVariants, tilingOf, waysAt, type Product } from "./product.js";
 import { FIELDS, KERNELS, PANEL } from "./shim.js";
 
 const HEADS: ReadonlySet<string> = new Set(["linear", "matmul", "conv2d"]);
@@ -46,6 +46,10 @@ class LibxsmmProvider implements Provider {
     return effort === "full" ? good : good.slice(0, 1); // they differ by a hundredth or two
   }
 
+  waysAt(region: Region): (rows: number) => readonly Way[] {
+    return waysAt(region, this.threads);
+  }
+
   revive(region: Region, choice: Choice): Candidate | Cannot {
     return this.#candidate(region, choice.params);
   }
@@ -60,7 +64,6 @@ class LibxsmmProvider implements Provider {
     if (isBf16 && !this.xsmm.bf16)
       return { cannot: `libxsmm ${this.xsmm.version} has bf16 products as instructions with AVX-512-BF16 only` };
     const images = params.layout === "nhwc" ? " nhwc" : "";
-    const [rows, terms] = [Math.min(fields.blockRows, plan.m), Math.min(fields.blockTerms, plan.k)];
     return {
       provider: "libxsmm",
       id: `${right}${images} ${fields.blockRows}x${PANEL}${isBf16 ? "" : ` k${fields.blockTerms}`}`,
@@ -72,7 +75,7 @@ class LibxsmmProvider implements Provider {
       accumulation: "f32",
       capturable: false,
       method: `${right}${images}`,
-      tiling: { program: { rows, columns: PANEL, terms }, block: { rows: 6, columns: PANEL }, copiesRows: false },
+      tiling: tilingOf(plan, { rows: fields.blockRows, terms: fields.blockTerms }),
       build: async () => new LibxsmmKernel(this.xsmm, product),
     };
   }

@@ -27,6 +27,7 @@ import {
   productI8Variants,
   productVariants,
   winogradVariants,
+  type ProductSizes,
   type Variant,
 } from "./space.js";
 
@@ -56,17 +57,18 @@ const once = (form: (task: Task) => KernelForm): Family => ({
   overwrites: "none",
 });
 
+/** Of a linear layer or a matrix product. */
+export function productSizesOf(task: Task): ProductSizes {
+  const { head, inputs: [x], output } = task; // prettier-ignore
+  const linear = head.op === "linear";
+  const rows = output.shape.slice(0, -1).reduce((n, dim) => n * dim, 1);
+  const M = linear ? rows : (output.shape.at(-2) ?? 1);
+  return { M, N: output.shape.at(-1)!, K: x!.shape.at(-1)!, batch: rows / M, weight: linear && isWeight(task, 1), bf16: x!.dtype === "bf16" }; // prettier-ignore
+}
+
 const product: Family = {
   forms: (task, { width, pairs }) => [productForm(task, { width, pairs })],
-  variants(task, _region, target, effort) {
-    const shape = task.output.shape;
-    const [x] = task.inputs;
-    const linear = task.head.op === "linear";
-    const rows = shape.slice(0, -1).reduce((n, dim) => n * dim, 1);
-    const M = linear ? rows : (shape.at(-2) ?? 1);
-    const sizes = { M, N: shape.at(-1)!, K: x!.shape.at(-1)!, batch: rows / M, weight: linear && isWeight(task, 1), bf16: x!.dtype === "bf16" }; // prettier-ignore
-    return productVariants(sizes, target, effort);
-  },
+  variants: (task, _region, target, effort) => productVariants(productSizesOf(task), target, effort),
   takesLinks: true,
   overwrites: "none",
 };

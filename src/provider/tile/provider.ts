@@ -18,13 +18,13 @@ import type { CpuTarget } from "../../lower/schedule.js";
 import { verifyThreads } from "../../lower/verify.js";
 import { cFile, renderC } from "../../render/c/program.js";
 import { chainPatterns } from "../native/chain.js";
-import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Provider, type ProviderFactory } from "../provider.js"; // prettier-ignore
+import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Provider, type ProviderFactory, type Way } from "../provider.js"; // prettier-ignore
 import { begin, labelOf } from "./begin.js";
 import { openCudaTile } from "./cuda.js";
-import { familyOf, isLink, type Family } from "./families.js";
+import { familyOf, isLink, productSizesOf, type Family } from "./families.js";
 import { buildKernel, symbolOf } from "./kernel.js";
 import { packedBytes, recipeOf } from "./pack.js";
-import { methodOf, nameOf, paramsOf, PLAIN, tilingOf, variantOf, type Variant } from "./space.js";
+import { methodOf, nameOf, paramsOf, PLAIN, productVariants, tilingOf, variantOf, type Variant } from "./space.js";
 import { lowerForms, packsOf, type Lowered } from "./stages.js";
 import { asTheyLie } from "./task.js";
 
@@ -60,6 +60,17 @@ class TileProvider implements Provider {
     const offered = family.variants(task, region, this.#target, effort).map((variant) => this.#candidate(region, variant, traced)); // prettier-ignore
     const good = offered.filter((answer): answer is Candidate => !isCannot(answer));
     return good.length > 0 ? good : (offered.find(isCannot) ?? { cannot: "no schedule fits" });
+  }
+
+  waysAt(region: Region): (rows: number) => readonly Way[] {
+    const found = begin(region, PLAIN);
+    if (isCannot(found) || found.task.head.op !== "linear") return () => [];
+    const sizes = productSizesOf(found.task);
+    return (rows) =>
+      productVariants({ ...sizes, M: rows }, this.#target, "full").map((variant) => {
+        const tiling = tilingOf(variant, this.#target);
+        return { method: methodOf(variant), ...(tiling && { tiling }) };
+      });
   }
 
   revive(region: Region, choice: Choice): Candidate | Cannot {

@@ -1,9 +1,10 @@
-// Expected times of candidates that were never run here, from the machine's profile. It knows candidates and families,
-// not providers; undefined is an ordinary answer and means that rules of thumb have to do.
+// Expected times of candidates that were never run here, from the machine's profile, and the fastest by them. It knows
+// candidates and families; undefined is an ordinary answer and means that rules of thumb have to do.
 import { dtypeBytes } from "../../core/dtype.js";
 import type { Target } from "../../device/device.js";
 import type { Region } from "../../graph/region.js";
-import type { Candidate } from "../../provider/provider.js";
+import type { Candidate, Provider } from "../../provider/provider.js";
+import { Choices, type Ask, type Choice } from "./choices.js";
 import { Curve } from "./curve.js";
 import { productOf, type Product } from "./product.js";
 import { familyOf, profilePath, readProfile, type Profile } from "./profile.js";
@@ -15,12 +16,15 @@ export interface Forecast {
   covers(region: Region): boolean;
   /** Microseconds of one run of a candidate of this region, weights cold; undefined where no curve tells. */
   estimate(region: Region, candidate: Known): number | undefined;
+  /** Which candidate of this region would be the fastest; providers are asked where products of its kind are new. */
+  fastest(region: Region, ask: Ask): Choice | undefined;
   /** What this machine reaches in products; undefined without a profile. */
   readonly flopsPerUs: number | undefined;
 }
 
 /** A forecast of products in every dtype that has a profile on this machine; profiles are read when they are asked for. */
-export function forecastOf(target: Target, versions: Readonly<Record<string, string>>): Forecast {
+export function forecastOf(target: Target, providers: readonly Provider[]): Forecast {
+  const versions = Object.fromEntries(providers.map(({ name, version }) => [name, version]));
   const known = new Map<Product["dtype"], ProductForecast>();
   const curvesOf = (dtype: Product["dtype"]): ProductForecast => {
     let curves = known.get(dtype);
@@ -39,15 +43,22 @@ export function forecastOf(target: Target, versions: Readonly<Record<string, str
       const product = productOf(region);
       return product && curvesOf(product.dtype).us(product, candidate);
     },
+    fastest(region, ask) {
+      const product = productOf(region);
+      if (!product) return undefined;
+      const curves = curvesOf(product.dtype);
+      return curves.isEmpty ? undefined : curves.choices.fastest(region, product, providers, ask);
+    },
     get flopsPerUs() {
       return curvesOf("f32").flopsPerUs;
     },
   };
 }
 
-/** The curves of one profile. */
+/** The curves of one profile, and the choices made by them. */
 export class ProductForecast {
   readonly flopsPerUs: number | undefined;
+  readonly choices = new Choices((product, provider, { method, tiling }) => this.us(product, { provider, id: method, method, ...(tiling && { tiling }) })); // prettier-ignore
   readonly #curves: ReadonlyMap<string, Curve>;
 
   constructor({ families, threads, dtype }: Profile) {
