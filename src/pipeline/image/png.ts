@@ -9,20 +9,17 @@ export interface Picture extends ImageSize {
   readonly pixels: Uint8Array;
 }
 
-/** [3, height, width] in [-1, 1] → pixels; clamped, halves rounded to even as the reference pipelines do. */
+/** [3, height, width] in [-1, 1] → pixels; clamped, halves rounded to even as the reference pipelines do, NaN is 0. */
 export function toPicture(planes: Float32Array, { height, width }: ImageSize): Picture {
   const count = height * width;
-  const pixels = new Uint8Array(3 * count);
+  // Its stores do just that.
+  const rounded = new Uint8ClampedArray(3 * count);
   for (let i = 0; i < count; i++) {
-    for (let c = 0; c < 3; c++) pixels[3 * i + c] = toByte(planes[c * count + i]!);
+    rounded[3 * i] = (planes[i]! * 0.5 + 0.5) * 255;
+    rounded[3 * i + 1] = (planes[count + i]! * 0.5 + 0.5) * 255;
+    rounded[3 * i + 2] = (planes[2 * count + i]! * 0.5 + 0.5) * 255;
   }
-  return { height, width, pixels };
-}
-
-function toByte(value: number): number {
-  const scaled = Math.min(1, Math.max(0, value * 0.5 + 0.5)) * 255;
-  const low = Math.floor(scaled);
-  return scaled - low > 0.5 || (scaled - low === 0.5 && low % 2 === 1) ? low + 1 : low;
+  return { height, width, pixels: new Uint8Array(rounded.buffer) };
 }
 
 export const encodePng = ({ height, width, pixels }: Picture): Uint8Array =>
