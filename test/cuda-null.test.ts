@@ -131,9 +131,10 @@ test("a ladder whose budget ends names the rungs that it leaves out", { skip }, 
   assert.equal(status, 0, err);
   const { runs } = JSON.parse(readFileSync(join(out, "bench.json"), "utf8")) as BenchReport;
   const [{ rungs }] = runs as readonly [BenchReport["runs"][number]];
-  const [plain, chosen] = [rungs[0]!, rungs.at(-1)!];
-  assert.equal(plain.notRun, "the budget ended before it");
-  assert.equal(chosen.rounds, 1);
+  const ended = rungs.filter(({ notRun }) => notRun === "the budget ended before it");
+  const run = rungs.filter(({ ms }) => ms);
+  assert.ok(ended.length >= 2);
+  assert.deepEqual(run.map(({ rounds }) => rounds), [1, 1], "the likely fastest and the chosen, one pair"); // prettier-ignore
   assert.match(readFileSync(join(out, "ladder-bf16-gpu.svg"), "utf8"), /chosen/);
 });
 

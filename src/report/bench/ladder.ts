@@ -68,11 +68,13 @@ export async function measureLadder(draw: Draw, options: LadderOptions): Promise
     const { label, isRival, notes } = plan;
     const left = toRun.slice(done);
     const named = { label, dtype, isRival, notes };
-    if (!foretold.fits(plan, end)) {
+    // A ladder without any rival says nothing: the likely fastest is met in one pair, whatever the budget.
+    if (done > 0 && !foretold.fits(plan, end)) {
       known.set(label, { ...named, notRun: "the budget ended before it" });
       continue;
     }
-    onRung?.({ label, done, total: toRun.length, secondsLeft: Math.min(foretold.seconds(left), (end - performance.now()) / 1e3) }); // prettier-ignore
+    const secondsLeft = Math.max(0, Math.min(foretold.seconds(left), (end - performance.now()) / 1e3));
+    onRung?.({ label, done, total: toRun.length, secondsLeft });
     try {
       const start = performance.now();
       using engine = await load(draw, plan);
