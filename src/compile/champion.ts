@@ -1,5 +1,7 @@
 // The proof: the chosen plan meets every rival end to end. A rival that is faster beyond the noise takes its place, and one
-// that many pairs see a little ahead does, too; a plan whose values leave the plain one's is thrown out.
+// that many pairs see a little ahead does, too; a plan whose values leave the plain one's is thrown out. Other programs
+// slow plans unequally, those with many short steps most, and for seconds: two that were close while either took longer
+// than it does at other times meet again at the end, loaded anew.
 import { debug } from "../core/debug.js";
 import { messageOf, TroupeError } from "../core/error.js";
 import { timeLimit } from "../core/time-limit.js";
@@ -9,7 +11,8 @@ import type { Plan } from "../plan/plan.js";
 import { Session } from "../session/session.js";
 import type { WeightPool } from "../session/weight-pool.js";
 import type { Component } from "./component.js";
-import { duel, MOST_PAIRS, type Result, type Standing } from "./duel.js";
+import { disturbed, type Meeting } from "./disturbed.js";
+import { duel, LIKELY_PAIRS, type Result, type Standing } from "./duel.js";
 import { fillInputs } from "./inputs.js";
 import type { Machine } from "./machine.js";
 
@@ -49,6 +52,9 @@ interface ProofOptions {
 /** Largest row error between two right plans of a whole component, by the dtype it computes in. */
 const AGREEMENT = { f32: 1e-4, bf16: 8e-2 } as const;
 
+export const agreementOf = (graph: Graph): number =>
+  graph.values.some(({ dtype }) => dtype === "bf16") ? AGREEMENT.bf16 : AGREEMENT.f32;
+
 /** A rival whose regions should take this many times as long is not run. */
 const HOPELESS = 4;
 
@@ -59,9 +65,15 @@ function expectedToLose(rival: Contender, champion: Contender): Omit<Standing, "
   return { us: theirs, champion: { median: ratio, low: ratio, high: ratio }, pairs: 0 };
 }
 
-/** Beyond the interval, or by the median of as many pairs as there may be: then a tie costs nothing, whoever gets it. */
+/** Beyond the interval, or by the median of many pairs: then a tie costs nothing, whoever gets it. */
 const isFaster = ({ champion: { median, high }, pairs }: Result): boolean =>
-  high < 1 || (pairs >= MOST_PAIRS && median < 1);
+  high < 1 || (pairs >= LIKELY_PAIRS && median < 1);
+
+/** A plan with memory. */
+interface Loaded {
+  readonly contender: Contender;
+  readonly session: Session;
+}
 
 export async function championOf(
   machine: Machine,
@@ -70,79 +82,88 @@ export async function championOf(
   { proofMs, deadline = Number.POSITIVE_INFINITY, isFirstKept = false, signal, pool }: ProofOptions,
 ): Promise<Champion> {
   using ending = timeLimit(deadline - performance.now(), signal);
-  const load = async ({ label, plan }: Contender): Promise<Session | undefined> => {
+  const load = async (contender: Contender): Promise<Loaded | undefined> => {
     const { providers, device } = machine;
+    const { plan } = contender;
+    const { weights } = component;
     const limit = isFirstKept && !best ? signal : ending.signal;
+    const started = performance.now();
     try {
-      const session = await Session.load({
-        graph,
-        plan,
-        providers,
-        device,
-        weights: component.weights,
-        signal: limit,
-        pool,
-      });
+      const session = await Session.load({ graph, plan, providers, device, weights, signal: limit, pool });
       fillInputs(graph, session);
-      return session;
+      say(`${contender.label} loaded in ${Math.round(performance.now() - started)} ms`);
+      return { contender, session };
     } catch (error) {
       if (signal?.aborted || (contenders.length === 1 && !limit?.aborted)) throw error;
-      if (limit?.aborted) unmet.push(label);
-      else fallen.push({ label, reason: messageOf(error) });
+      if (standings.has(contender)) return undefined; // it has been met
+      if (limit?.aborted) unmet.push(contender.label);
+      else fallen.push({ label: contender.label, reason: messageOf(error) });
       return undefined;
     }
   };
-  const tolerance = graph.values.some(({ dtype }) => dtype === "bf16") ? AGREEMENT.bf16 : AGREEMENT.f32;
-  const [standings, fallen, unmet]: [Standing[], Champion["fallen"][number][], string[]] = [[], [], []];
+  const say = (text: string): void => debug(3, `proof of ${component.name}: ${text}`);
+  const tolerance = agreementOf(graph);
+  const standings = new Map<Contender, Standing>();
+  const [fallen, unmet, meetings]: [Champion["fallen"][number][], string[], Meeting<Contender>[]] = [[], [], []];
   const end = Math.min(deadline, performance.now() + proofMs);
-  let best: { readonly contender: Contender; readonly session: Session } | undefined;
+  let best: Loaded | undefined;
   let leastMs = 0;
+  /** The better one stays loaded and is the best from now on. */
+  const meet = (champion: Loaded, rival: Loaded, budgetMs: number): void => {
+    let loser = champion === best ? rival : champion;
+    try {
+      const started = performance.now();
+      const result = duel(graph, champion.session, rival.session, { budgetMs, signal });
+      const { label } = rival.contender;
+      standings.set(rival.contender, { label, ...result });
+      // The plain plan is what a right value is: it comes first among the rivals.
+      const isWrong = label === PLAIN && result.difference > tolerance;
+      const winner = isWrong || (isFaster(result) && result.difference <= tolerance) ? rival : champion;
+      loser = winner === rival ? champion : rival;
+      best = winner;
+      meetings.push({ champion: champion.contender, rival: rival.contender, loser: loser.contender, result });
+      say(`${label} met in ${Math.round(performance.now() - started)} ms`);
+    } finally {
+      loser.session.dispose();
+    }
+  };
   try {
     for (const [index, contender] of contenders.entries()) {
       const hopeless = best && expectedToLose(contender, best.contender);
       if (hopeless) {
-        standings.push({ label: contender.label, ...hopeless });
+        standings.set(contender, { label: contender.label, ...hopeless });
         continue;
       }
-      const before = performance.now();
-      if ((best || !isFirstKept) && before + leastMs > deadline) {
+      if ((best || !isFirstKept) && performance.now() + leastMs > deadline) {
         unmet.push(contender.label);
         continue;
       }
-      const session = await load(contender);
-      if (!session) continue;
-      const loaded = performance.now();
-      if (!best) {
-        best = { contender, session };
-        session.time(); // the first run touches memory and starts threads
-        leastMs = (2 * SURE_SAMPLES * session.time()) / 1e3;
-        debug(3, `proof of ${component.name}: ${contender.label} loaded in ${Math.round(loaded - before)} ms`);
-        continue;
+      const loaded = await load(contender);
+      if (!loaded) continue;
+      if (best) meet(best, loaded, (end - performance.now()) / (contenders.length - index));
+      else {
+        best = loaded;
+        best.session.time(); // the first run touches memory and starts threads
+        leastMs = (2 * SURE_SAMPLES * best.session.time()) / 1e3;
       }
-      let loser = session;
-      try {
-        const result = duel(graph, best.session, session, {
-          budgetMs: (end - performance.now()) / (contenders.length - index),
-          signal,
-        });
-        standings.push({ label: contender.label, ...result });
-        // The plain plan is what a right value is: it comes first among the rivals.
-        const isWrong = contender.label === PLAIN && result.difference > tolerance;
-        if (isWrong || (isFaster(result) && result.difference <= tolerance)) {
-          loser = best.session;
-          best = { contender, session };
-        }
-      } finally {
-        loser.dispose();
-      }
-      const [loadMs, metMs] = [loaded - before, performance.now() - loaded].map(Math.round);
-      debug(3, `proof of ${component.name}: ${contender.label} loaded in ${loadMs} ms, met in ${metMs} ms`);
+    }
+    for (const { champion, rival, loser } of disturbed(meetings)) {
+      const before = best!;
+      if (before.contender === loser || signal?.aborted || performance.now() + leastMs > deadline) continue;
+      say(
+        `${rival.label} met ${champion.label} in a disturbed moment, ${loser.label} meets ${before.contender.label} again`,
+      );
+      const loaded = await load(loser);
+      if (!loaded) continue;
+      const wasDethroned = before.contender === rival;
+      meet(wasDethroned ? loaded : before, wasDethroned ? before : loaded, proofMs / contenders.length);
     }
   } finally {
     best?.session.dispose();
   }
+  const met = { standings: [...standings.values()], fallen, unmet };
   if (!best && unmet.length > 0)
-    return { plan: contenders[0]!.plan, standings, fallen, unmet: contenders.map(({ label }) => label) };
+    return { ...met, plan: contenders[0]!.plan, unmet: contenders.map(({ label }) => label) };
   if (!best)
     throw new TroupeError(
       "plan",
@@ -151,5 +172,5 @@ export async function championOf(
         advice: "Leave providers out with TROUPE_WITHOUT, and report this with TROUPE_DEBUG=1.",
       },
     );
-  return { plan: best.contender.plan, standings, fallen, unmet };
+  return { ...met, plan: best.contender.plan };
 }

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { SURE_SAMPLES } from "../core/statistics.js";
 import type { Graph } from "../graph/node.js";
 import type { Session } from "../session/session.js";
-import { duel } from "./duel.js";
+import { duel, LIKELY_PAIRS } from "./duel.js";
 
 const graph = { outputs: [] } as unknown as Graph;
 
@@ -48,6 +48,27 @@ describe("a duel", () => {
     const { pairs } = duel(graph, session(100_000).session, session(120_000).session, { budgetMs: 0 });
     assert.equal(pairs, SURE_SAMPLES);
     assert.equal(duel(graph, session(100_000).session, session(99_000).session, { budgetMs: 0 }).pairs, SURE_SAMPLES);
+  });
+
+  it("takes as many pairs as a hundredth needs where runs are uneven", () => {
+    // Runs of either side spread over 8 %, each side in an order of its own.
+    const spread = (us: number, step: number): number[] => Array.from({ length: 1000 }, (_, i) => us * (0.96 + 0.08 * ((i * step) % 1))); // prettier-ignore
+    const result = duel(graph, session(...spread(10_000, 0.618_034)).session, session(...spread(9900, 0.414_214)).session, { budgetMs: 20_000 }); // prettier-ignore
+    assert.ok(result.pairs > LIKELY_PAIRS, `${result.pairs}`);
+    assert.ok(result.champion.high < 1, `${result.champion.high}`);
+  });
+
+  it("takes more pairs of close sides than of others when time is over", () => {
+    const pairs = (rivalUs: number): number => duel(graph, session(20_000).session, session(rivalUs).session, { budgetMs: 0 }).pairs; // prettier-ignore
+    assert.ok(pairs(19_900) >= LIKELY_PAIRS);
+    assert.equal(pairs(22_000), SURE_SAMPLES);
+  });
+
+  it("runs short ones for a tenth of a second, however short the time", () => {
+    const [mine, theirs] = [session(300), session(297)];
+    const { pairs } = duel(graph, mine.session, theirs.session, { budgetMs: 0 });
+    assert.ok(pairs * 597 >= 100_000, `${pairs} pairs`);
+    assert.ok(mine.runs() > pairs + 50, "warm");
   });
 
   it("finds a rival that is faster by little, in some rounds", () => {

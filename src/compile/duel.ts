@@ -24,21 +24,27 @@ export interface Standing {
 export type Result = Required<Omit<Standing, "label">>;
 
 export interface DuelOptions {
-  /** Time for all runs of both sides. */
+  /** Time for all runs of both sides; a little more where that is too short to say anything. */
   readonly budgetMs: number;
   /** So many, unless time ends, whatever the first of them say. */
   readonly pairs?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** After so many pairs no more are run, and which side is faster is as sure as it gets. */
-export const MOST_PAIRS = 50;
-/** Microseconds of runs of both sides before they say anything: a hiccup is many times a short run. */
+/** After so many pairs the better median is likely to be the faster side's, whether or not the interval says so. */
+export const LIKELY_PAIRS = 20;
+/** After so many no more are run: level sides are then told apart to about half a hundredth. */
+const MOST_PAIRS = 200;
+/** Microseconds of runs of both sides before they say that one is far ahead: a hiccup is many times a short run. */
 const TELLING_US = 40_000;
+/** So many are run of sides that are not, whatever the time, and so many of sides that are within `CLOSE` of each other. */
+const LEAST_US = { apart: 100_000, close: 800_000 } as const;
+const CLOSE = 1.05;
 /** Microseconds that both sides run for before they are timed: pages, caches and clocks settle, processes of the tune end. */
 const WARM_US = 200_000;
-/** Most of a duel's time that goes into that. */
+/** Most of a duel's time that goes into that, but no less than so many microseconds. */
 const WARM_SHARE = 0.25;
+const LEAST_WARM_US = 50_000;
 
 /** Runs `champion` and `rival` in turn, as long as it is worth it; both have been given the same inputs. */
 export function duel(
@@ -48,15 +54,15 @@ export function duel(
   { budgetMs, pairs, signal }: DuelOptions,
 ): Result {
   const end = performance.now() + budgetMs;
-  const warmUs = Math.min(WARM_US, WARM_SHARE * budgetMs * 1e3);
-  for (let us = rival.time(); us < warmUs && performance.now() < end;) us += champion.time() + rival.time();
+  const warmUs = Math.max(LEAST_WARM_US, Math.min(WARM_US, WARM_SHARE * budgetMs * 1e3));
+  for (let us = rival.time(); us < warmUs;) us += champion.time() + rival.time();
   const [mine, theirs]: [number[], number[]] = [[champion.time()], [rival.time()]];
   const difference = largestDifference(graph, champion, rival);
   for (;;) {
-    const isTelling = sum(mine) + sum(theirs) >= TELLING_US;
-    const isOver = pairs === undefined ? isTelling && (mine.length >= MOST_PAIRS || isDecided(mine, theirs)) : mine.length >= pairs; // prettier-ignore
+    const ranUs = sum(mine) + sum(theirs);
+    const isOver = pairs === undefined ? ranUs >= TELLING_US && (mine.length >= MOST_PAIRS || isDecided(mine, theirs)) : mine.length >= pairs; // prettier-ignore
     if (signal?.aborted || isOver) break;
-    if (performance.now() > end && mine.length >= SURE_SAMPLES) break;
+    if (performance.now() > end && mine.length >= SURE_SAMPLES && ranUs >= leastUs(mine, theirs)) break;
     // Who goes first changes, so that neither side always finds the other's data in the cache.
     const first = mine.length % 2 === 0;
     if (first) mine.push(champion.time());
@@ -64,6 +70,11 @@ export function duel(
     if (!first) mine.push(champion.time());
   }
   return { us: median(theirs), champion: pairedSpeedup(mine, theirs), pairs: mine.length, difference };
+}
+
+function leastUs(mine: readonly number[], theirs: readonly number[]): number {
+  const { low, high } = pairedSpeedup(mine, theirs);
+  return low < CLOSE && high > 1 / CLOSE ? LEAST_US.close : LEAST_US.apart;
 }
 
 const sum = (us: readonly number[]): number => us.reduce((all, one) => all + one, 0);

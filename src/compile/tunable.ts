@@ -10,7 +10,7 @@ export interface TuningOptions {
   /**
    * Most time for tuning all components together and loading what was chosen, in milliseconds: what cannot be measured or
    * proven until then is not, and is told. Unless it is given, regions are measured for a part of 44 s ("quick") or 280 s
-   * ("full"), and every choice is proven, however long that takes; at "quick" on a CPU no rival is met after 54 s.
+   * ("full"), and every choice is proven, however long that takes; at "quick" on a CPU no rival is met after 56 s.
    */
   readonly budgetMs?: number | undefined;
   /** The most that weights, packs and values may take together; all the machine has unless given. */

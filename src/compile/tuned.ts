@@ -32,12 +32,12 @@ export type Made = Map<string, CompiledComponent>;
 /** What regions and proofs share unless a budget is given; proofs may take more. */
 const BUDGET_MS = { none: 0, quick: 44_000, full: 280_000 } as const satisfies Record<Effort, number>;
 /** When proofs meet no more rivals, on a device that loads plans at once: so that a command is over within a minute. */
-const RIVALS_END_MS = { none: 0, quick: 54_000, full: Number.POSITIVE_INFINITY } as const satisfies Record<
+const RIVALS_END_MS = { none: 0, quick: 56_000, full: Number.POSITIVE_INFINITY } as const satisfies Record<
   Effort,
   number
 >;
 /** What is over when so much of the budget is spent: regions, conversions between layouts; the rest is the proof's. */
-const REGIONS_END = { none: 0, quick: 0.54, full: 0.7 } as const satisfies Record<Effort, number>;
+const REGIONS_END = { none: 0, quick: 0.48, full: 0.7 } as const satisfies Record<Effort, number>;
 /** So much of that on one thread, where plans that meet take longer. */
 const ONE_THREAD = 0.9;
 const CONVERSIONS_SHARE = 0.04;
