@@ -30,12 +30,13 @@ import { rewriteGraph } from "../rewrite/passes.js";
 import { RecordStore } from "../tuner/records/records.js";
 import { choicesTable } from "./choices.js";
 import type { CommandContext } from "./context.js";
-import { finite, oneOf, pixels, promptsOf, steps, whole, type ModelFlags } from "./options.js";
+import { finite, memory, oneOf, pixels, promptsOf, steps, whole, type ModelFlags } from "./options.js";
 import { Ui } from "./ui.js";
 import { showWinners } from "./winners.js";
 
 interface ExplainFlags extends Pick<ModelFlags, "device" | "dtype" | "size" | "threads" | "randomWeights" | "json"> {
   readonly steps?: number;
+  readonly memory?: number;
   readonly maxError?: number;
   readonly calibration?: readonly string[];
   readonly model?: string;
@@ -65,6 +66,7 @@ export const explainCommand = ({ signal }: CommandContext): Command =>
     .argument("[op]", "only regions that compute this op, or whose names contain the text")
     .option("--against <file>", "how the plans differ from those of this plan or lock file")
     .option("--without <provider>", "what it would cost to do without a provider, from what was measured")
+    .option("--memory <size>", "the plans that are taken where no more may be used, like 20GiB", memory)
     .option("--roofline", "measure the machine's rates now and show each region's time over its floor")
     .option("--html <file>", "also write one self-contained page")
     .option("--model <folder>", "the model that a plan file was made for")
@@ -154,6 +156,7 @@ async function tellModel(folder: string, flags: ExplainFlags, signal: AbortSigna
     const notes: string[] = [];
     const compiled = await compileComponents(machine, components, {
       effort: "none",
+      memoryBytes: flags.memory,
       signal,
       onEvent: (event) => event.kind === "note" && notes.push(event.text),
     });
@@ -178,6 +181,7 @@ async function tellModel(folder: string, flags: ExplainFlags, signal: AbortSigna
       notes: [
         ...notes,
         ...(unknown.length > 0 ? [`nothing is stored of ${unknown.join(", ")}`] : []),
+        ...machine.notes,
         ...machine.opened.cannot.map(({ name, reason }) => `${name} is not used: ${reason}`),
         ...(rates ? [ratesText(rates)] : []),
         ...new RecordStore(machine.device.target).remarks,

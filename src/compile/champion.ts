@@ -32,6 +32,8 @@ export interface Champion {
   readonly standings: readonly Standing[];
   /** Those whose kernels could not be built or bound. */
   readonly fallen: readonly { readonly label: string; readonly reason: string }[];
+  /** Sentences about plans that took another's place, cannot win for their values, or were not run. */
+  readonly told: readonly string[];
   /** Those there was no time for; all of them where the first plan itself could not be loaded in time. */
   readonly unmet: readonly string[];
 }
@@ -104,6 +106,7 @@ export async function championOf(
   const say = (text: string): void => debug(3, `proof of ${component.name}: ${text}`);
   const tolerance = agreementOf(graph);
   const standings = new Map<Contender, Standing>();
+  const told: string[] = [];
   const [fallen, unmet, meetings]: [Champion["fallen"][number][], string[], Meeting<Contender>[]] = [[], [], []];
   const end = Math.min(deadline, performance.now() + proofMs);
   let best: Loaded | undefined;
@@ -120,6 +123,9 @@ export async function championOf(
       const isWrong = label === PLAIN && result.difference > tolerance;
       const winner = isWrong || (isFaster(result) && result.difference <= tolerance) ? rival : champion;
       loser = winner === rival ? champion : rival;
+      if (isWrong) told.push(`the ${champion.contender.label} plan is thrown out: its values differ from those of the plain one by ${shown(result)}`); // prettier-ignore
+      else if (winner !== best) told.push(succession(loser.contender.label, winner.contender.label, result, winner === rival)); // prettier-ignore
+      else if (result.difference > tolerance) told.push(`${label} cannot win: its values differ from those of ${winner.contender.label} by ${shown(result)}`); // prettier-ignore
       best = winner;
       meetings.push({ champion: champion.contender, rival: rival.contender, loser: loser.contender, result });
       say(`${label} met in ${Math.round(performance.now() - started)} ms`);
@@ -132,6 +138,9 @@ export async function championOf(
       const hopeless = best && expectedToLose(contender, best.contender);
       if (hopeless) {
         standings.set(contender, { label: contender.label, ...hopeless });
+        told.push(
+          `${contender.label} was not run: its regions should take ${hopeless.champion.median.toFixed(1)} times as long`,
+        );
         continue;
       }
       if ((best || !isFirstKept) && performance.now() + leastMs > deadline) {
@@ -161,7 +170,7 @@ export async function championOf(
   } finally {
     best?.session.dispose();
   }
-  const met = { standings: [...standings.values()], fallen, unmet };
+  const met = { standings: [...standings.values()], fallen, told, unmet };
   if (!best && unmet.length > 0)
     return { ...met, plan: contenders[0]!.plan, unmet: contenders.map(({ label }) => label) };
   if (!best)
@@ -173,4 +182,14 @@ export async function championOf(
       },
     );
   return { ...met, plan: best.contender.plan };
+}
+
+const shown = ({ difference }: Result): string => difference.toExponential(1);
+
+/** @param isRival whether the one that is faster was the rival, of whom the result tells the opposite */
+function succession(before: string, now: string, { champion }: Result, isRival: boolean): string {
+  const { median, low, high } = champion;
+  const times = isRival ? [1 / median, 1 / high, 1 / low] : [median, low, high];
+  const [ratio, from, to] = times.map((one) => one.toFixed(3));
+  return `${now} took the place of the ${before} plan: it is ${ratio} times as fast (${from} … ${to})`;
 }

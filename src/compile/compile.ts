@@ -83,6 +83,7 @@ export async function compileComponents(
     records.get(signature, machine.device.target.threads, machine.versions);
   expectAgreement(records.pins);
   for (const culprit of records.died) options.onEvent?.({ kind: "note", text: showCulprit(culprit) });
+  for (const suspect of records.suspects) debug(1, `records: ${suspect}`);
   const prepared = components.map((component) => prepare(machine, component, records.pins));
   for (const pin of records.pins)
     if (!prepared.some(({ pins }) => pins.includes(pin)))
@@ -200,7 +201,8 @@ async function storedPlan(
     for (const note of plan.notes) debug(1, `${component.name}: ${note}`);
     return plan;
   }
-  if (existsSync(file)) onEvent?.({ kind: "note", text: `the stored plan of ${component.name} is set aside: ${why}` });
+  if (!existsSync(file)) debug(1, `no plan of ${component.name} is stored for this machine and these versions`);
+  else onEvent?.({ kind: "note", text: `the stored plan of ${component.name} is set aside: ${why}` });
   return undefined;
 }
 

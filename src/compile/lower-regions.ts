@@ -2,7 +2,7 @@
 // measured alone, end to end; a knapsack picks; the picked set is measured again; and a component whose lowered plan is
 // not faster than its base beyond the noise stays as the base has it.
 import { debug } from "../core/debug.js";
-import { TroupeError } from "../core/error.js";
+import { messageOf, TroupeError } from "../core/error.js";
 import { Regions } from "../graph/region.js";
 import type { NodeId } from "../graph/node.js";
 import type { LoweredRegion } from "../plan/plan.js";
@@ -40,7 +40,11 @@ export interface LoweredComponents {
   readonly error: number;
   /** What was lowered in a component. */
   readonly regionsOf: (name: string) => readonly LoweredRegion[];
+  /** Names of those whose lowered plan was not faster. */
+  readonly refused: ReadonlySet<string>;
 }
+
+export const staysText = (dtype: Base["dtype"]): string => `stays in ${dtype}: its lowered plan is not faster`;
 
 /** A component with its lowered alternatives. */
 interface Draft {
@@ -84,7 +88,7 @@ export async function lowerRegions(machine: Machine, base: Base, options: Region
       const { plain } = drafts.find((draft) => nameOf(draft) === name)!;
       if ((await duelOf(machine, plain, rival, signal)).champion.high < 1) continue;
       refused.add(name);
-      onEvent?.({ kind: "note", text: `${name} stays in ${base.dtype}: its lowered plan is not faster` });
+      onEvent?.({ kind: "note", text: `${name} ${staysText(base.dtype)}` });
     }
     return refused.size > before;
   };
@@ -101,7 +105,7 @@ export async function lowerRegions(machine: Machine, base: Base, options: Region
       .filter(({ component }) => component === name)
       .map(({ site, precision, boughtUs, error: own }) => ({ name: site, precision, boughtUs: boughtUs / runs, error: own })); // prettier-ignore
   };
-  return { lowered, error: best?.error ?? base.error, regionsOf };
+  return { lowered, error: best?.error ?? base.error, regionsOf, refused };
 }
 
 const nameOf = ({ plain }: Draft): string => plain.component.name;
@@ -180,7 +184,10 @@ async function offersOf(
     for (const [done, site] of sites.entries()) {
       onEvent?.({ kind: "prove", component: plain.component.name, done, total: sites.length });
       for (const precision of new Set(site.lowered.values())) {
-        const selection = await choose(draft, sources, (one) => (one === site ? precision : undefined)).catch(() => undefined); // prettier-ignore
+        const selection = await choose(draft, sources, (one) => (one === site ? precision : undefined)).catch((error: unknown) => {
+          debug(1, `${plain.component.name}: ${site.name} is not lowered to ${precision}: ${messageOf(error)}`);
+          return undefined;
+        }); // prettier-ignore
         const boughtUs = selection ? (base - usOf(selection)) * plain.component.runs : 0;
         if (!selection || boughtUs < LEAST_SHARE * modelUs) continue;
         const lowered = { ...plain, graph, plan: planOf(machine, selection, "calibrated") };

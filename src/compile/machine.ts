@@ -1,6 +1,6 @@
 // The machine a model is compiled for: an opened device and the providers found for it.
 import { availableParallelism } from "node:os";
-import { setCompilerThreads } from "../core/debug.js";
+import { debug, setCompilerThreads } from "../core/debug.js";
 import { TroupeError } from "../core/error.js";
 import type { Device } from "../device/device.js";
 import { findCompiler } from "../device/cpu/compile.js";
@@ -56,6 +56,9 @@ export async function openMachine({
     opened.dispose();
     device.dispose();
   };
+  const notes = kind === "cuda" ? [] : await compilerNotes();
+  for (const { name, reason } of opened.cannot) debug(1, `${name} is not used: ${reason}`);
+  for (const note of notes) debug(1, note);
   const versions = Object.fromEntries(opened.providers.map(({ name, version }) => [name, version]));
   return {
     device,
@@ -64,7 +67,7 @@ export async function openMachine({
     providers: new Map(opened.providers.map((provider) => [provider.name, provider])),
     versions,
     forecast: forecastOf(device.target, opened.providers),
-    notes: kind === "cuda" ? [] : await compilerNotes(),
+    notes,
     [Symbol.dispose]: dispose,
   };
 }

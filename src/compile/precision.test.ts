@@ -1,6 +1,6 @@
 // The search over precision on a small component, with a judge that says what is asked of it.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it, test } from "node:test";
@@ -14,6 +14,8 @@ import { explainText } from "../plan/explain-text.js";
 import { isCannot } from "../provider/provider.js";
 import { PROVIDERS } from "../provider/open.js";
 import { Regions } from "../graph/region.js";
+import { candidateKey } from "../tuner/records/candidate-key.js";
+import { runBase } from "../tuner/records/records.js";
 import { memoryStore, tensorOf } from "../weights/memory.js";
 import { compileComponents } from "./compile.js";
 import type { CompiledComponent, CompileEvent, Component } from "./component.js";
@@ -151,6 +153,33 @@ describe("a model in bf16", { skip: skip || (isa.bf16 ? false : "there are no bf
     assert.deepEqual([kept!.origin, dtypeOf(kept!), kept!.plan.lowered], ["stored", "f32", undefined]);
   });
 });
+
+test(
+  "a stored plan of lower precision whose step is in quarantine is set aside, and that is told",
+  { skip },
+  async () => {
+    const { machine, plain } = await layer();
+    using _ = machine;
+    const judge = judgeOf("quarantine", 1);
+    await lowerWithin(machine, plain, { ...budget, maxError: 0.01, judge });
+    const options = { effort: "none", maxError: 0.01, judge } as const;
+    const [{ plan, graph, origin }] = (await lowerWithin(machine, plain, options)) as [CompiledComponent];
+    assert.equal(origin, "stored");
+    const [step] = plan.steps;
+    assert.ok(step?.kind === "region");
+    const { signature } = new Regions(graph).region(step.nodes);
+    const { provider } = step.choice;
+    const entry = { signature, provider, version: machine.versions[provider], key: candidateKey(step.choice), reason: "it fell over" }; // prettier-ignore
+    appendFileSync(`${runBase(machine.device.target)}.quarantine.jsonl`, `${JSON.stringify(entry)}\n`.repeat(2));
+    const notes: string[] = [];
+    const onEvent = (event: CompileEvent): void => void (event.kind === "note" && notes.push(event.text));
+    assert.ok(isPlain(await lowerWithin(machine, plain, { ...options, onEvent }), plain));
+    assert.match(
+      notes.join("\n"),
+      /the stored plan of layer within 0\.01 on quarantine is set aside: .* is not trusted: it fell over/,
+    );
+  },
+);
 
 test("without measuring nothing is lowered, and that is told", { skip }, async () => {
   const { machine, plain } = await layer();

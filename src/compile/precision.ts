@@ -2,6 +2,7 @@
 // whole model's error on its own inputs stays within a bound. The search starts from the model that is lowered already,
 // where there is one in bf16 that is faster and stays within it, else from the one in f32; what is faster than its base
 // beyond the noise replaces it, so a plan is never slower than the base it was made from.
+import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { Regions } from "../graph/region.js";
 import type { Graph } from "../graph/node.js";
@@ -12,13 +13,15 @@ import { findPlan, isUnusable, planFile, planKey, savePlan } from "../plan/store
 import { planProblems } from "../plan/verify.js";
 import { lowerPrecision, PRECISION_CLASSES, type PrecisionClass } from "../rewrite/lower-precision.js";
 import { rewriteGraph } from "../rewrite/passes.js";
+import { RecordStore } from "../tuner/records/records.js";
 import { reviveProblem } from "../session/revive.js";
 import { compileComponents, type CompileOptions } from "./compile.js";
 import type { CompiledComponent, Component } from "./component.js";
 import { duelOf } from "./lowered.js";
-import { lowerRegions } from "./lower-regions.js";
+import { lowerRegions, staysText } from "./lower-regions.js";
 import type { Machine } from "./machine.js";
 import { CALIBRATED } from "./precision-choice.js";
+import { quarantinedStep } from "./quarantine.js";
 
 /** The model on its own inputs. */
 export interface Judge {
@@ -57,7 +60,7 @@ export async function lowerWithin(
   const classes = classesFor(machine, effort);
   const places = [...(inBf16 ? [inBf16.map(({ graph }) => rewriteGraph(verifyGraph(graph)))] : []), components.map(({ graph }) => graph)]; // prettier-ignore
   for (const [i, graphs] of options.again ? [] : places.entries()) {
-    const found = await storedPlans(machine, graphs.map((graph) => [lowerPrecision(graph, classes), graph]), label); // prettier-ignore
+    const found = await storedPlans(machine, graphs.map((graph) => [lowerPrecision(graph, classes), graph]), { ...options, label }); // prettier-ignore
     const ofBase = i < places.length - 1 ? inBf16! : components.map(({ component }) => component);
     if (found) return found.map((one, c) => stored(one, ofBase[c]!, components[c]!));
   }
@@ -65,9 +68,11 @@ export async function lowerWithin(
     onEvent?.({ kind: "note", text: "no plans of lower precision are stored, and without measuring none are made" });
     return components;
   }
-  const narrow = inBf16 && classes.includes("bf16") ? await bf16Base(machine, components, options) : undefined;
+  const answer = inBf16 && classes.includes("bf16") ? await bf16Base(machine, components, options) : undefined;
+  const narrow = typeof answer === "string" ? undefined : answer;
+  if (typeof answer === "string") onEvent?.({ kind: "note", text: answer });
   const base: Base = narrow?.base ?? { dtype: "f32", components, error: 0 };
-  const { lowered, error, regionsOf } = await lowerRegions(machine, base, { ...options, classes, label });
+  const { lowered, error, regionsOf, refused } = await lowerRegions(machine, base, { ...options, classes, label });
   const all: CompiledComponent[] = [];
   for (const [i, plain] of base.components.entries()) {
     const { name } = plain.component;
@@ -75,11 +80,15 @@ export async function lowerWithin(
     const isLowered = rival !== undefined || narrow !== undefined;
     const report: Lowered = { maxError, error, inputs: judge.inputs, ...(narrow && { base: narrow.reports[i]! }), regions: rival ? regionsOf(name) : [] }; // prettier-ignore
     const { plan, graph, ...one } = rival ?? plain;
+    const told = [...(typeof answer === "string" ? [answer] : []), ...(refused.has(name) ? [staysText(base.dtype)] : [])]; // prettier-ignore
     const full = narrow && { full: components[i]! };
     const chosen: CompiledComponent = isLowered
       ? { ...one, graph, plan: { ...plan, lowered: report }, ...full }
       : plain;
-    await savePlan(chosen.plan, fileOf(machine, graphHash(graph), label));
+    await savePlan(
+      { ...chosen.plan, notes: [...chosen.plan.notes, ...told] },
+      fileOf(machine, graphHash(graph), label),
+    );
     if (isLowered) onEvent?.({ kind: "plan", component: name, label });
     all.push(chosen);
   }
@@ -96,34 +105,34 @@ export async function lowerWithin(
 const classesFor = ({ device }: Machine, effort: CompileOptions["effort"]): readonly PrecisionClass[] =>
   PRECISION_CLASSES.filter((one) => one !== "bf16" || device.target.isa.bf16 || effort === "full");
 
-/** The model in bf16 with what it bought each component, where it is faster and within the bound. */
+/** The model in bf16 with what it bought each component, or why regions are lowered from f32. */
 async function bf16Base(
   machine: Machine,
   components: readonly CompiledComponent[],
   { maxError, judge, inBf16, ...options }: PrecisionOptions,
-): Promise<{ readonly base: Base; readonly reports: readonly LoweredBase[] } | undefined> {
-  const note = (text: string): void => options.onEvent?.({ kind: "note", text });
+): Promise<{ readonly base: Base; readonly reports: readonly LoweredBase[] } | string> {
   const compiled = await compileComponents(machine, inBf16!, { ...options, lock: undefined });
   const error = await judge.error(compiled, judge.inputs);
-  if (error > CALIBRATED * maxError) {
-    note(`the model in bf16 has an error of ${error.toExponential(1)}: regions are lowered from f32`);
-    return undefined;
-  }
+  if (error > CALIBRATED * maxError)
+    return `the model in bf16 has an error of ${error.toExponential(1)}: regions are lowered from f32`;
   const reports: LoweredBase[] = [];
   for (const [i, one] of compiled.entries()) {
     const { us, champion } = await duelOf(machine, components[i]!, one, options.signal);
     reports.push({ dtype: "bf16", boughtUs: us / champion.median - us, error });
   }
   const boughtUs = reports.reduce((sum, one, i) => sum + one.boughtUs * components[i]!.component.runs, 0);
-  if (boughtUs <= 0) {
-    note("the model in bf16 is not faster than in f32: regions are lowered from f32");
-    return undefined;
-  }
+  if (boughtUs <= 0) return "the model in bf16 is not faster than in f32: regions are lowered from f32";
   return { base: { dtype: "bf16", components: compiled, error }, reports };
 }
 
 const fileOf = ({ device: { target }, versions }: Machine, hash: string, label: string): string =>
   planFile(planKey({ graphHash: hash, target, versions }, label));
+
+interface Asked {
+  readonly label: string;
+  readonly records: RecordStore;
+  readonly setAside: (name: string, why: string) => void;
+}
 
 interface Stored {
   readonly graph: Graph;
@@ -134,28 +143,42 @@ interface Stored {
 async function storedPlans(
   machine: Machine,
   components: readonly (readonly Graph[])[],
-  label: string,
+  { label, onEvent }: Pick<PrecisionOptions, "onEvent"> & { readonly label: string },
 ): Promise<readonly Stored[] | undefined> {
   const found: Stored[] = [];
+  const records = new RecordStore(machine.device.target);
+  const setAside = (name: string, why: string): void =>
+    onEvent?.({ kind: "note", text: `the stored plan of ${name} ${label} is set aside: ${why}` });
   for (const graphs of components) {
-    const one = await storedPlan(machine, graphs, label);
+    const one = await storedPlan(machine, graphs, { label, records, setAside });
     if (!one) return undefined;
     found.push(one);
   }
   // A search that was stopped while it stored plans leaves some of it beside some of an earlier one.
   const errors = new Set(found.flatMap(({ plan }) => (plan.lowered ? [plan.lowered.error] : [])));
-  return errors.size <= 1 ? found : undefined;
+  if (errors.size <= 1) return found;
+  setAside("the model", "its components come from different searches");
+  return undefined;
 }
 
-async function storedPlan(machine: Machine, graphs: readonly Graph[], label: string): Promise<Stored | undefined> {
+async function storedPlan(
+  machine: Machine,
+  graphs: readonly Graph[],
+  { label, records, setAside }: Asked,
+): Promise<Stored | undefined> {
   const { device, versions, providers } = machine;
   for (const graph of graphs) {
     const hash = graphHash(graph);
-    const plan = await findPlan(fileOf(machine, hash, label), { graphHash: hash, target: device.target, versions });
-    if (isUnusable(plan)) continue;
+    const file = fileOf(machine, hash, label);
+    const plan = await findPlan(file, { graphHash: hash, target: device.target, versions });
     const regions = new Regions(graph);
-    const fits = planProblems(plan, regions).length === 0 && !reviveProblem({ graph, plan, providers }, regions);
-    if (fits) return { graph, plan };
+    const why = isUnusable(plan)
+      ? plan.reasons[0]
+      : (planProblems(plan, regions)[0] ??
+        quarantinedStep(plan, regions, records) ??
+        reviveProblem({ graph, plan, providers }, regions));
+    if (!isUnusable(plan) && why === undefined) return { graph, plan };
+    if (existsSync(file)) setAside(graph.name, why!);
   }
   return undefined;
 }

@@ -37,6 +37,8 @@ export interface ProvenOptions extends TuningOptions {
   readonly end: number;
   /** The plan, stored or by rules, where that ends before the choice could be loaded; without one, the end only asks for haste. */
   readonly first?: Plan | undefined;
+  /** What is to be known of how regions were measured; a note of the plan. */
+  readonly told?: readonly string[] | undefined;
   /** When rivals are no longer met, by `performance.now()`. Never unless given. */
   readonly rivalsEnd?: number | undefined;
 }
@@ -64,7 +66,7 @@ export async function provenPlan(
   const tell = (text: string): void => onEvent?.({ kind: "note", text: `${item.component.name}: ${text}` });
   const noted = (plan: Plan, unmet: readonly string[]): Plan => {
     told.forEach(tell);
-    return { ...plan, notes: [...unmet, ...told] };
+    return { ...plan, notes: [...unmet, ...(options.told ?? []), ...told] };
   };
   const stand = (plan: Plan, ended: string): Proven => {
     const isByRules = plan.label === BY_RULES;
@@ -88,6 +90,7 @@ export async function provenPlan(
     signal,
     pool,
   });
+  told.push(...champion.told);
   for (const { label, reason } of champion.fallen) told.push(`the ${label} plan cannot be loaded: ${reason}`);
   if (first && champion.unmet.includes(contenders[0]!.label)) return stand(first, "the chosen plan could be loaded");
   if (champion.unmet.length > 0) told.push(`unproven: the budget ended before it met ${champion.unmet.join(", ")}`);

@@ -78,7 +78,12 @@ export async function byTuning<T extends Tunable>(
     }
   const regionsEnd = REGIONS_END[options.effort] * (device.target.threads === 1 ? ONE_THREAD : 1);
   const restMs = (1 - regionsEnd) * budgetMs;
-  const regions = await measure(machine, ranked, pins, { budgetMs: until(regionsEnd), restMs }, options);
+  const told: string[] = [];
+  const note = (text: string): void => {
+    told.push(text);
+    onEvent?.({ kind: "note", text });
+  };
+  const regions = await measure(machine, ranked, pins, { budgetMs: until(regionsEnd), restMs, note }, options);
   const earlier = ranked.flatMap(({ region }) => currentOf(store, region.signature, machine) ?? []);
   // A region of which nothing could be tried is no region without a candidate.
   const measured = new Map([...earlier, ...regions].filter(isTried).map((record) => [record.signature, record]));
@@ -90,7 +95,7 @@ export async function byTuning<T extends Tunable>(
     machine,
     conversions,
     [],
-    { budgetMs: until(regionsEnd + CONVERSIONS_SHARE), restMs },
+    { budgetMs: until(regionsEnd + CONVERSIONS_SHARE), restMs, note },
     options,
   );
   for (const record of converted.filter(isTried)) measured.set(record.signature, record);
@@ -111,7 +116,7 @@ export async function byTuning<T extends Tunable>(
     const end = performance.now() + (leftMs * (share + 1 / rest.length)) / 2;
     const known = { measured, standIns, rules: rules.get(item)!, store };
     const rivalsEnd = device.numbers ? undefined : started + RIVALS_END_MS[options.effort];
-    const proof = { ...options, first: first.get(item), end, rivalsEnd };
+    const proof = { ...options, first: first.get(item), end, rivalsEnd, told: [...new Set(told)] };
     const { plan, standings } = await provenPlan(machine, item, known, proof);
     if (!device.numbers) options.pool?.trim();
     onEvent?.({ kind: "plan", component: component.name, label: plan.label });
@@ -126,20 +131,30 @@ export async function byTuning<T extends Tunable>(
   return new Map(prepared.map(({ component: { name } }) => [name, made.get(name)!]));
 }
 
+interface Measuring {
+  readonly budgetMs: number;
+  /** What comes after it. */
+  readonly restMs: number;
+  /** Told what could not be measured. */
+  readonly note: (text: string) => void;
+}
+
 /** Tries regions within a budget and tells how far it is. */
 async function measure(
   machine: Machine,
   ranked: readonly Ranked[],
   pins: readonly Pin[],
-  { budgetMs, restMs }: { readonly budgetMs: number; readonly restMs: number },
+  { budgetMs, restMs, note }: Measuring,
   { effort, signal, onEvent, memoryBytes = Number.POSITIVE_INFINITY }: TuningOptions,
 ): Promise<readonly RegionRecord[]> {
-  ranked = ranked.filter(({ region }) => operandBytes(region) <= memoryBytes); // rules stand in for the others
+  const large = ranked.filter(({ region }) => operandBytes(region) > memoryBytes);
+  if (large.length > 0) note(`${large.length} regions are larger than the memory that is allowed, and not measured`);
+  ranked = ranked.filter((one) => !large.includes(one));
   if (ranked.length === 0 || budgetMs <= 0) return [];
   onEvent?.({ kind: "tune", done: 0, total: ranked.length, title: "" });
   const effortOf = effortsOf(ranked, effort);
   const kin = new Map(ranked.map((one) => [one.region, one.kin]));
-  const { records } = await tune(
+  const { records, cannot } = await tune(
     ranked.map(({ region }) => region),
     machine.device.target,
     {
@@ -158,6 +173,7 @@ async function measure(
         }), // prettier-ignore
     },
   );
+  for (const { name, reason } of cannot) if (machine.providers.has(name)) note(`${name} was not measured: ${reason}`);
   return records;
 }
 

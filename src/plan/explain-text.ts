@@ -1,5 +1,6 @@
 // An explanation on a terminal: a summary of the component, then each region with its candidates, or those of one op.
 import { timeText, type Comparison, type Explanation, type ExplainedRegion } from "./explain.js";
+import type { ClockFacts, Refusal } from "../tuner/records/measurement.js";
 import type { Lowered } from "./plan.js";
 import { columns, showBytes, showUs } from "./print.js";
 
@@ -49,7 +50,7 @@ export function loweredText({ maxError, error, inputs, base, regions }: Lowered)
 }
 
 function regionText(region: ExplainedRegion): string {
-  const { title, uses, us, names, candidates, cannot, chosen, apartUs, floor } = region;
+  const { title, uses, us, names, candidates, cannot, chosen, apartUs, floor, clock } = region;
   const lines = [
     `${title}  × ${uses}${us === undefined ? "" : `  ${showUs(us)} each`}  (${names[0]}${uses > 1 ? ", …" : ""})`,
   ];
@@ -85,12 +86,26 @@ function regionText(region: ExplainedRegion): string {
       ]).map((line) => `  ${line}`),
     );
   else lines.push(`  → ${chosen.provider} ${chosen.id}: nothing was measured`);
-  for (const { provider, reason } of cannot) lines.push(`    ${provider} cannot: ${reason}`);
+  for (const refusal of cannot) lines.push(`    ${refusalText(refusal)}`);
+  if (clock && isTelling(clock)) lines.push(`  ${clockText(clock)}`);
   if (region.runnerUp) lines.push(`  runner-up: ${comparison(region.runnerUp)}`);
   if (region.bestOtherProvider) lines.push(`  best other provider: ${comparison(region.bestOtherProvider)}`);
   if (floor) lines.push(`  ${floorText(region, floor)}`);
   if (apartUs !== undefined) lines.push(`  its ops one by one, each by its fastest: ${showUs(apartUs)}`);
   return lines.join("\n");
+}
+
+/** "blas cannot: …" or, of candidates that were not tried, "12 of tile passed over: …". */
+export const refusalText = ({ provider, reason, passed }: Refusal): string =>
+  passed === undefined ? `${provider} cannot: ${reason}` : `${passed} of ${provider} passed over: ${reason}`;
+
+/** Whether the clock made a difference. */
+export const isTelling = ({ again, off }: ClockFacts): boolean => again + off > 0;
+
+/** What came of a clock that did not rest while candidates were timed. */
+export function clockText({ ghz, low, high, again, off }: ClockFacts): string {
+  const left = off === 0 ? "" : `; ${off} count although it was`;
+  return `clock: ${ghz.toFixed(2)} GHz, from ${low.toFixed(2)} to ${high.toFixed(2)} while they ran: ${again} runs were taken again because it was off${left}`;
 }
 
 function floorText({ work }: ExplainedRegion, { us, bound, timeOver }: NonNullable<ExplainedRegion["floor"]>): string {

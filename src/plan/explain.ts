@@ -2,7 +2,7 @@
 // and who offered nothing for what reason. Plain data; explain-text.ts shows it on a terminal.
 import type { Region, Regions } from "../graph/region.js";
 import { candidateKey } from "../tuner/records/candidate-key.js";
-import type { Measurement, RegionRecord } from "../tuner/records/measurement.js";
+import type { ClockFacts, Measurement, Refusal, RegionRecord } from "../tuner/records/measurement.js";
 import { confidenceOf, isFasterBeyond95, type Times } from "../tuner/records/interval.js";
 import { titleOf } from "../tuner/title.js";
 import { layoutKey } from "./layout.js";
@@ -56,7 +56,9 @@ export interface ExplainedRegion {
   readonly floor?: Floor & { readonly timeOver?: number };
   /** Fastest first; those not accepted last. */
   readonly candidates: readonly ExplainedCandidate[];
-  readonly cannot: readonly { readonly provider: string; readonly reason: string }[];
+  readonly cannot: readonly Refusal[];
+  /** While its candidates were timed; absent where it could not be watched. */
+  readonly clock?: ClockFacts;
   readonly runnerUp?: Comparison;
   readonly bestOtherProvider?: Comparison;
   /** For fused regions: the fastest accepted candidates of its nodes one by one, where all were measured. */
@@ -201,6 +203,7 @@ function explainSteps(
       ...foretold(forecastUs?.(region, m.candidate)),
     })),
     cannot: record?.cannot ?? [],
+    ...(record?.clock && { clock: record.clock }),
     ...(runnerUp ? { runnerUp } : {}),
     ...(other ? { bestOtherProvider: other } : {}),
     ...(apartUs === undefined ? {} : { apartUs }),

@@ -3,22 +3,24 @@ import { median, quantile } from "../core/statistics.js";
 import { candidateKey } from "./records/candidate-key.js";
 import type { Gone } from "./child.js";
 import type { Timed } from "./pruning/ledger.js";
-import type { CandidateFacts, Measurement, Verdict } from "./records/measurement.js";
+import type { CandidateFacts, ClockFacts, Measurement, Refusal, Verdict } from "./records/measurement.js";
 
 export interface ContestResult {
   readonly measurements: readonly Measurement[];
-  readonly cannot: readonly { readonly provider: string; readonly reason: string }[];
+  readonly cannot: readonly Refusal[];
+  readonly clock?: ClockFacts | undefined;
 }
 
 /** What is known of the candidates so far. */
 export class Board {
   #candidates: readonly CandidateFacts[] = [];
   #methods: readonly (string | undefined)[] = [];
-  #cannot: readonly { readonly provider: string; readonly reason: string }[] = [];
+  #cannot: readonly Refusal[] = [];
   readonly #muted = new Map<string, string>();
   readonly #verdicts: Map<string, { readonly verdict: Verdict; readonly error?: number }>;
   readonly #passed = new Map<string, string>();
   readonly #samples = new Map<string, readonly number[]>();
+  #clock: ClockFacts | undefined;
 
   constructor(judged: ReadonlyMap<string, Verdict>) {
     this.#verdicts = new Map([...judged].map(([key, verdict]) => [key, { verdict }]));
@@ -46,6 +48,10 @@ export class Board {
 
   timed(key: string, us: readonly number[]): void {
     this.#samples.set(key, us);
+  }
+
+  clocked(clock: ClockFacts): void {
+    this.#clock = clock;
   }
 
   rejected(): readonly string[] {
@@ -105,13 +111,25 @@ export class Board {
     const notTried = passed.map((candidate) => ({
       provider: candidate.provider,
       reason: this.#passed.get(candidateKey(candidate))!,
+      passed: 1,
     }));
-    const cannot = [...this.#cannot, ...muted, ...notTried];
     return {
       measurements,
-      cannot: [...new Map(cannot.map((row) => [`${row.provider} ${row.reason}`, row])).values()],
+      cannot: added([...this.#cannot, ...muted, ...notTried]),
+      ...(this.#clock && { clock: this.#clock }),
     };
   }
+}
+
+/** A row a provider and reason. */
+function added(rows: readonly Refusal[]): readonly Refusal[] {
+  const found = new Map<string, Refusal>();
+  for (const row of rows) {
+    const key = `${row.provider} ${row.reason}`;
+    const before = found.get(key)?.passed ?? 0;
+    found.set(key, row.passed === undefined ? row : { ...row, passed: before + row.passed });
+  }
+  return [...found.values()];
 }
 
 type Rejection = Exclude<Verdict, { readonly kind: "accepted" }>;

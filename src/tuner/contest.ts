@@ -2,9 +2,11 @@
 import type { ValueId } from "../graph/node.js";
 import type { Region } from "../graph/region.js";
 import type { Fill } from "../check/region-inputs.js";
+import { debug } from "../core/debug.js";
 import type { Effort } from "../provider/provider.js";
 import { Board, verdictOf, type ContestResult } from "./board.js";
 import type { Timed } from "./pruning/ledger.js";
+import { titleOf } from "./title.js";
 import { workOf } from "./worker/expectation.js";
 import type { Verdict } from "./records/measurement.js";
 import type { TryRequest } from "./worker/messages.js";
@@ -73,6 +75,7 @@ export async function contest(
     }
     if (gone.how === "cancelled") return undefined;
     const { phase, index } = gone.mark;
+    debug(1, () => `tuner: its process ${gone.what} while ${phase} for ${titleOf(region)}`);
     if (phase === "asking") board.mute(worker.providerAt(index), `it ${gone.what} when asked`);
     else if (phase === "building" && index < 0 && !oneByOne) oneByOne = true;
     else if (index >= 0 && board.blame(index, gone)) continue;

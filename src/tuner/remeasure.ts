@@ -56,13 +56,26 @@ export async function remeasure(region: Region, worker: Worker, options: Remeasu
     if (!result) return undefined;
     debug(1, () => `records: ${usable.title}: the machine is not as it was, all candidates are measured again`);
   }
+  if (stored && !partial) debug(1, () => `records: ${stored.title}: ${wholeAgain(stored, options)}; all candidates are measured again`); // prettier-ignore
   const result = await contest(region, worker, trial);
   const { signature } = region;
   return result && told({ signature, title: titleOf(region), threads, ...result, effort, versions });
 }
 
-/** The same record; what was rejected is named at the first step of the debug ladder. */
+/** Why nothing of a record stays. */
+function wholeAgain(stored: RegionRecord, { versions, effort }: Remeasure): string {
+  if (!hasEffort(stored, effort)) return `it was recorded at effort ${effortOf(stored)}`;
+  const gone = Object.keys(stored.versions).filter((name) => !(name in versions));
+  return [changesOf(stored, versions), ...gone.map((name) => `${name} is not here`)].filter(Boolean).join(", ");
+}
+
+/** The same record; what was rejected or passed over is named at the first step of the debug ladder. */
 function told(record: RegionRecord): RegionRecord {
+  for (const { provider, reason, passed } of record.cannot)
+    if (passed !== undefined) debug(1, () => `passed over: ${passed} of ${provider} for ${record.title}: ${reason}`);
+  const { again = 0, off = 0, low = 0, high = 0 } = record.clock ?? {};
+  if (again + off > 0)
+    debug(1, () => `clock: ${low.toFixed(2)} to ${high.toFixed(2)} GHz for ${record.title}: ${again} runs taken again, ${off} count although it was off`); // prettier-ignore
   for (const { candidate, verdict } of record.measurements)
     if (verdict.kind !== "accepted")
       debug(1, () => `rejected: ${candidate.provider} ${candidate.id} for ${record.title}: ${verdict.kind}: ${verdict.reason}`); // prettier-ignore

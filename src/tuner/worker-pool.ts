@@ -96,7 +96,10 @@ export class Worker implements AsyncDisposable {
       if (reply.kind === "asked") board.asked(reply.candidates, reply.methods, reply.cannot);
       else if (reply.kind === "judged") board.judge(reply.key, reply.verdict, reply.error);
       else if (reply.kind === "passed") board.pass(reply.key, reply.reason);
-      else if (reply.kind === "timed") for (const { key: name, us } of reply.samples) board.timed(name, us);
+      else if (reply.kind === "timed") {
+        for (const { key: name, us } of reply.samples) board.timed(name, us);
+        if (reply.clock) board.clocked(reply.clock);
+      }
     });
     if (gone?.kind === "gone") this.#child = undefined;
     return gone;

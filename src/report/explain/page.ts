@@ -1,7 +1,7 @@
 // An explanation as one self-contained page: no script, no request; light or dark as the reader has it, narrow or wide.
 import type { ChangedPart, PartChoice, PlanDifference } from "../../plan/difference.js";
 import { sideText } from "../../plan/difference-text.js";
-import { loweredText } from "../../plan/explain-text.js";
+import { clockText, isTelling, loweredText, refusalText } from "../../plan/explain-text.js";
 import { timeText, type Comparison, type ExplainedCandidate, type ExplainedRegion, type Explanation } from "../../plan/explain.js"; // prettier-ignore
 import { showBytes, showUs } from "../../plan/print.js";
 import { pageStyle, providerClass } from "../bench/style.js";
@@ -103,6 +103,7 @@ function factsOf({
   floor,
   work,
   cannot,
+  clock,
 }: ExplainedRegion): readonly string[] {
   const over = floor?.timeOver === undefined ? "" : `, it takes ${floor.timeOver.toFixed(2)} times that`;
   return [
@@ -111,7 +112,8 @@ function factsOf({
     ...(runnerUp ? [`runner-up: ${comparison(runnerUp)}`] : []),
     ...(bestOtherProvider ? [`best other provider: ${comparison(bestOtherProvider)}`] : []),
     ...(apartUs === undefined ? [] : [`its ops one by one, each by its fastest: ${showUs(apartUs)}`]),
-    ...cannot.map(({ provider, reason }) => `${provider} cannot: ${reason}`),
+    ...cannot.map(refusalText),
+    ...(clock && isTelling(clock) ? [clockText(clock)] : []),
   ];
 }
 

@@ -22,7 +22,7 @@ interface Right extends Built {
   readonly us: number;
 }
 
-const SLOW = "not tried: by its estimate it is far slower";
+const SLOW = "by their estimates they are far slower";
 
 /** @param ahead regions that will be asked for next */
 export async function attemptOnDevice(
@@ -75,7 +75,8 @@ async function checkAndTime(
   }
   try {
     if (isCannot(reference)) {
-      for (const { key } of built) send({ kind: "passed", key, reason: `not measured: ${reference.cannot}` });
+      for (const { key } of built)
+        send({ kind: "passed", key, reason: `there is nothing to check them against: ${reference.cannot}` });
       return true;
     }
     const right: Right[] = [];
@@ -138,7 +139,7 @@ function timeAll(
     for (const { trial } of racing) programs.push(trial.program(copies, rounds));
     for (const end = performance.now() + WARM_UP_MS; !isWarm && performance.now() < end;) programs[0]!.time();
     isWarm = true;
-    const samples = timeByTurns(
+    const { samples } = timeByTurns(
       programs.map((program) => () => program.time() / runs),
       {
         candidateMs: timing.candidateMs / runs,

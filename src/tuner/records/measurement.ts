@@ -28,6 +28,25 @@ export interface Measurement {
   readonly us?: { readonly p20: number; readonly p50: number; readonly p80: number; readonly runs: number };
 }
 
+/** Why a provider offered nothing or, with `passed`, why so many of its candidates were not tried. */
+export interface Refusal {
+  readonly provider: string;
+  readonly reason: string;
+  readonly passed?: number | undefined;
+}
+
+/** The clock while candidates were timed, in GHz. */
+export interface ClockFacts {
+  /** At most times. */
+  readonly ghz: number;
+  readonly low: number;
+  readonly high: number;
+  /** Runs that were taken again because it was off. */
+  readonly again: number;
+  /** Runs that count although it was. */
+  readonly off: number;
+}
+
 /** All that was tried for one region signature on one target. */
 export interface RegionRecord {
   readonly signature: string;
@@ -35,12 +54,14 @@ export interface RegionRecord {
   readonly title: string;
   readonly threads: number;
   readonly measurements: readonly Measurement[];
-  /** Providers that offered nothing, with their reason. */
-  readonly cannot: readonly { readonly provider: string; readonly reason: string }[];
+  /** Providers that offered nothing, and candidates that were passed over, with their reason. */
+  readonly cannot: readonly Refusal[];
   /** How many candidates the providers were asked for; a record of less is void when more is wanted. */
   readonly effort?: Effort;
   /** Name → version of every provider asked. What another version measured is void, and nothing else is. */
   readonly versions: Readonly<Record<string, string>>;
+  /** Absent where it could not be watched. */
+  readonly clock?: ClockFacts | undefined;
   /** ISO 8601. */
   readonly measuredAt?: string;
 }

@@ -7,7 +7,7 @@ import type { Target } from "../../device/device.js";
 import type { Json } from "../../graph/node.js";
 import { candidateKey } from "./candidate-key.js";
 import { confidenceOf } from "./interval.js";
-import type { Measurement, RegionRecord } from "./measurement.js";
+import type { ClockFacts, Measurement, RegionRecord } from "./measurement.js";
 import { pinSchema, type Pin } from "./pin.js";
 
 const layout = z
@@ -54,9 +54,12 @@ const recordSchema = z.object({
   title: z.string(),
   threads: z.number(),
   measurements: z.array(measurementSchema),
-  cannot: z.array(z.object({ provider: z.string(), reason: z.string() })),
+  cannot: z.array(z.object({ provider: z.string(), reason: z.string(), passed: z.number().optional() })),
   effort: z.enum(["none", "quick", "full"]).optional(),
   versions: z.record(z.string(), z.string()),
+  clock: z
+    .object({ ghz: z.number(), low: z.number(), high: z.number(), again: z.number(), off: z.number() })
+    .optional(),
   measuredAt: z.string().optional(),
   /** Absent in the lines of older files, which hold one device each. */
   on: deviceSchema.optional(),
@@ -117,11 +120,11 @@ const issueOf = ({ issues: [issue] }: z.ZodError): string => `${issue!.path.join
 
 /** The line of a record. What a reader looks for first comes first; the winner is there for readers alone. */
 export function recordLine(record: RegionRecord, on: RecordDevice): string {
-  const { title, signature, threads, effort, versions, measuredAt, measurements, cannot } = record;
+  const { title, signature, threads, effort, versions, clock, measuredAt, measurements, cannot } = record;
   const { device, hardware, isa } = on;
   const winner = winnerOf(measurements);
   return JSON.stringify({
-    title, ...(winner && { winner }), signature, on: { device, hardware, isa }, threads, effort, versions, measuredAt, measurements, cannot,
+    title, ...(winner && { winner }), signature, on: { device, hardware, isa }, threads, effort, versions, ...(clock && { clock: roundedClock(clock) }), measuredAt, measurements, cannot,
   }); // prettier-ignore
 }
 
@@ -134,6 +137,10 @@ export const rounded = (measurement: Measurement): Measurement => {
     ...(us && { us: { p20: digits(us.p20, 4), p50: digits(us.p50, 4), p80: digits(us.p80, 4), runs: us.runs } }),
   };
 };
+
+const roundedClock = ({ ghz, low, high, again, off }: ClockFacts): ClockFacts => ({
+  ghz: digits(ghz, 3), low: digits(low, 3), high: digits(high, 3), again, off,
+}); // prettier-ignore
 
 const digits = (value: number, count: number): number => Number(value.toPrecision(count));
 

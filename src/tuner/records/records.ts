@@ -42,7 +42,7 @@ export class RecordStore {
   /** Hand-written choices, in the order of the file. */
   readonly pins: readonly Pin[];
   /** Lines that were passed over, "records.jsonl:12: it is no JSON". */
-  readonly problems: readonly string[];
+  readonly problems: readonly string[] = [];
   readonly #folder: string;
   readonly #key: string;
   readonly #device: RecordDevice;
@@ -63,19 +63,20 @@ export class RecordStore {
     this.#journals = this.#folder;
     this.#key = hashOf(this.#device);
     this.file = (folder === undefined ? recordsFile() : undefined) ?? this.#path("jsonl");
+    const unkept: string[] = [];
     for (const place of new Set([this.#folder, dirname(this.file)]))
       try {
         mkdirSync(place, { recursive: true });
         accessSync(place, constants.W_OK);
       } catch (error) {
-        debug(1, () => `records: nothing can be kept in ${place}: ${messageOf(error)}`);
+        unkept.push(`nothing can be kept in ${place}: ${messageOf(error)}`);
         if (place === this.#folder) this.#journals = tmpdir();
       }
     const name = basename(this.file);
     const { records, pins, problems } = parseRecords(this.#text(), name);
     for (const { record, on } of records) if (on === undefined || hashOf(on) === this.#key) this.#keep(record);
     this.pins = pins;
-    this.problems = problems.map((problem) => `${name}:${problem}`);
+    this.problems = [...unkept, ...problems.map((problem) => `${name}:${problem}`)];
     for (const problem of this.problems) debug(1, `records: ${problem}`);
     if (this.#journals === this.#folder) {
       this.#collectJournals();
@@ -148,10 +149,14 @@ export class RecordStore {
 
   /** What a reader should know of them: lines passed over, and who was being tried when a tuner died. */
   get remarks(): readonly string[] {
-    const suspects = this.#quarantined.map(
-      ({ key, signature, reason }) => `${key} is suspect in region ${signature}: ${reason}`,
-    );
-    return [...this.problems, ...new Set(suspects)];
+    return [...this.problems, ...this.suspects];
+  }
+
+  /** Who was being tried when a tuner died, or ran when a plan did, a sentence each. */
+  get suspects(): readonly string[] {
+    const told = ({ key, signature, reason }: Quarantined): string =>
+      `${key} is suspect in region ${signature}: ${reason}`;
+    return [...new Set(this.#quarantined.map(told))];
   }
 
   /** Candidates of a region that are not to be tried again. */

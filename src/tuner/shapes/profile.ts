@@ -66,13 +66,15 @@ export function readProfile(path: string, { threads }: Target, dtype: DType, ver
   try {
     const stored = schema.parse(JSON.parse(readFileSync(path, "utf8")));
     const holds = (provider: string, version: string): boolean => versions[provider] === version;
+    for (const [name, version] of Object.entries(stored.versions))
+      if (!holds(name, version)) debug(1, () => `profile: what ${name} ${version} did is void, here it is ${versions[name] ?? "missing"}`); // prettier-ignore
     return {
       ...stored,
       versions: Object.fromEntries(Object.entries(stored.versions).filter(([name, version]) => holds(name, version))),
       families: stored.families.filter(({ provider, version }) => holds(provider, version)),
     };
   } catch (error) {
-    debug(3, () => `profile: ${path} is not used: ${messageOf(error)}`);
+    if (existsSync(path)) debug(1, () => `profile: ${path} is not used: ${messageOf(error)}`);
     return emptyProfile(threads, dtype);
   }
 }

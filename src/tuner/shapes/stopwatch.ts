@@ -81,7 +81,7 @@ export class Stopwatch implements Disposable {
         const copy = turn % copies;
         return (mine[copy] ??= bind(one, copy))!.time();
       });
-      const samples = undisturbed(() => timeByTurns(runners, timing));
+      const { samples } = undisturbed(() => timeByTurns(runners, timing));
       return firstUs.map((us, index) => {
         const at = racing.findIndex(({ i }) => i === index);
         return at < 0 ? (us === undefined ? [] : [us]) : samples[at]!;

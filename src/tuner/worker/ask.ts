@@ -4,6 +4,7 @@ import { hashOf } from "../../core/hash.js";
 import type { Region } from "../../graph/region.js";
 import { isCannot, type Candidate, type Provider } from "../../provider/provider.js";
 import { factsOf } from "../records/candidate-key.js";
+import type { Refusal } from "../records/measurement.js";
 import type { JournalWriter } from "../journal/journal.js";
 import { schedule } from "../pruning/kin.js";
 import { methodKey } from "../pruning/ledger.js";
@@ -15,13 +16,13 @@ export interface AskTools {
   readonly send: (reply: Reply) => void;
 }
 
-const LOST_ALONE = "not tried: the same blocking lost where the region's main part was measured alone";
-const LOST_BEFORE = "not tried: its method lost in every region like this one";
+const LOST_ALONE = "the same blocking lost where the region's main part was measured alone";
+const LOST_BEFORE = "their method lost in every region like this one";
 
 export function ask(region: Region, request: TryRequest, tools: AskTools): readonly Candidate[] {
   const { providers, journal, send } = tools;
   const candidates: Candidate[] = [];
-  const cannot: { provider: string; reason: string }[] = [];
+  const cannot: Refusal[] = [];
   const [hopeless, lost] = [new Set(request.hopeless), new Set(request.lost)];
   providers.forEach((provider, index) => {
     const { name } = provider;
@@ -33,9 +34,11 @@ export function ask(region: Region, request: TryRequest, tools: AskTools): reado
       if (isCannot(answer)) return void cannot.push({ provider: name, reason: answer.cannot });
       // The default candidate is the plain plan's, and what others are compared with.
       const near = answer.filter((candidate, n) => n === 0 || !hopeless.has(schedule(candidate)));
-      if (near.length < answer.length) cannot.push({ provider: name, reason: LOST_ALONE });
+      const pass = (reason: string, passed: number): unknown =>
+        passed > 0 && cannot.push({ provider: name, reason, passed });
+      pass(LOST_ALONE, answer.length - near.length);
       const kept = near.filter((candidate, n) => n === 0 || !lost.has(methodKey(candidate)));
-      if (kept.length < near.length) cannot.push({ provider: name, reason: LOST_BEFORE });
+      pass(LOST_BEFORE, near.length - kept.length);
       for (const candidate of kept) candidates.push(revived(provider, region, candidate));
     } catch (error) {
       cannot.push({ provider: name, reason: `asking it failed: ${messageOf(error)}` });

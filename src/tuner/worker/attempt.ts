@@ -2,6 +2,7 @@
 // Where time is short it goes in two waves: a scout of every method first, then the others of methods that did well.
 import { messageOf } from "../../core/error.js";
 import type { ProductEngine } from "../../check/dense/product.js";
+import type { Clock } from "../../device/cpu/clock.js";
 import type { Device } from "../../device/device.js";
 import type { Region } from "../../graph/region.js";
 import type { Candidate, Kernel } from "../../provider/provider.js";
@@ -19,6 +20,8 @@ export interface AttemptTools extends AskTools {
   readonly device: Device;
   /** For references. */
   readonly engine: ProductEngine;
+  /** For times with checks; absent where it cannot be read. */
+  readonly clock?: Clock | undefined;
   /** For times without checks. */
   readonly stopwatch: Stopwatch;
 }
@@ -46,7 +49,7 @@ interface Ground {
   readonly expected: Expectation;
 }
 
-const SPARED = "not tried: the first candidate of its method was far from the best";
+const SPARED = "the first candidate of their method was far from the best";
 
 export async function attempt(region: Region, request: TryRequest, tools: AttemptTools): Promise<void> {
   const { journal, send } = tools;
@@ -81,8 +84,8 @@ export async function attempt(region: Region, request: TryRequest, tools: Attemp
           const next = called(waves, usOf, Math.min(...right.map(({ us }) => us)));
           for (const index of next.spared) send({ kind: "passed", key: entries[index]!.key, reason: SPARED });
           await checkAll(ground, await buildMore(next.called), right, fill, request, tools);
-          const samples = timeAll(right, ground.memory, request.timing, journal);
-          send({ kind: "timed", samples: samples.map((us, i) => ({ key: right[i]!.key, us })) });
+          const { samples, clock } = timeAll(right, ground.memory, request.timing, journal, tools.clock);
+          send({ kind: "timed", samples: samples.map((us, i) => ({ key: right[i]!.key, us })), clock });
         }
         standing = right;
       } finally {
@@ -161,7 +164,7 @@ function groundOf(region: Region, request: TryRequest, fill: TryRequest["fills"]
 
 /** Regions that take JavaScript longer than a native contest takes altogether. */
 const HEAVY_FLOPS = { none: 1e6, quick: 1e6, full: Number.POSITIVE_INFINITY } as const;
-const NOT_WORTH = "not tried: native candidates are right, and the region is large for JavaScript";
+const NOT_WORTH = "native candidates are right, and the region is large for JavaScript";
 
 /** Checks candidates on one kind of inputs; the wrong ones are reported, the right ones go to `right`. */
 async function checkAll(

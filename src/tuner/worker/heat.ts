@@ -1,10 +1,12 @@
 // The timed part of a region's contest: candidates that were found right run by turns on cold weights.
 import { lastCacheBytes } from "../../device/cpu/target.js";
+import type { Clock } from "../../device/cpu/clock.js";
 import type { Program } from "../../device/device.js";
 import type { JournalWriter } from "../journal/journal.js";
 import type { TryRequest } from "./messages.js";
 import type { RegionMemory } from "./region-memory.js";
-import { timeByTurns } from "./timing.js";
+import { Pace } from "./pace.js";
+import { timeByTurns, type Timings } from "./timing.js";
 import type { Trial } from "./trial.js";
 
 export interface Runner {
@@ -22,13 +24,14 @@ const FAR_TOO_SLOW = 5;
 /** Runs shorter than this say little. */
 const TELLING_US = 2000;
 
-/** Samples of run times per candidate, weights cold. */
+/** Run times per candidate, weights cold. */
 export function timeAll(
   right: readonly Runner[],
   memory: RegionMemory,
   timing: NonNullable<TryRequest["timing"]>,
   journal: JournalWriter,
-): readonly (readonly number[])[] {
+  clock: Clock | undefined,
+): Timings {
   const order = right.toSorted((a, b) => a.us - b.us);
   const fastest = order[0]!;
   const rival = order.find(({ trial }) => trial.candidate.provider !== fastest.trial.candidate.provider);
@@ -48,16 +51,18 @@ export function timeAll(
         return program.time();
       };
     });
-    const samples = timeByTurns(runners, {
+    const timed = timeByTurns(runners, {
       candidateMs: timing.candidateMs,
       finalMs: timing.finalMs,
       sides: racing.map(({ trial }) => trial.candidate.provider),
       before: (index) => journal.mark("timing", racing[index]!.index),
+      pace: clock && new Pace(clock),
     });
-    return right.map((entry) => {
+    const samples = right.map((entry) => {
       const at = racing.indexOf(entry);
-      return at < 0 ? [entry.us] : samples[at]!;
+      return at < 0 ? [entry.us] : timed.samples[at]!;
     });
+    return { ...timed, samples };
   } finally {
     for (const program of programs) program.dispose();
   }

@@ -4,7 +4,7 @@ import type { Json, NodeId, ValueId } from "../../graph/node.js";
 import type { Fill } from "../../check/region-inputs.js";
 import type { ProviderSpec } from "../../provider/open.js";
 import type { Effort } from "../../provider/provider.js";
-import type { CandidateFacts, Verdict } from "../records/measurement.js";
+import type { CandidateFacts, ClockFacts, Refusal, Verdict } from "../records/measurement.js";
 
 export interface OpenRequest {
   readonly kind: "open";
@@ -76,14 +76,18 @@ export type Reply =
       readonly candidates: readonly CandidateFacts[];
       /** Their methods, in the same order. */
       readonly methods: readonly (string | undefined)[];
-      readonly cannot: readonly { readonly provider: string; readonly reason: string }[];
+      readonly cannot: readonly Refusal[];
     }
   /** A candidate's verdict. */
   | { readonly kind: "judged"; readonly key: string; readonly verdict: Verdict; readonly error?: number }
   /** A candidate that was not worth trying. */
   | { readonly kind: "passed"; readonly key: string; readonly reason: string }
   /** Run times of accepted candidates, in microseconds. */
-  | { readonly kind: "timed"; readonly samples: readonly { readonly key: string; readonly us: readonly number[] }[] }
+  | {
+      readonly kind: "timed";
+      readonly samples: readonly { readonly key: string; readonly us: readonly number[] }[];
+      readonly clock?: ClockFacts | undefined;
+    }
   | { readonly kind: "patterns"; readonly sets: readonly (readonly NodeId[])[] }
   | { readonly kind: "done" }
   /** The request itself failed: a bug, not a candidate's fault. */

@@ -5,6 +5,7 @@ import { Regions } from "../../graph/region.js";
 import { nativeEngine } from "../../check/dense/native-engine.js";
 import { scalarEngine, type ProductEngine } from "../../check/dense/product.js";
 import { isCannot } from "../../device/native/found.js";
+import { openClock, type Clock } from "../../device/cpu/clock.js";
 import { openDevice } from "../../device/open.js";
 import { lastCacheBytes } from "../../device/cpu/target.js";
 import type { Device } from "../../device/device.js";
@@ -25,6 +26,7 @@ interface Session {
   readonly journal: JournalWriter;
   readonly engine: ProductEngine;
   readonly stopwatch: Stopwatch;
+  readonly clock: Clock | undefined;
 }
 
 const graphs = new Map<string, Regions>();
@@ -43,7 +45,8 @@ async function answer(request: Request): Promise<void> {
       const opened = device.numbers ? { ...found, providers: found.providers.map(remembering) } : found;
       const native = await nativeEngine();
       const stopwatch = new Stopwatch(device, lastCacheBytes());
-      session = { device, opened, journal, stopwatch, engine: isCannot(native) ? scalarEngine : native };
+      const clock = request.target.device === "cpu" ? await openClock(device) : undefined;
+      session = { device, opened, journal, stopwatch, clock, engine: isCannot(native) ? scalarEngine : native };
       journal.mark("idle", -1);
       const versions = Object.fromEntries(opened.providers.map(({ name, version }) => [name, version]));
       return send({ kind: "opened", versions, cannot: opened.cannot });
