@@ -26,6 +26,7 @@ import type { Plan } from "../src/plan/plan.js";
 import { Session } from "../src/session/session.js";
 import { WeightPool } from "../src/session/weight-pool.js";
 import { changeBatches, readBatches, type Turn, type TurnName, type WayFigures } from "./cuda/batch-file.js";
+import { energyCounter, joulesOf } from "./cuda/energy.js";
 import { StepPlans, type Tuned, type WayName } from "./cuda/batch-plans.js";
 import { writeFluxFolder } from "./cuda/flux-folder.js";
 import { partsOf } from "./cuda/flux-parts.js";
@@ -99,6 +100,17 @@ interface Running {
   readonly session: Session;
   readonly figures: WayFigures;
   readonly rounds: number[];
+  joulesEach?: number;
+}
+
+const counter = energyCounter();
+/** Below that the counter is too coarse. */
+const COUNTED_MS = 1000;
+
+/** One step of a batch. */
+function step(one: Running, batch: number): void {
+  const joules = joulesOf(counter, () => one.rounds.push(one.session.time() / 1e3));
+  if (joules !== undefined && one.rounds.at(-1)! > COUNTED_MS) one.joulesEach = joules / batch;
 }
 
 const providersOf = ({ steps }: Plan): Readonly<Record<string, number>> => {
@@ -122,7 +134,13 @@ async function turn(batch: number): Promise<void> {
   const known: Partial<Record<WayName, WayFigures>> = {};
   const differences: Turn["differences"][number][] = [];
   const save = (): void => {
-    for (const { way, figures, rounds } of running) known[way] = { ...figures, rounds, msEach: median(rounds) / batch };
+    for (const { way, figures, rounds, joulesEach } of running)
+      known[way] = {
+        ...figures,
+        rounds,
+        msEach: median(rounds) / batch,
+        ...(joulesEach !== undefined && { joulesEach }),
+      };
     changeBatches(flags.out, (file) => ({
       ...file,
       batches: { ...file.batches, [batch]: { ...file.batches[batch], [TURN]: { ways: known, differences } } },
@@ -148,11 +166,10 @@ async function turn(batch: number): Promise<void> {
     for (let round = 0; round < ROUNDS; round++) {
       const start = seconds();
       if (round > 0 && start + roundSeconds > Number(flags.seconds)) break;
-      for (const { session, rounds } of round % 2 === 0 ? running : running.toReversed())
-        rounds.push(session.time() / 1e3);
+      for (const one of round % 2 === 0 ? running : running.toReversed()) step(one, batch);
       roundSeconds = seconds() - start;
       save();
-      say(`batch ${batch}, round ${round + 1}, ms a picture: ${running.map(({ way, rounds }) => `${way} ${(rounds.at(-1)! / batch).toFixed(2)}`).join(", ")}`); // prettier-ignore
+      say(`batch ${batch}, round ${round + 1}, ms a picture: ${running.map(({ way, rounds, joulesEach }) => `${way} ${(rounds.at(-1)! / batch).toFixed(2)}${joulesEach === undefined ? "" : ` (${joulesEach.toFixed(2)} J)`}`).join(", ")}`); // prettier-ignore
     }
     for (const [i, one] of running.entries()) running[i] = { ...one, figures: { ...one.figures, ...partsOf(one.session.profile()) } }; // prettier-ignore
     save();

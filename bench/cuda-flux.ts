@@ -9,12 +9,15 @@ import { parseArgs, promisify } from "node:util";
 import { messageOf, TroupeError } from "../src/core/error.js";
 import { median } from "../src/core/statistics.js";
 import { textToImage, type Draw } from "../src/pipeline/image/text-to-image.js";
+import { energyCounter, joulesOf } from "./cuda/energy.js";
 import { writeFluxFolder } from "./cuda/flux-folder.js";
 import { gemmMargins, gigabytesMoved, partsOf } from "./cuda/flux-parts.js";
 
 const RUNS = 7;
 /** Of a GPU that was idle before. */
 const WARM_UP_MS = 1000;
+/** Steps whose energy is counted: two seconds and more, of a counter that moves ten times a second. */
+const ENERGY_RUNS = 24;
 const STEPS = 4;
 const PROMPT = "a large red circle in the center and a small blue star in the top right, on a white background";
 
@@ -39,6 +42,18 @@ function component(draw: Draw, name: "clip" | "t5" | "prepare" | "step" | "decod
   const ms = Array.from({ length: RUNS }, () => session.time() / 1e3);
   tell(`${label} ${name}`, { ms: median(ms), least: Math.min(...ms), most: Math.max(...ms) });
 }
+
+/** What a step consumes, replay after replay. */
+function energy(draw: Draw, label: string): void {
+  const session = draw.engine.session("step");
+  const ms: number[] = [];
+  const joules = joulesOf(counter, () => {
+    for (let i = 0; i < ENERGY_RUNS; i++) ms.push(session.time() / 1e3);
+  });
+  if (joules !== undefined) tell(`${label} step energy`, { joules: joules / ENERGY_RUNS, watts: (joules / sum(ms)) * 1e3, ms: sum(ms) / ENERGY_RUNS }); // prettier-ignore
+}
+const sum = (values: readonly number[]): number => values.reduce((all, own) => all + own, 0);
+const counter = energyCounter();
 
 /** What the GPU's clocks are while it works, and what holds them down, as nvidia-smi tells. */
 const clocksNow = async (): Promise<string> => {
@@ -110,6 +125,7 @@ async function measure(draw: Draw, label: string): Promise<void> {
   for (const name of ["step", "decode", "clip", "t5", "prepare"] as const) component(draw, name, label);
   await run(draw, label);
   await fill(draw);
+  energy(draw, label);
   parts(draw, "step", label);
   parts(draw, "decode", label);
 }

@@ -14,6 +14,8 @@ export interface WayFigures extends Partial<Omit<Parts, "launches">> {
   /** Steps of the plan by provider. */
   readonly providers: Readonly<Record<string, number>>;
   readonly launches?: number;
+  /** Consumed a picture in the last round, where that takes a second or more. */
+  readonly joulesEach?: number;
   /** Of values and workspace; weights are shared. */
   readonly gigabytes?: number;
   readonly tuned?: Tuned;
