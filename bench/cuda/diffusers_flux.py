@@ -5,7 +5,7 @@
 #   --batches  pictures of a step    --slices  pictures of a decode, which takes a batch in such slices
 #   eager    as it comes
 #   compile  as flux-fast does it in bf16: fused QKV, cuDNN attention, decoder channels-last, torch.compile reduce-overhead
-import argparse, gc, json, time
+import argparse, ctypes, gc, json, time
 import torch
 import torch._inductor.config as inductor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -16,7 +16,7 @@ try:
 except ImportError as error:
     raise SystemExit(f"diffusers is not installed here ({error}): pip install diffusers, or put its src on PYTHONPATH")
 
-STEPS, RUNS, FEWEST_RUNS, ENOUGH_MS, WARM_UP_S, WARM_UP_RUNS = 4, 7, 3, 5000, 1.0, 2
+STEPS, RUNS, FEWEST_RUNS, ENOUGH_MS, WARM_UP_S, WARM_UP_RUNS, ENERGY_MS = 4, 7, 3, 5000, 1.0, 2, 2500
 parser = argparse.ArgumentParser()
 parser.add_argument("--out")
 parser.add_argument("--batches", default="1")
@@ -54,6 +54,29 @@ def milliseconds(what, work):
         times.append(start.elapsed_time(stop))
         print(f"{what}, run {len(times)}: {times[-1]:.1f} ms", flush=True)
     return sorted(times)[len(times) // 2]
+
+
+def joules_so_far():
+    """What the GPU has consumed, by NVML's counter, which moves every tenth of a second or so; None where it is missing."""
+    try:
+        library, device, millijoules = ctypes.CDLL("libnvidia-ml.so.1"), ctypes.c_void_p(), ctypes.c_ulonglong()
+        library.nvmlInit_v2()
+        library.nvmlDeviceGetHandleByIndex_v2(0, ctypes.byref(device))
+        failed = library.nvmlDeviceGetTotalEnergyConsumption(device, ctypes.byref(millijoules))
+        return None if failed else millijoules.value / 1e3
+    except (OSError, AttributeError):
+        return None
+
+
+def joules_of(work, ms):
+    """Joules of one run that takes so long, as the mean of as many as the counter needs."""
+    runs = max(3, round(ENERGY_MS / ms))
+    torch.cuda.synchronize()
+    before = joules_so_far()
+    for _ in range(runs):
+        work()
+        torch.cuda.synchronize()
+    return None if before is None else (joules_so_far() - before) / runs
 
 
 def build():
@@ -125,7 +148,8 @@ def measure(name, transformer, decode):
         what = f"diffusers {name} step of {batch}"
         seconds = first(what, lambda: step(noise))
         one = milliseconds(what, lambda: step(noise))
-        tell(what, ms=one, each=one / batch, setupSeconds=seconds)
+        joules = joules_of(lambda: step(noise), one)
+        tell(what, ms=one, each=one / batch, setupSeconds=seconds, **({} if joules is None else {"joulesEach": joules / batch}))
         return one
 
     decodes = {}
