@@ -35,6 +35,47 @@ describe("scouts", () => {
   });
 });
 
+describe("scouts by a profile", () => {
+  const offered: readonly { readonly provider: string; readonly method?: string }[] = [
+    { provider: "tile", method: "a" },
+    { provider: "tile", method: "a" },
+    { provider: "tile", method: "b" },
+    { provider: "tile", method: "b" },
+    { provider: "library" },
+    { provider: "library" },
+    { provider: "stranger", method: "x" },
+    { provider: "stranger", method: "x" },
+  ];
+  const indices = offered.map((_, index) => index);
+  const foretold = [40, 10, 50, 20, 60, 30, undefined, undefined];
+  const waves = wavesOf(offered, indices, "quick", (index) => foretold[index]);
+
+  it("are the three that are foretold to be the fastest, every provider's first, and of unknown methods the first", () => {
+    assert.deepEqual(waves.foretold, [1, 3, 5]);
+    assert.deepEqual(waves.scouts, [0, 1, 3, 4, 5, 6]);
+    assert.deepEqual([...waves.followers], [[3, [2]], [6, [7]]]); // prettier-ignore
+    assert.deepEqual(wavesOf(offered, indices, "full", (index) => foretold[index]).scouts, indices);
+    assert.deepEqual(wavesOf(offered, [0, 2, 4, 5], "quick", (index) => foretold[index]).followers, new Map());
+    const many = wavesOf(offered, indices, "quick", (index) => [1, 2, 9, 8, 3, 7, 6, 5][index]);
+    assert.deepEqual([many.foretold, many.scouts], [[0, 1, 4], [0, 1, 4, 6]]); // prettier-ignore
+    assert.deepEqual([...many.followers], [[-1, [2, 3, 5]], [6, [7]]]); // prettier-ignore
+  });
+
+  it("call nobody where one of the three came near the best, and others as ever where none did", () => {
+    const us = [30, 11, 50, 20, 10, 40, 25, undefined];
+    assert.deepEqual(called(waves, (index) => us[index], 10), { called: [], spared: [2, 7] }); // prettier-ignore
+    us[1] = 12;
+    us[3] = 12.5;
+    assert.deepEqual(called(waves, (index) => us[index], 10), { called: [2], spared: [7] }); // prettier-ignore
+  });
+
+  it("call methods of which nobody was tried where the profile was wrong", () => {
+    const few = wavesOf(offered, indices, "quick", (index) => [1, 2, 9, 8, 3, 7, 6, 5][index]);
+    const us = [20, 20, undefined, undefined, 20, undefined, 10, undefined];
+    assert.deepEqual(called(few, (index) => us[index], 10), { called: [2, 3, 5, 7], spared: [] }); // prettier-ignore
+  });
+});
+
 function measured(provider: string, block: number, us: number | undefined, layout?: readonly number[]): Measurement {
   const candidate = {
     provider, id: `${block}`, params: { block }, layouts: { inputs: [layout], outputs: [layout] }, aliases: [], packs: [],

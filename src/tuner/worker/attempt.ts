@@ -13,6 +13,7 @@ import { timeAll } from "./heat.js";
 import type { TryRequest } from "./messages.js";
 import { RegionMemory } from "./region-memory.js";
 import { called, wavesOf } from "../pruning/scouts.js";
+import type { Forecast } from "../shapes/forecast.js";
 import type { Stopwatch } from "../shapes/stopwatch.js";
 import { Trial } from "./trial.js";
 
@@ -24,6 +25,7 @@ export interface AttemptTools extends AskTools {
   readonly clock?: Clock | undefined;
   /** For times without checks. */
   readonly stopwatch: Stopwatch;
+  readonly forecast: Forecast;
 }
 
 export interface Entry {
@@ -50,14 +52,18 @@ interface Ground {
 }
 
 const SPARED = "the first candidate of their method was far from the best";
+const FORETOLD = "the machine's profile foretold others to be faster, and they were";
 
 export async function attempt(region: Region, request: TryRequest, tools: AttemptTools): Promise<void> {
-  const { journal, send } = tools;
-  const entries = ask(region, request, tools).map((candidate) => ({ candidate, key: candidateKey(candidate) }));
+  const { journal, send, forecast } = tools;
+  const isForetold = request.effort === "quick" && request.timing !== undefined && forecast.covers(region);
+  const asked = ask(region, isForetold ? { ...request, effort: "full" } : request, tools);
+  const entries = asked.map((candidate) => ({ candidate, key: candidateKey(candidate) }));
   if (entries.length === 0 || request.askOnly) return journal.mark("idle", -1);
   tellJournal(region, entries, tools);
   const wanted = entries.flatMap(({ key }, index) => (request.skip.includes(key) ? [] : [index]));
-  const waves = wavesOf(entries.map(({ candidate }) => candidate), wanted, request.timing ? request.effort : "full"); // prettier-ignore
+  const foretoldUs = entries.map(({ candidate }) => (isForetold ? forecast.estimate(region, candidate) : undefined));
+  const waves = wavesOf(asked, wanted, request.timing ? request.effort : "full", (index) => foretoldUs[index]);
   const built: Built[] = [];
   const buildMore = async (indices: readonly number[]): Promise<readonly Built[]> => {
     const made = await build(entries, indices, request, tools);
@@ -82,7 +88,8 @@ export async function attempt(region: Region, request: TryRequest, tools: Attemp
         if (request.timing && round === request.fills.length - 1 && right.length > 0) {
           const usOf = (index: number): number | undefined => right.find((one) => one.index === index)?.us;
           const next = called(waves, usOf, Math.min(...right.map(({ us }) => us)));
-          for (const index of next.spared) send({ kind: "passed", key: entries[index]!.key, reason: SPARED });
+          const reason = waves.foretold.length > 0 && next.called.length === 0 ? FORETOLD : SPARED;
+          for (const index of next.spared) send({ kind: "passed", key: entries[index]!.key, reason });
           await checkAll(ground, await buildMore(next.called), right, fill, request, tools);
           const { samples, clock } = timeAll(right, ground.memory, request.timing, journal, tools.clock);
           send({ kind: "timed", samples: samples.map((us, i) => ({ key: right[i]!.key, us })), clock });

@@ -18,6 +18,7 @@ import { attempt } from "./attempt.js";
 import { attemptOnDevice } from "../device/attempt.js";
 import { JournalWriter } from "../journal/journal.js";
 import type { EndRequest, Reply, Request, TryRequest } from "./messages.js";
+import { forecastOf, type Forecast } from "../shapes/forecast.js";
 import { Stopwatch } from "../shapes/stopwatch.js";
 
 interface Session {
@@ -27,6 +28,7 @@ interface Session {
   readonly engine: ProductEngine;
   readonly stopwatch: Stopwatch;
   readonly clock: Clock | undefined;
+  readonly forecast: Forecast;
 }
 
 const graphs = new Map<string, Regions>();
@@ -46,7 +48,8 @@ async function answer(request: Request): Promise<void> {
       const native = await nativeEngine();
       const stopwatch = new Stopwatch(device, lastCacheBytes());
       const clock = request.target.device === "cpu" ? await openClock(device) : undefined;
-      session = { device, opened, journal, stopwatch, clock, engine: isCannot(native) ? scalarEngine : native };
+      const forecast = forecastOf(request.target, opened.providers);
+      session = { device, opened, journal, stopwatch, clock, forecast, engine: isCannot(native) ? scalarEngine : native }; // prettier-ignore
       journal.mark("idle", -1);
       const versions = Object.fromEntries(opened.providers.map(({ name, version }) => [name, version]));
       return send({ kind: "opened", versions, cannot: opened.cannot });
