@@ -1,52 +1,61 @@
-// What `--max-error` keeps: plans calibrated on 20 prompts draw 100 others, whose final latents are compared with those
-// of the f32 plans; and how fast the lowered plans are beside f32 and beside the model in bf16, in pairs. In pieces of a
-// few minutes, each of which finds what the earlier ones stored:
-//   node dist/bench/precision.js tune              plans in f32 and in bf16
-//   node dist/bench/precision.js calibrate 0.05    lowered plans for E
+// What the plans of `troupe compile MODEL --max-error E` keep and bring: they draw 100 prompts that they were not
+// calibrated on, whose final latents and pictures are compared with those of the f32 plans; and they race the f32 plans,
+// the model in bf16 and what they were lowered from, in pairs. In pieces of a minute or two, of plans that are stored:
+//   troupe compile models/flux-shapes --max-error 0.05
 //   node dist/bench/precision.js others 0.05       100 other prompts
 //   node dist/bench/precision.js compare 0.05      pairs
 //   node dist/bench/precision.js regions 0.05      a step's products in bf16 and as lowered, one by one
 import { quantile } from "../src/core/statistics.js";
+import type { CompiledComponent } from "../src/compile/component.js";
 import { LatentsJudge } from "../src/pipeline/image/calibration.js";
+import type { ImageEngine } from "../src/pipeline/image/engine.js";
 import { textToImage, type Draw, type TextToImageOptions } from "../src/pipeline/image/text-to-image.js";
 import { CacheSweep } from "../src/report/bench/sweep.js";
 import { drawPairs, stageTimes } from "../src/report/bench/pairs.js";
 import { caption, random, scene } from "../src/report/following/scene.js";
 
 const MODEL = "models/flux-shapes";
-const CALIBRATED_ON = 20;
 const OTHERS = 100;
-const SEEDS = { calibration: 101, others: 202 };
-const ROUNDS = 15;
+const SEED = 202;
+const ROUNDS = 40;
 /** Of a step, to time its regions. */
 const RUNS = 40;
-const TUNE_MS = 60_000;
-const CALIBRATE_MS = 120_000;
 
-function prompts(count: number, seed: number): readonly string[] {
-  const draw = random(seed);
+function prompts(count: number): readonly string[] {
+  const draw = random(SEED);
   return Array.from({ length: count }, () => caption(scene(draw), draw));
 }
 
 const [stage, bound = "0.05"] = process.argv.slice(2);
 const maxError = Number(bound);
-const onEvent = (event: { kind: string; text?: string }): void => {
-  if (event.kind === "note") process.stderr.write(`${event.text}\n`);
-};
-const open = (options: TextToImageOptions = {}): Promise<Draw> => textToImage(MODEL, { budgetMs: TUNE_MS, onEvent, ...options }); // prettier-ignore
-const openLowered = (): Promise<Draw> =>
-  open({ maxError, budgetMs: CALIBRATE_MS, calibration: prompts(CALIBRATED_ON, SEEDS.calibration) });
 
-if (stage === "tune") for (const dtype of ["f32", "bf16"] as const) await (await open({ dtype })).dispose();
-if (stage === "calibrate") describe(await openLowered());
-if (stage === "others") await others(await openLowered());
+async function open(options: TextToImageOptions = {}): Promise<Draw> {
+  const draw = await textToImage(MODEL, { ...options, effort: "none" });
+  const missing = Object.values(draw.compiled).filter(({ origin }) => origin !== "stored");
+  if (missing.length === 0) return draw;
+  throw new Error(
+    `compile ${missing.map(({ component }) => component.name).join(", ")} with --max-error ${bound} first`,
+  );
+}
+
+const isLowered = ({ plan: { lowered } }: CompiledComponent): boolean => lowered?.base !== undefined || (lowered?.regions ?? []).length > 0; // prettier-ignore
+
+if (stage === "others") await others(await open({ maxError }));
 if (stage === "compare") {
-  await using lowered = await openLowered();
-  await compare(`E = ${maxError} beside f32`, lowered, await open());
-  await compare(`E = ${maxError} beside all-bf16`, lowered, await open({ dtype: "bf16" }));
+  await using lowered = await open({ maxError });
+  await using plain = await open();
+  await using narrow = await open({ dtype: "bf16" });
+  const parts = Object.values(lowered.compiled);
+  const fromBf16 = parts.flatMap(({ component: { name }, plan }) => (plan.lowered?.base ? [narrow.compiled[name as keyof Draw["compiled"]]] : [])); // prettier-ignore
+  await compare(`E = ${maxError} beside f32`, lowered.engine, plain.engine);
+  await compare(`E = ${maxError} beside all-bf16`, lowered.engine, narrow.engine);
+  if (fromBf16.length > 0 && fromBf16.length < parts.length) {
+    using base = await plain.engine.with(plain.machine, fromBf16);
+    await compare(`E = ${maxError} beside bf16 but for what is f32 in it`, lowered.engine, base);
+  }
 }
 if (stage === "regions") {
-  await using lowered = await openLowered();
+  await using lowered = await open({ maxError });
   await using rival = await open({ dtype: "bf16" });
   regions(lowered, rival);
 }
@@ -81,9 +90,11 @@ function productTimes({ engine, compiled }: Draw): ReadonlyMap<string, Times> {
 function describe({ compiled, model }: Draw): void {
   console.log(`${model.name}, E = ${maxError}`);
   for (const { component, plan } of Object.values(compiled)) {
-    const { error = 0, regions = [] } = plan.lowered ?? {};
+    const { error = 0, inputs, base, regions = [] } = plan.lowered ?? {};
     const counts = ["i8", "bf16"].map((one) => `${regions.filter((r) => r.precision === one).length} in ${one}`);
-    console.log(`${component.name}: ${counts.join(", ")}; error ${error.toExponential(2)} on ${CALIBRATED_ON} prompts`);
+    console.log(
+      `${component.name}: from ${base?.dtype ?? "f32"}, ${counts.join(", ")}; error ${error.toExponential(2)} on ${inputs} prompts`,
+    );
   }
 }
 
@@ -91,9 +102,8 @@ function describe({ compiled, model }: Draw): void {
 async function others(lowered: Draw): Promise<void> {
   describe(lowered);
   await using plain = await open();
-  const { steps } = plain.engine.shape;
-  const others = prompts(OTHERS, SEEDS.others);
-  using judge = new LatentsJudge(plain.machine, () => plain.engine.with(plain.machine, []), others, steps);
+  const others = prompts(OTHERS);
+  using judge = new LatentsJudge(plain.machine, () => plain.engine.with(plain.machine, []), others, plain.engine.shape.steps); // prettier-ignore
   const { decode, ...before } = lowered.compiled;
   const tell = (what: string, errors: readonly number[]): void => {
     const within = errors.filter((error) => error <= maxError).length;
@@ -102,16 +112,16 @@ async function others(lowered: Draw): Promise<void> {
       `${what}: ${within} of ${OTHERS} other prompts within ${maxError}; worst ${worst.toExponential(2)} ("${others[errors.indexOf(worst)]}"), median ${quantile(errors, 0.5).toExponential(2)}`,
     );
   };
-  const parts = Object.values(before).filter(({ plan }) => plan.lowered);
-  if (parts.length > 0) tell("latents", await judge.errors(parts));
-  if (decode.plan.lowered) tell("pictures of the f32 latents", await judge.pictureErrors([decode]));
+  const parts = Object.values(before);
+  if (parts.some(isLowered)) tell("latents", await judge.errors(parts));
+  if (isLowered(decode)) tell("pictures of the f32 latents", await judge.pictureErrors([decode]));
 }
 
-async function compare(label: string, lowered: Draw, rival: Draw): Promise<void> {
-  const { steps } = lowered.engine.shape;
+async function compare(label: string, lowered: ImageEngine, rival: ImageEngine): Promise<void> {
+  const { steps } = lowered.shape;
   const sweep = new CacheSweep();
-  const request = { prompt: prompts(1, SEEDS.others)[0]!, steps, seed: 1, guidance: 3.5 };
-  const { mine, theirs, speedup } = await drawPairs(lowered.engine, rival.engine, request, { rounds: ROUNDS, sweep });
+  const request = { prompt: prompts(1)[0]!, steps, seed: 1, guidance: 3.5 };
+  const { mine, theirs, speedup } = await drawPairs(lowered, rival, request, { rounds: ROUNDS, sweep });
   const [own, other] = [stageTimes(mine), stageTimes(theirs)];
   const stages = (["encode", "prepare", "step", "decode"] as const).map(
     (stage) => `${stage} ${own[stage].median.toFixed(1)} against ${other[stage].median.toFixed(1)} ms`,

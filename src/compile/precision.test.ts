@@ -20,7 +20,8 @@ import { memoryStore, tensorOf } from "../weights/memory.js";
 import { compileComponents } from "./compile.js";
 import type { CompiledComponent, CompileEvent, Component } from "./component.js";
 import { openMachine } from "./machine.js";
-import { lowerWithin, type Judge } from "./precision.js";
+import type { Judge } from "./judge.js";
+import { lowerWithin } from "./precision.js";
 
 const cache = ownCache(mkdtempSync(join(tmpdir(), "troupe-precision-")));
 const before = process.env.TROUPE_CACHE;
@@ -50,12 +51,13 @@ async function layer() {
 
 const judgeOf = (key: string, error: number): Judge & { readonly asked: number[] } => {
   const asked: number[] = [];
-  return { key, inputs: 7, asked, error: async (_replaced, count) => (asked.push(count), error) };
+  const errors = async (_: unknown, count: number) => (asked.push(count), Array.from({ length: count }, () => error));
+  return { key, inputs: 9, asked, errors };
 };
 
 const budget = { effort: "quick", budgetMs: 20_000 } as const;
 const isPlain = ([made]: readonly CompiledComponent[], [plain]: readonly CompiledComponent[]): boolean =>
-  made!.plan === plain!.plan && made!.graph === plain!.graph;
+  made!.plan.steps === plain!.plan.steps && made!.graph === plain!.graph;
 
 test(
   "a component whose every lowering costs too much stays as it is, and that is known the next time",
@@ -64,12 +66,21 @@ test(
     const { machine, plain } = await layer();
     using _ = machine;
     const judge = judgeOf("too much", 1);
-    assert.ok(isPlain(await lowerWithin(machine, plain, { ...budget, maxError: 0.01, judge }), plain));
+    const made = await lowerWithin(machine, plain, { ...budget, maxError: 0.01, judge });
+    assert.ok(isPlain(made, plain));
     assert.ok(judge.asked.length > 0, "the 8-bit layer is faster, so it was looked at");
+    const lowered = made[0]!.plan.lowered!;
+    assert.deepEqual([lowered.error, lowered.regions], [0, []]);
+    const looked = lowered.refused!.filter(({ error }) => error === 1);
+    assert.ok(looked.length > 0 && looked.every(({ boughtUs }) => boughtUs! > 0));
+    for (const { reason } of looked) assert.match(reason, /alone it errs more than the 8\.0e-3 that are left/);
+    const text = explainText(explain(made[0]!.plan, new Regions(made[0]!.graph), () => undefined));
+    assert.match(text, /region that stays +in +would buy a run +error alone +because\n +linear +i8 .*1\.0e\+0 +alone it errs/); // prettier-ignore
     const again = judgeOf("too much", 1);
     const [stored] = await lowerWithin(machine, plain, { ...budget, maxError: 0.01, judge: again });
     assert.equal(stored!.origin, "stored");
     assert.equal(graphHash(stored!.graph), graphHash(plain[0]!.graph));
+    assert.deepEqual(JSON.parse(JSON.stringify(stored!.plan.lowered)), JSON.parse(JSON.stringify(lowered)));
     assert.deepEqual(again.asked, []);
   },
 );
@@ -82,16 +93,17 @@ test(
     using _ = machine;
     const judge = judgeOf("nothing", 0.004);
     const made = await lowerWithin(machine, plain, { ...budget, maxError: 0.01, judge });
-    assert.ok(judge.asked.includes(4) && judge.asked.includes(7), "alone on a few inputs, together on all");
+    assert.ok(judge.asked.includes(8) && judge.asked.includes(9), "alone on a few inputs, together on all");
     const [{ plan, graph }] = made as [CompiledComponent];
-    if (!plan.lowered) return assert.ok(isPlain(made, plain)); // on a busy machine it may not be faster beyond the noise
-    assert.equal(plan.lowered.error, 0.004);
-    const [region, ...others] = plan.lowered.regions;
+    const { error, keptTo, regions } = plan.lowered!;
+    if (regions.length === 0) return assert.ok(isPlain(made, plain)); // on a busy machine it may not be faster beyond the noise
+    assert.deepEqual([error, keptTo], [0.004, 0.008]);
+    const [region, ...others] = regions;
     assert.equal(others.length, 0);
     assert.ok((isa.bf16 ? ["bf16", "i8"] : ["i8"]).includes(region!.precision), region!.precision);
     assert.match(
       explainText(explain(plan, new Regions(graph), () => undefined)),
-      /lowered: error 4\.0e-3 of 0\.01 allowed/,
+      /lowered: error 4\.0e-3 of 0\.01 allowed, 0\.0080 kept to, the worst row of 9 inputs/,
     );
     const [stored] = await lowerWithin(machine, plain, { ...budget, effort: "none", maxError: 0.01, judge });
     assert.deepEqual(stored!.plan.lowered, plan.lowered);
@@ -148,9 +160,14 @@ describe("a model in bf16", { skip: skip || (isa.bf16 ? false : "there are no bf
     const notes: string[] = [];
     const onEvent = (event: CompileEvent): void => void (event.kind === "note" && notes.push(event.text));
     assert.ok(isPlain(await lowerWithin(machine, plain, { ...of(0.009), again: true, onEvent }), plain));
-    assert.match(notes.join(), /the model in bf16 has an error of 9\.0e-3: regions are lowered from f32/);
+    assert.match(notes.join(), /the model in bf16 has an error of 9\.00e-3, beyond 0\.8 of 0\.01: regions are lowered from f32/); // prettier-ignore
     const [kept] = await lowerWithin(machine, plain, of(0.004));
-    assert.deepEqual([kept!.origin, dtypeOf(kept!), kept!.plan.lowered], ["stored", "f32", undefined]);
+    assert.deepEqual([kept!.origin, dtypeOf(kept!), kept!.plan.lowered!.base], ["stored", "f32", undefined]);
+    const text = explainText(explain(kept!.plan, new Regions(kept!.graph), () => undefined));
+    assert.match(
+      text,
+      /note: the model in bf16 has an error of 9\.00e-3, beyond 0\.8 of 0\.01: regions are lowered from f32\n/,
+    );
   });
 });
 

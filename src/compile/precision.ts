@@ -17,21 +17,12 @@ import { RecordStore } from "../tuner/records/records.js";
 import { reviveProblem } from "../session/revive.js";
 import { compileComponents, type CompileOptions } from "./compile.js";
 import type { CompiledComponent, Component } from "./component.js";
+import { worstOf, type Judge } from "./judge.js";
 import { duelOf } from "./lowered.js";
 import { lowerRegions, staysText } from "./lower-regions.js";
 import type { Machine } from "./machine.js";
 import { CALIBRATED } from "./precision-choice.js";
 import { quarantinedStep } from "./quarantine.js";
-
-/** The model on its own inputs. */
-export interface Judge {
-  /** Names the inputs: plans are stored with it. */
-  readonly key: string;
-  /** How many inputs there are. */
-  readonly inputs: number;
-  /** Largest relative error of the model's results with these components in place of the f32 ones, over `count` inputs. */
-  error(replaced: readonly CompiledComponent[], count: number): Promise<number>;
-}
 
 export interface PrecisionOptions extends CompileOptions {
   /** Largest relative error of the model's results. */
@@ -78,17 +69,23 @@ export async function lowerWithin(
     const { name } = plain.component;
     const rival = lowered.get(name);
     const isLowered = rival !== undefined || narrow !== undefined;
-    const report: Lowered = { maxError, error, inputs: judge.inputs, ...(narrow && { base: narrow.reports[i]! }), regions: rival ? regionsOf(name) : [] }; // prettier-ignore
+    const report: Lowered = {
+      maxError,
+      keptTo: CALIBRATED * maxError,
+      error,
+      inputs: judge.inputs,
+      ...(narrow && { base: narrow.reports[i]! }),
+      ...regionsOf(name),
+    };
     const { plan, graph, ...one } = rival ?? plain;
     const told = [...(typeof answer === "string" ? [answer] : []), ...(refused.has(name) ? [staysText(base.dtype)] : [])]; // prettier-ignore
-    const full = narrow && { full: components[i]! };
-    const chosen: CompiledComponent = isLowered
-      ? { ...one, graph, plan: { ...plan, lowered: report }, ...full }
-      : plain;
-    await savePlan(
-      { ...chosen.plan, notes: [...chosen.plan.notes, ...told] },
-      fileOf(machine, graphHash(graph), label),
-    );
+    const chosen: CompiledComponent = {
+      ...one,
+      graph,
+      plan: { ...plan, lowered: report, notes: [...plan.notes, ...told] },
+      ...(narrow && { full: components[i]! }),
+    };
+    await savePlan(chosen.plan, fileOf(machine, graphHash(graph), label));
     if (isLowered) onEvent?.({ kind: "plan", component: name, label });
     all.push(chosen);
   }
@@ -112,9 +109,9 @@ async function bf16Base(
   { maxError, judge, inBf16, ...options }: PrecisionOptions,
 ): Promise<{ readonly base: Base; readonly reports: readonly LoweredBase[] } | string> {
   const compiled = await compileComponents(machine, inBf16!, { ...options, lock: undefined });
-  const error = await judge.error(compiled, judge.inputs);
+  const error = await worstOf(judge, compiled);
   if (error > CALIBRATED * maxError)
-    return `the model in bf16 has an error of ${error.toExponential(1)}: regions are lowered from f32`;
+    return `the model in bf16 has an error of ${error.toExponential(2)}, beyond ${CALIBRATED} of ${maxError}: regions are lowered from f32`;
   const reports: LoweredBase[] = [];
   for (const [i, one] of compiled.entries()) {
     const { us, champion } = await duelOf(machine, components[i]!, one, options.signal);

@@ -1,7 +1,7 @@
 // An explanation on a terminal: a summary of the component, then each region with its candidates, or those of one op.
 import { timeText, type Comparison, type Explanation, type ExplainedRegion } from "./explain.js";
 import type { ClockFacts, Refusal } from "../tuner/records/measurement.js";
-import type { Lowered } from "./plan.js";
+import type { Lowered, RefusedRegion } from "./plan.js";
 import { columns, showBytes, showUs } from "./print.js";
 
 export interface ExplainTextOptions {
@@ -29,24 +29,30 @@ export function explainText(explanation: Explanation, { only }: ExplainTextOptio
 export const isAbout = ({ ops, names }: ExplainedRegion, only: string): boolean =>
   ops.split("+").includes(only) || names.some((name) => name.includes(only));
 
-/** What lowering each region bought in time and cost in error, the most valuable first. */
-export function loweredText({ maxError, error, inputs, base, regions }: Lowered): string {
-  const rows = regions
-    .toSorted((a, b) => b.boughtUs - a.boughtUs)
-    .map(({ name, precision, boughtUs, error: own }) => [name, precision, showUs(boughtUs), own.toExponential(1)]);
-  return [
-    `lowered: error ${error.toExponential(1)} of ${maxError} allowed, the worst row of ${inputs} inputs of the whole model`,
-    ...(base
-      ? [
-          `  from the model in ${base.dtype}, whose own error is ${base.error.toExponential(1)}; a run of this takes ${showUs(base.boughtUs)} less than in f32`,
-        ]
-      : []),
-    ...(regions.length === 0
-      ? []
-      : columns([["region", "in", "bought a run", base ? "error added" : "error alone"], ...rows]).map(
-          (line) => `  ${line}`,
-        )),
-  ].join("\n");
+/** What lowering each region bought in time and cost in error, the most valuable first, and why others stayed. */
+export function loweredText({ maxError, keptTo, error, inputs, base, regions, refused = [] }: Lowered): string {
+  const byWorth = <One extends { readonly boughtUs?: number }>(all: readonly One[]): readonly One[] =>
+    all.toSorted((a, b) => (b.boughtUs ?? 0) - (a.boughtUs ?? 0));
+  const shown = ({ name, precision, boughtUs, error: own }: Omit<RefusedRegion, "reason">): readonly string[] => [
+    name,
+    precision,
+    boughtUs === undefined ? "" : showUs(boughtUs),
+    own === undefined ? "" : own === 0 ? "none seen" : own.toExponential(1),
+  ];
+  const table = (rows: readonly (readonly string[])[]): readonly string[] => columns(rows).map((line) => `  ${line}`);
+  const bound = keptTo === undefined ? "" : `, ${keptTo.toPrecision(2)} kept to`;
+  const told = [
+    `lowered: error ${error.toExponential(1)} of ${maxError} allowed${bound}, the worst row of ${inputs} inputs of the whole model`,
+  ];
+  if (base)
+    told.push(
+      `  from the model in ${base.dtype}, whose own error is ${base.error.toExponential(1)}; a run of this takes ${showUs(base.boughtUs)} less than in f32`,
+    );
+  const costs = base ? "error added" : "error alone";
+  if (regions.length > 0) told.push(...table([["region", "in", "bought a run", costs], ...byWorth(regions).map(shown)])); // prettier-ignore
+  if (refused.length > 0)
+    told.push(...table([["region that stays", "in", "would buy a run", costs, "because"], ...byWorth(refused).map((one) => [...shown(one), one.reason])])); // prettier-ignore
+  return told.join("\n");
 }
 
 function regionText(region: ExplainedRegion): string {

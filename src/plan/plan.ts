@@ -57,16 +57,19 @@ export interface Placement {
   readonly bytes: number;
 }
 
-/** Arithmetic that a plan was allowed to lower, and what that brought. */
+/** Arithmetic that a plan was allowed to lower, and what that brought; no base and no regions where nothing was lowered. */
 export interface Lowered {
   /** Largest relative error that was allowed, and what was measured of all components' plans together. */
   readonly maxError: number;
   readonly error: number;
+  /** The error that was kept to on the inputs below: less than is allowed, for those that were not measured. */
+  readonly keptTo?: number;
   /** How many inputs of the model that was measured on. */
   readonly inputs: number;
   /** What regions were lowered from, where that is not the model in f32. */
   readonly base?: LoweredBase;
   readonly regions: readonly LoweredRegion[];
+  readonly refused?: readonly RefusedRegion[];
 }
 
 /** The model in another dtype. */
@@ -83,8 +86,16 @@ export interface LoweredRegion {
   readonly precision: "bf16" | "i8";
   /** Microseconds that one run is shorter by it alone, by the sums of measured regions. */
   readonly boughtUs: number;
-  /** Relative error of the whole model with it alone; beside a base's own, the root of what it adds to the square. */
+  /** Relative error of the whole model with it alone, over a few inputs; beside a base's own, the root of what it adds to the square. */
   readonly error: number;
+}
+
+/** A region that could have been lowered. */
+export interface RefusedRegion extends Pick<LoweredRegion, "name" | "precision"> {
+  /** As of a lowered one, as far as it was looked at. */
+  readonly boughtUs?: number;
+  readonly error?: number;
+  readonly reason: string;
 }
 
 export interface Plan {

@@ -61,14 +61,25 @@ export const targetSchema = z
 const loweredRegion = z
   .strictObject({ name: z.string(), precision: z.enum(["bf16", "i8"]), boughtUs: z.number(), error: z.number() })
   .readonly();
+const refusedRegion = z
+  .strictObject({
+    name: z.string(),
+    precision: z.enum(["bf16", "i8"]),
+    boughtUs: z.number().optional(),
+    error: z.number().optional(),
+    reason: z.string(),
+  })
+  .readonly();
 const loweredBase = z.strictObject({ dtype: z.literal("bf16"), boughtUs: z.number(), error: z.number() }).readonly();
 const lowered = z
   .strictObject({
     maxError: z.number(),
     error: z.number(),
+    keptTo: z.number().optional(),
     inputs: whole,
     base: loweredBase.optional(),
     regions: z.array(loweredRegion).readonly(),
+    refused: z.array(refusedRegion).readonly().optional(),
   })
   .readonly();
 

@@ -37,7 +37,7 @@ test("without measuring, plans stay in f32; equal plans have no error, others th
   const { engine, machine, compiled } = draw;
   using judge = new LatentsJudge(machine, () => engine.with(machine, []), ["a red circle", "a blue star"], 1);
   assert.deepEqual(await judge.errors([compiled.t5]), [0, 0]);
-  assert.equal(await judge.error([], 1), 0);
+  assert.deepEqual(await judge.errors([], 1), [0]);
 });
 
 test("a lock of a model lowered to bf16 before its decoder draws what that draws", async () => {
@@ -59,8 +59,8 @@ test("a lock of a model lowered to bf16 before its decoder draws what that draws
   assert.deepEqual(latents, await mixed.denoise(request));
   assert.notDeepEqual(latents, await plain.engine.denoise(request));
   using judge = new LatentsJudge(plain.machine, () => plain.engine.with(plain.machine, []), ["a blue star"], 1);
-  const error = await judge.error(parts, 1);
-  assert.ok(error > 1e-4 && error < 0.1, `${error}`);
+  const [error] = await judge.errors(parts, 1);
+  assert.ok(error! > 1e-4 && error! < 0.1, `${error}`);
   const [picture] = await judge.pictureErrors([narrow.compiled.decode]);
   assert.ok(picture! > 1e-4 && picture! < 0.1, `${picture}`);
   assert.deepEqual(await judge.pictureErrors([plain.compiled.decode]), [0]);

@@ -4,7 +4,8 @@ import { rowError } from "../../check/row-error.js";
 import type { CompileOptions } from "../../compile/compile.js";
 import type { CompiledComponent, Component } from "../../compile/component.js";
 import type { Machine } from "../../compile/machine.js";
-import { lowerWithin, type Judge } from "../../compile/precision.js";
+import type { Judge } from "../../compile/judge.js";
+import { lowerWithin } from "../../compile/precision.js";
 import type { DType } from "../../core/dtype.js";
 import { TroupeError } from "../../core/error.js";
 import { hashOf } from "../../core/hash.js";
@@ -118,10 +119,6 @@ export class LatentsJudge implements Judge, Disposable {
     return this.#prompts.length;
   }
 
-  async error(replaced: readonly CompiledComponent[], count: number): Promise<number> {
-    return Math.max(...(await this.errors(replaced, count)));
-  }
-
   /** The error of each of the first `count` prompts. */
   errors(replaced: readonly CompiledComponent[], count = this.inputs): Promise<readonly number[]> {
     return this.#errorsOf(this.#latents, replaced, count);
@@ -133,9 +130,8 @@ export class LatentsJudge implements Judge, Disposable {
   }
 
   get ofDecoder(): Judge {
-    const error = async (replaced: readonly CompiledComponent[], count: number): Promise<number> =>
-      Math.max(...(await this.pictureErrors(replaced, count)));
-    return { key: `pictures of ${this.key}`, inputs: this.inputs, error };
+    const errors: Judge["errors"] = (replaced, count) => this.pictureErrors(replaced, count);
+    return { key: `pictures of ${this.key}`, inputs: this.inputs, errors };
   }
 
   async #errorsOf(
