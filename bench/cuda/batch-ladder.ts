@@ -35,8 +35,9 @@ const least = (all: readonly number[]): number | undefined => (all.length > 0 ? 
 
 function rivalsOf(figures: readonly Figures[], batch: number): readonly Row[] {
   return RIVALS.flatMap((label) => {
+    const name = `${label} decode of `;
     const slices = figures.filter(
-      ({ what, each }) => what.startsWith(`${label} decode of `) && typeof each === "number",
+      ({ what, each }) => what.startsWith(name) && Number(what.slice(name.length)) <= batch && typeof each === "number",
     );
     const decode = least(slices.map(({ each }) => each as number));
     const step = figureOf(figures, `${label} step of ${batch}`, "each");
@@ -47,7 +48,7 @@ function rivalsOf(figures: readonly Figures[], batch: number): readonly Row[] {
 /** Rules and what was tuned come from the turn in which they met, where there is one; the faster of the two is chosen. */
 function oursOf({ decodes, batches }: BatchFile, batch: number): readonly Row[] {
   const { untuned, tuned } = batches[batch] ?? {};
-  const decode = least(Object.values(decodes));
+  const decode = least(Object.entries(decodes).flatMap(([slice, ms]) => (Number(slice) <= batch ? [ms] : [])));
   if (decode === undefined) return [];
   const of = (turn: Turn | undefined, way: WayName): readonly Row[] => {
     const step = turn?.ways[way]?.msEach;
@@ -72,10 +73,10 @@ function picture(rows: readonly Row[], batch: number, steps: number, where: stri
   const body = ladderBody(rungs, steps, "wide");
   const chosen = rows.find(({ isChosen }) => isChosen);
   const rivals = rows.filter(({ label }) => (RIVALS as readonly string[]).includes(label));
-  const ahead = chosen ? rivals.map((row) => `${(runOf(row, steps) / runOf(chosen, steps)).toFixed(2)} × as fast as ${row.label.replace("diffusers ", "")}`) : []; // prettier-ignore
+  const ahead = chosen ? rivals.map((row) => `${(runOf(row, steps) / runOf(chosen, steps)).toFixed(2)} × the speed of ${row.label.replace("diffusers ", "")}`) : []; // prettier-ignore
   const count = batch === 1 ? "One picture at a time" : `${batch} pictures at once`;
-  const finding = [`${count}${chosen ? `: ${runOf(chosen, steps).toFixed(0)} ms each` : ""}`, ...ahead].join(", ");
-  const about = `FLUX.1-schnell, 1024×1024, bf16, random weights, ${where}. Bars: ${steps} steps, then decode in each side's best slice.${chosen ? ` Chosen: ${chosen.label}.` : ""}`; // prettier-ignore
+  const finding = `${count}${chosen ? `: ${runOf(chosen, steps).toFixed(0)} ms each` : ""}`;
+  const about = `FLUX.1-schnell, 1024×1024, bf16, random weights, ${where}. ${ahead.map((text) => `${text}. `).join("")}Bars: ${steps} steps, then decode in each side's best slice.${chosen ? ` Chosen: ${chosen.label}.` : ""}`; // prettier-ignore
   const marks = [
     textMark(MARGIN, MARGIN + 18, finding, { size: 16, kind: "ink bold" }),
     ...wrapped(about, body.width, 11.5).map((line, i) => textMark(MARGIN, MARGIN + 40 + 15 * i, line, { size: 11.5, kind: "soft" })), // prettier-ignore
