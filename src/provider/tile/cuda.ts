@@ -44,7 +44,7 @@ import { asTheyLie } from "./task.js";
 
 const NAME = "tile";
 /** Raised when the same choice would compile to other code. */
-const VERSION = "cuda 2";
+const VERSION = "cuda 3";
 const MOST_LINKS = 6;
 const MOST_SCHEDULES: Readonly<Record<Effort, number>> = { none: 1, quick: 4, full: 20 };
 /** Where an address is aligned as the device aligns them, a kernel's wishes can be asked before there is one. */
