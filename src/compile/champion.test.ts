@@ -48,7 +48,9 @@ test("rivals for whom there is no time are named, the first of all among them wh
   const by = (deadline: number) => championOf(machine, { component, graph }, contenders, { proofMs: 20, deadline });
   assert.deepEqual((await by(performance.now() - 1)).unmet, ["chosen", "plain", "single(x)"]);
   const { unmet, standings } = await by(performance.now() + 60_000);
-  assert.deepEqual([unmet, standings.length], [[], 2]);
+  assert.deepEqual(unmet, []);
+  const met = new Set(standings.map(({ label }) => label)); // a first one that lost its place in a disturbed moment, too
+  assert.ok(met.has("plain") && met.has("single(x)"));
 });
 
 test("when no plan can be loaded the error says why", async () => {

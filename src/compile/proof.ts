@@ -3,7 +3,7 @@
 import { debug } from "../core/debug.js";
 import { messageOf } from "../core/error.js";
 import type { Plan } from "../plan/plan.js";
-import { select, type SelectOptions } from "../plan/select.js";
+import { select, type Selection, type SelectOptions } from "../plan/select.js";
 import type { Effort } from "../provider/provider.js";
 import type { RegionRecord } from "../tuner/records/measurement.js";
 import type { RecordStore } from "../tuner/records/records.js";
@@ -104,6 +104,9 @@ const knownUs = ({ steps }: Plan): number => steps.reduce((sum, { us = 0 }) => s
 
 const MET_FIRST = ["chosen", "plain"];
 
+/** A run that is this short makes a duel of a quarter of a second. */
+const SHORT_US = 5000;
+
 interface Contest {
   readonly contenders: readonly Contender[];
   /** Pins that cannot be honoured. */
@@ -149,21 +152,35 @@ async function contestOf(
   ];
   const contenders = new Map<string, Contender>();
   const order = new Map<string, number>();
-  for (const [label, make] of selections) {
+  const enter = async (label: string, make: () => Promise<Selection | undefined>): Promise<number | undefined> => {
     try {
       const selection = await make();
-      if (!selection) continue;
+      if (!selection) return undefined;
       const plan = planOf(machine, selection, label);
       const key = planWork(plan);
       const expected = rivals && { likelyUs: likelyUs(selection, rivals.recordOf) };
-      if (contenders.has(key)) continue;
+      if (contenders.has(key)) return undefined;
       contenders.set(key, { label, plan, ...expected });
       const us = likelyUs(selection, (signature) => likely(signature) ?? rules(signature));
       order.set(label, MET_FIRST.indexOf(label) + 1 || MET_FIRST.length + (us ?? Number.MAX_VALUE));
+      return us;
     } catch (error) {
       if (label === "chosen") throw error;
       options.onEvent?.({ kind: "note", text: `${component.name}: no ${label} plan: ${messageOf(error)}` });
+      return undefined;
     }
+  };
+  let chosenUs: number | undefined;
+  for (const [label, make] of selections) {
+    const us = await enter(label, make);
+    if (label === "chosen") chosenUs = us;
+  }
+  // Kin may point to a blocking that suits other sizes: where little was measured and a duel is short, each provider
+  // also comes with its own first choices.
+  if (!isModelled && chosenUs !== undefined && chosenUs < SHORT_US) {
+    const byRules = { ...sourcesOf(machine, (signature) => measured.get(signature) ?? rules(signature)), pinned };
+    for (const [label, make] of contenderSelections(machine, proposals, byRules))
+      if (label.startsWith("single(")) await enter(`${label} by rules`, make);
   }
   const inOrder = [...contenders.values()].toSorted((a, b) => order.get(a.label)! - order.get(b.label)!);
   return { contenders: inOrder, unmet, sources };
