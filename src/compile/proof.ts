@@ -104,6 +104,11 @@ const knownUs = ({ steps }: Plan): number => steps.reduce((sum, { us = 0 }) => s
 
 const MET_FIRST = ["chosen", "plain"];
 
+/** Ends the labels of those that are met after all others. */
+const BY_OWN_RULES = " by rules";
+/** Longer than any run. */
+const LAST_US = 1e12;
+
 /** A run that is this short makes a duel of a quarter of a second. */
 const SHORT_US = 5000;
 
@@ -162,7 +167,11 @@ async function contestOf(
       if (contenders.has(key)) return undefined;
       contenders.set(key, { label, plan, ...expected });
       const us = likelyUs(selection, (signature) => likely(signature) ?? rules(signature));
-      order.set(label, MET_FIRST.indexOf(label) + 1 || MET_FIRST.length + (us ?? Number.MAX_VALUE));
+      order.set(
+        label,
+        MET_FIRST.indexOf(label) + 1 ||
+          MET_FIRST.length + (us ?? LAST_US) + (label.endsWith(BY_OWN_RULES) ? LAST_US : 0),
+      );
       return us;
     } catch (error) {
       if (label === "chosen") throw error;
@@ -180,7 +189,7 @@ async function contestOf(
   if (!isModelled && chosenUs !== undefined && chosenUs < SHORT_US) {
     const byRules = { ...sourcesOf(machine, (signature) => measured.get(signature) ?? rules(signature)), pinned };
     for (const [label, make] of contenderSelections(machine, proposals, byRules))
-      if (label.startsWith("single(")) await enter(`${label} by rules`, make);
+      if (label.startsWith("single(")) await enter(`${label}${BY_OWN_RULES}`, make);
   }
   const inOrder = [...contenders.values()].toSorted((a, b) => order.get(a.label)! - order.get(b.label)!);
   return { contenders: inOrder, unmet, sources };
