@@ -32,15 +32,15 @@ const tried = ({ measurements }: RegionRecord): readonly string[] => measurement
 const winner = ({ measurements }: RegionRecord): string => measurements.toSorted((a, b) => a.us!.p50 - b.us!.p50)[0]!.candidate.id; // prettier-ignore
 
 test("where the profile is right its first three are measured, and the provider's first", async () => {
-  const record = await tuned({ "8 ms": 8, "5 ms": 5, "1 ms": 1, "6 ms": 6, "2 ms": 2, "3 ms": 3 });
-  assert.deepEqual(tried(record), ["1 ms", "2 ms", "3 ms", "8 ms"]);
+  const record = await tuned({ "40 ms": 40, "30 ms": 30, "1 ms": 1, "35 ms": 35, "10 ms": 10, "5 ms": 5 });
+  assert.deepEqual(tried(record), ["1 ms", "10 ms", "40 ms", "5 ms"]);
   assert.equal(winner(record), "1 ms");
   assert.match(record.cannot.map(({ reason }) => reason).join(), /profile foretold others to be faster/);
 });
 
 test("where it is wrong the others follow", async () => {
-  const record = await tuned({ "8 ms": 1, "5 ms": 2, "1 ms": 8, "6 ms": 3, "2 ms": 9 });
-  assert.deepEqual(tried(record), ["1 ms", "2 ms", "3 ms", "5 ms", "6 ms", "8 ms"]);
+  const record = await tuned({ "40 ms": 1, "30 ms": 2, "1 ms": 8, "35 ms": 3, "10 ms": 9 });
+  assert.deepEqual(tried(record), ["1 ms", "10 ms", "30 ms", "35 ms", "40 ms", "5 ms"]);
   assert.equal(winner(record), "1 ms");
   assert.deepEqual(record.cannot, []);
 });

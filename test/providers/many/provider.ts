@@ -4,7 +4,7 @@ import type { Region } from "../../../src/graph/region.js";
 import { factory as reference } from "../../../src/provider/reference/provider.js";
 import { isCannot, type Binding, type Candidate, type Cannot, type ProviderFactory } from "../../../src/provider/provider.js"; // prettier-ignore
 
-const IDS = ["8 ms", "5 ms", "1 ms", "6 ms", "2 ms", "3 ms"];
+const IDS = ["40 ms", "30 ms", "1 ms", "35 ms", "10 ms", "5 ms"];
 
 const wait = (ms: number): void => {
   for (const end = performance.now() + ms; performance.now() < end;);
