@@ -38,6 +38,10 @@ const RIVALS_END_MS = { none: 0, quick: 56_000, full: Number.POSITIVE_INFINITY }
 >;
 /** What is over when so much of the budget is spent: regions, conversions between layouts; the rest is the proof's. */
 const REGIONS_END = { none: 0, quick: 0.48, full: 0.7 } as const satisfies Record<Effort, number>;
+/** A budget that was given: its regions have so much time, for the first one brings compilers and references with it, … */
+const REGIONS_LEAST_MS = 8000;
+/** … but no more than this share of it. */
+const REGIONS_MOST = 0.8;
 /** So much of that on one thread, where plans that meet take longer. */
 const ONE_THREAD = 0.9;
 const CONVERSIONS_SHARE = 0.04;
@@ -70,20 +74,26 @@ export async function byTuning<T extends Tunable>(
   onEvent?.({ kind: "forecast", forecast: { what: "tuning", regions: ranked.length, bytes, ...seconds } });
   const rules = new Map(prepared.map((item) => [item, rulesFor(machine, item, store)]));
   const first = new Map<Tunable, Plan>();
-  if (given !== undefined)
-    for (const item of prepared) {
+  const planFirst = async (): Promise<void> => {
+    for (const item of given === undefined ? [] : prepared) {
       const stored = await standing(item);
       const isChosen = stored !== undefined && stored.label !== BY_RULES;
       first.set(item, isChosen ? stored : await planByRules(machine, item, rules.get(item)!, options));
     }
+  };
   const regionsEnd = REGIONS_END[options.effort] * (device.target.threads === 1 ? ONE_THREAD : 1);
-  const restMs = (1 - regionsEnd) * budgetMs;
   const told: string[] = [];
   const note = (text: string): void => {
     told.push(text);
     onEvent?.({ kind: "note", text });
   };
-  const regions = await measure(machine, ranked, pins, { budgetMs: until(regionsEnd), restMs, note }, options);
+  const ready = planFirst(); // the tuner opens its providers meanwhile
+  const regionsMs = Math.max(until(regionsEnd), given === undefined ? 0 : Math.min(REGIONS_LEAST_MS, until(REGIONS_MOST))); // prettier-ignore
+  const restMs = Math.max(0, until(1) - regionsMs);
+  const [regions] = await Promise.all([
+    measure(machine, ranked, pins, { budgetMs: regionsMs, restMs, note, ready }, options),
+    ready,
+  ]);
   const earlier = ranked.flatMap(({ region }) => currentOf(store, region.signature, machine) ?? []);
   // A region of which nothing could be tried is no region without a candidate.
   const measured = new Map([...earlier, ...regions].filter(isTried).map((record) => [record.signature, record]));
@@ -95,7 +105,7 @@ export async function byTuning<T extends Tunable>(
     machine,
     conversions,
     [],
-    { budgetMs: until(regionsEnd + CONVERSIONS_SHARE), restMs, note },
+    { budgetMs: until(regionsEnd + CONVERSIONS_SHARE), restMs, note, ready },
     options,
   );
   for (const record of converted.filter(isTried)) measured.set(record.signature, record);
@@ -137,6 +147,8 @@ interface Measuring {
   readonly restMs: number;
   /** Told what could not be measured. */
   readonly note: (text: string) => void;
+  /** Waited for before anything is tried. */
+  readonly ready: Promise<unknown>;
 }
 
 /** Tries regions within a budget and tells how far it is. */
@@ -144,7 +156,7 @@ async function measure(
   machine: Machine,
   ranked: readonly Ranked[],
   pins: readonly Pin[],
-  { budgetMs, restMs, note }: Measuring,
+  { budgetMs, restMs, note, ready }: Measuring,
   { effort, signal, onEvent, memoryBytes = Number.POSITIVE_INFINITY }: TuningOptions,
 ): Promise<readonly RegionRecord[]> {
   const large = ranked.filter(({ region }) => operandBytes(region) > memoryBytes);
@@ -166,6 +178,7 @@ async function measure(
       kinOf: (region) => kin.get(region),
       specs: machine.specs,
       budgetMs,
+      ready,
       ...(signal && { signal }),
       onProgress: ({ done, total, title, best, secondsLeft }) =>
         onEvent?.({

@@ -37,6 +37,8 @@ export interface TuneOptions {
   readonly specs?: readonly ProviderSpec[];
   /** Earlier results and the place of new ones; false: neither. Default: the user's cache folder. */
   readonly records?: RecordStore | false;
+  /** Waited for before anything is tried, while the worker opens its providers. */
+  readonly ready?: Promise<unknown>;
   /** How long a candidate may stand still while it is checked or timed. */
   readonly hangMs?: number;
   readonly memoryBytes?: number;
@@ -78,7 +80,7 @@ export async function tune(regions: readonly Region[], target: Target, options: 
   const journal = store?.journalPath() ?? join(tmpdir(), `troupe-${process.pid}-${started}.journal`);
   await using worker = new Worker({ specs, target, journal, signal, hangMs, memoryBytes });
   const records: RegionRecord[] = [];
-  const opened = await worker.open();
+  const [opened] = await Promise.all([worker.open(), options.ready]);
   const distinct = [...new Map(regions.map((region) => [region.signature, region])).values()];
   const timing = { ...TIMING[effort], rotationBytes: ROTATION_BYTES };
   const known = new Map<string, RegionRecord>();
