@@ -22,8 +22,8 @@ export interface ProfilingOptions {
 }
 
 /** Time for a candidate at an anchor, and more where a run takes long: so many runs. */
-const CANDIDATE_MS = 8;
-const RUNS = 6;
+const CANDIDATE_MS = 5;
+const RUNS = 3;
 const ROTATION_BYTES = 512 * 2 ** 20;
 const HANG_MS = 10_000;
 const PASSED: Verdict = { kind: "failed", reason: "not asked for" };
