@@ -182,7 +182,7 @@ describe("commands", () => {
 
   it("compile stores plans and shows the winners; explain tells of them, by model, by op and by file", async () => {
     const shape = ["--size", "32x32"];
-    const compiled = await troupe("compile", MODEL, ...shape, "--budget", "10s");
+    const compiled = await troupe("compile", MODEL, ...shape, "--budget", "15s");
     assert.equal(compiled.status, 0, compiled.err);
     assert.match(compiled.out, /^component +plan .*expected$/m);
     for (const name of COMPONENTS) assert.match(compiled.out, new RegExp(`^${name} `, "m"));
