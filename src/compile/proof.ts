@@ -104,9 +104,7 @@ const knownUs = ({ steps }: Plan): number => steps.reduce((sum, { us = 0 }) => s
 
 const MET_FIRST = ["chosen", "plain"];
 
-/** Ends the labels of those that are met after all others. */
-const BY_OWN_RULES = " by rules";
-/** Longer than any run. */
+/** Longer than any run: what comes after all others is put so far behind. */
 const LAST_US = 1e12;
 
 /** A run that is this short makes a duel of a quarter of a second. */
@@ -157,7 +155,11 @@ async function contestOf(
   ];
   const contenders = new Map<string, Contender>();
   const order = new Map<string, number>();
-  const enter = async (label: string, make: () => Promise<Selection | undefined>): Promise<number | undefined> => {
+  const enter = async (
+    label: string,
+    make: () => Promise<Selection | undefined>,
+    behindUs = 0,
+  ): Promise<number | undefined> => {
     try {
       const selection = await make();
       if (!selection) return undefined;
@@ -167,11 +169,7 @@ async function contestOf(
       if (contenders.has(key)) return undefined;
       contenders.set(key, { label, plan, ...expected });
       const us = likelyUs(selection, (signature) => likely(signature) ?? rules(signature));
-      order.set(
-        label,
-        MET_FIRST.indexOf(label) + 1 ||
-          MET_FIRST.length + (us ?? LAST_US) + (label.endsWith(BY_OWN_RULES) ? LAST_US : 0),
-      );
+      order.set(label, MET_FIRST.indexOf(label) + 1 || MET_FIRST.length + (us ?? LAST_US) + behindUs);
       return us;
     } catch (error) {
       if (label === "chosen") throw error;
@@ -189,7 +187,7 @@ async function contestOf(
   if (!isModelled && chosenUs !== undefined && chosenUs < SHORT_US) {
     const byRules = { ...sourcesOf(machine, (signature) => measured.get(signature) ?? rules(signature)), pinned };
     for (const [label, make] of contenderSelections(machine, proposals, byRules))
-      if (label.startsWith("single(")) await enter(`${label}${BY_OWN_RULES}`, make);
+      if (label.startsWith("single(")) await enter(`${label} by rules`, make, LAST_US);
   }
   const inOrder = [...contenders.values()].toSorted((a, b) => order.get(a.label)! - order.get(b.label)!);
   return { contenders: inOrder, unmet, sources };

@@ -5,7 +5,7 @@ const isObeyed = (code: number): boolean =>
   code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x200b && code <= 0x200f) ||
   (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f); // prettier-ignore
 
-/** `text` with such characters written as \uXXXX. */
+/** `text` with such characters written as \u and four hexadecimal digits. */
 export const escaped = (text: string): string =>
   Array.from(text, (c) => (isObeyed(c.codePointAt(0)!) ? `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}` : c)).join(""); // prettier-ignore
 

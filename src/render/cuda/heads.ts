@@ -2,12 +2,11 @@
 // the ops that follow, in the accumulators, before the head is stored.
 import { isConstant, type ReduceOp, type ValueId, type ValueOp } from "../../tile/program.js";
 import type { FragmentLines, FragmentWriter, Half, Leaf } from "./fragment.js";
-import { operandsOf } from "./row-work.js";
+import { IDENTITY, operandsOf } from "./row-work.js";
 import type { OutputPlace, StoredValue } from "./store.js";
 
 /** Which pair of a head's elements this thread has. */
 export const PAIR = "        const int pair = part * 32 + j * 4 + (lane & 3);\n";
-const IDENTITY = { sum: "0.f", mean: "0.f", max: "__int_as_float(0xff800000)", min: "__int_as_float(0x7f800000)" };
 
 /**
  * What is done to a head's accumulators first, a bias perhaps, where sums and results both go on from there: it takes

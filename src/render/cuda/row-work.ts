@@ -11,7 +11,13 @@ import { placesOf, suffixOf } from "./fragment.js";
 import { cudaType } from "./pointwise.js";
 
 const DEAR = new Set(["exp", "exp2", "log", "log2", "tanh", "sigmoid", "erf", "sin", "cos", "sqrt", "rsqrt", "recip"]);
-const IDENTITY = { sum: "0.f", mean: "0.f", max: "__int_as_float(0xff800000)", min: "__int_as_float(0x7f800000)" };
+/** What a reduction starts with, by its function. */
+export const IDENTITY = {
+  sum: "0.f",
+  mean: "0.f",
+  max: "__int_as_float(0xff800000)",
+  min: "__int_as_float(0x7f800000)",
+};
 
 export const operandsOf = (op: ValueOp): readonly ValueId[] => {
   const ids = (...xs: readonly (Operand | null)[]): ValueId[] =>
