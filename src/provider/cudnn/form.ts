@@ -4,9 +4,10 @@ import type { DType } from "../../core/dtype.js";
 import { denseStrides } from "../../core/shape.js";
 import type { Operand, Region } from "../../graph/region.js";
 import { chainOf, type Chain } from "../native/chain.js";
+import { filterPack, type HostPack } from "../native/host-pack.js";
 import { isCannot, type Cannot, type Layout } from "../provider.js";
 import type { Narrow } from "./narrow.js";
-import { biasPack, filterPack, type HostPack } from "./pack.js";
+import { biasPack } from "./pack.js";
 import { descriptors, dtypeAs, enumAs, float, longs, type BackendGraph } from "./graph.js";
 
 const FLOAT = 0;
@@ -156,8 +157,8 @@ function convForm(region: Region, { head, operands, links }: Chain): Form | Cann
       outputs: [isNarrow ? undefined : turn(output)],
     },
     packs: [
-      filterPack(wAt, w.shape as Four, filters),
-      ...(isNarrow && biasAt !== undefined ? [biasPack(biasAt, O, filters)] : []),
+      filterPack(wAt, w.dtype, w.shape as Four, filters),
+      ...(isNarrow && biasAt !== undefined ? [biasPack(biasAt, bias!.dtype, O, filters)] : []),
     ],
     ...(isNarrow && { narrow: { channels: filters, wanted: O, size: [B, P, Q], strides: output.strides as Four } }),
   };

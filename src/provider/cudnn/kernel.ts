@@ -4,6 +4,7 @@ import koffi from "koffi";
 import type { CudaDevice } from "../../device/cuda/device.js";
 import { CudaModule, int64Bytes, LaunchArguments } from "../../device/cuda/module.js";
 import type { Address, Step } from "../../device/device.js";
+import { packOnDevice } from "../native/host-pack.js";
 import type { Binding, Kernel } from "../provider.js";
 import type { Form } from "./form.js";
 import type { BackendGraph } from "./graph.js";
@@ -16,7 +17,7 @@ export interface Planned {
 }
 
 /** Of an element. */
-export const BYTES = 2;
+const BYTES = 2;
 const ALIGNED_BYTES = 256;
 
 /** What a result with more channels than are wanted takes in front of the library's workspace. */
@@ -44,14 +45,8 @@ export class PlanKernel implements Kernel {
     this.#narrow = narrow && new CudaModule(device, narrow);
   }
 
-  /** By way of the host: once a weight. */
   pack(index: number, from: Address, to: Address): void {
-    const { from: elements, make } = this.#form.packs[index]!;
-    const old = new Uint16Array(elements);
-    this.#device.driver.call("cuMemcpyDtoH_v2", old, from, old.byteLength);
-    const young = make(old);
-    this.#device.driver.call("cuMemcpyHtoD_v2", to, young, young.byteLength);
-    this.#device.driver.call("cuStreamSynchronize", 0n);
+    packOnDevice(this.#device, this.#form.packs[index]!, from, to);
   }
 
   bind({ inputs, outputs, workspace }: Binding): readonly Step[] {

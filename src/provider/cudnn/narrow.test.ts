@@ -10,22 +10,26 @@ import koffi from "koffi";
 import { nvccCompiler } from "../../device/cuda/compile.js";
 import { Regions } from "../../graph/region.js";
 import { Words } from "../../graph/words.js";
+import { filterPack, packed } from "../native/host-pack.js";
 import { isCannot } from "../provider.js";
 import { formOf } from "./form.js";
 import { NARROW_THREADS, narrowBlocks, narrowText, type Narrow } from "./narrow.js";
-import { biasPack, filterPack } from "./pack.js";
+import { biasPack } from "./pack.js";
 
 const NARROW: Narrow = { channels: 8, wanted: 3, size: [2, 11, 29], strides: [1000, 325, 29, 1] };
 const APART: Narrow = { channels: 16, wanted: 9, size: [1, 3, 100], strides: [0, 1, 1000, 10] };
 
 test("filters and biases get zeros behind them, filters their channels innermost", () => {
-  const filter = filterPack(1, [3, 2, 1, 2], 8);
+  const filter = filterPack(1, "bf16", [3, 2, 1, 2], 8);
   assert.deepEqual([filter.from, filter.to], [12, 32]);
-  const made = filter.make(Uint16Array.from({ length: 12 }, (_, i) => i + 1));
+  const made = packed(
+    filter,
+    Uint16Array.from({ length: 12 }, (_, i) => i + 1),
+  );
   assert.deepEqual(Array.from(made.subarray(0, 13)), [1, 3, 2, 4, 5, 7, 6, 8, 9, 11, 10, 12, 0]);
   assert.ok(made.subarray(12).every((x) => x === 0));
-  assert.deepEqual([...biasPack(2, 3, 8).make(Uint16Array.of(7, 8, 9))], [7, 8, 9, 0, 0, 0, 0, 0]);
-  assert.equal(filterPack(1, [8, 2, 1, 2], 8).recipe, "channels innermost");
+  assert.deepEqual([...packed(biasPack(2, "bf16", 3, 8), Uint16Array.of(7, 8, 9))], [7, 8, 9, 0, 0, 0, 0, 0]);
+  assert.equal(filterPack(1, "bf16", [8, 2, 1, 2], 8).recipe, "channels innermost");
 });
 
 test("a convolution of three filters goes through eight", () => {

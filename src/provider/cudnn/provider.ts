@@ -9,10 +9,11 @@ import type { NodeId } from "../../graph/node.js";
 import type { Region, Regions } from "../../graph/region.js";
 import { chainPatterns } from "../native/chain.js";
 import { GPU_FLOPS_PER_US, gpuUs } from "../native/gpu-model.js";
+import { declared } from "../native/host-pack.js";
 import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider, type ProviderFactory } from "../provider.js"; // prettier-ignore
 import { formOf, type Form } from "./form.js";
 import { BackendGraph } from "./graph.js";
-import { BYTES, PlanKernel, wideBytes } from "./kernel.js";
+import { PlanKernel, wideBytes } from "./kernel.js";
 import { narrowText } from "./narrow.js";
 import { openCudnn, type Cudnn } from "./library.js";
 
@@ -88,7 +89,7 @@ class CudnnProvider implements Provider {
       params: { engine },
       layouts: form.layouts,
       aliases: [],
-      packs: form.packs.map(({ input, recipe, to }) => ({ input, recipe, bytes: to * BYTES })),
+      packs: form.packs.map(declared),
       workspaceBytes: wideBytes(form) + workspaceBytes,
       accumulation: "f32",
       capturable: true,
