@@ -1,28 +1,48 @@
-// The two canonical loops that sm_90a has skeletons for, as plain data: which part of a tile program plays which role.
+// The canonical loops that sm_90a has skeletons for, as plain data: which part of a tile program plays which role.
 import type { DotOp, Index, LoopOp, StoreOp, TileProgram, ValueId, ValueOp } from "../../tile/program.js";
 
-/** `dot` in a loop over the contracted axis, then pointwise work on the accumulator, then one store. */
-export interface MatmulForm {
-  readonly kind: "matmul";
+/** What forms whose one loop sums a dot have in common: pointwise work on the accumulator and one store follow it. */
+interface ProductParts {
   readonly program: TileProgram;
   /** Tensor names; both have the contracted axis last. */
   readonly a: string;
   readonly b: string;
   /** Dtype of both operands. */
   readonly dtype: "bf16" | "f16";
-  readonly m: Index;
   readonly n: Index;
   /** Axes of the second operand's rows that lie whole inside a position of n: a head's elements, or its pairs and their two. */
   readonly inner: readonly string[];
   readonly k: string;
   /** The point of the grid that rows, results and perhaps more belong to, but not the second operand: a batch. */
   readonly outer: Index | undefined;
-  /** The loop's result: the accumulator over m and n. */
+  /** The loop's result: the accumulator over rows and n. */
   readonly accumulator: ValueId;
   /** Ops between the loop and the store, in text order. */
   readonly epilogue: readonly ValueOp[];
   readonly store: StoreOp;
 }
+
+/** `dot` in a loop over the contracted axis. */
+export interface MatmulForm extends ProductParts {
+  readonly kind: "matmul";
+  readonly m: Index;
+}
+
+/** `dot` in loops over taps and channels of pictures with their channels last: the rows are pixels of the result. */
+export interface ConvForm extends ProductParts {
+  readonly kind: "conv";
+  /** A picture of the batch. */
+  readonly outer: Index;
+  /** Lines and columns of the result. */
+  readonly y: Index;
+  readonly x: Index;
+  /** Axes of the first operand that these move along, and what is added to their positions at the first tap. */
+  readonly image: { readonly y: string; readonly x: string; readonly from: readonly [y: number, x: number] };
+  /** Axes of the second operand's taps, lines first. */
+  readonly taps: readonly [string, string];
+}
+
+export type ProductForm = MatmulForm | ConvForm;
 
 /** `dot → row work → dot` in a loop over the keys, carrying the second dot's result and values of a row. */
 export interface AttentionForm {
@@ -54,7 +74,7 @@ export interface AttentionForm {
   readonly store: StoreOp;
 }
 
-export type CanonicalForm = MatmulForm | AttentionForm;
+export type CanonicalForm = ProductForm | AttentionForm;
 
 export interface Cannot {
   readonly cannot: string;

@@ -1,9 +1,8 @@
 // Recognises the matmul loop: zero, then `acc + a·b` over blocks of one axis, then pointwise ops, then one store.
-import type { DotOp, Index, LoadOp, LoopOp, Op, TileProgram, ValueId, ValueOp } from "../../tile/program.js";
-import { isConstant } from "../../tile/program.js";
+import type { Index, LoadOp, LoopOp, TileProgram, ValueOp } from "../../tile/program.js";
 import { indicesOf, paramOf } from "../../tile/query.js";
+import { accumulated } from "./accumulated.js";
 import { cannot, type Cannot, type MatmulForm } from "./form.js";
-import type { Ahead } from "./schedule.js";
 import { pointwiseReason } from "./supported.js";
 
 export function matchMatmul(program: TileProgram): MatmulForm | Cannot {
@@ -17,20 +16,9 @@ export function matchMatmul(program: TileProgram): MatmulForm | Cannot {
     return cannot("matmul: the loop does not visit the whole axis block by block");
   if (loop.args.length !== 1) return cannot(`matmul: the loop carries ${loop.args.length} values`);
 
-  const product = accumulated(loop);
-  if ("cannot" in product) return product;
-  const { dot } = product;
-  const loads = new Map(loop.body.filter((op): op is LoadOp => op.kind === "load").map((op) => [op.id, op]));
-  const [a, b] = [loads.get(dot.a), loads.get(dot.b)];
-  if (!a || !b) return cannot("matmul: an operand of the dot is not a plain load");
-  const extra = loop.body.find((op) => op !== a && op !== b && op !== dot && op !== product.add);
-  if (extra) return cannot(`matmul: the loop has a ${extra.kind} beside its dot`);
-  if ((a.dtype !== "bf16" && a.dtype !== "f16") || a.dtype !== b.dtype)
-    return cannot(`matmul: operands of ${a.dtype} and ${b.dtype}`);
-  if (dot.over.length !== 1 || dot.over[0] !== loop.index.axis)
-    return cannot("matmul: the dot contracts another axis than the loop's");
-  const init = program.body.find((op) => op.kind === "full" && op.id === loop.init[0]);
-  if (init?.kind !== "full" || init.value.const !== 0) return cannot("matmul: the accumulator does not start as zeros");
+  const product = accumulated(program, loop, loop.init[0]!);
+  if ("cannot" in product) return cannot(`matmul: ${product.cannot}`);
+  const { a, b, dtype, zeros } = product;
 
   const [outer, ...more] = program.grid.filter((index) => index.step === "point");
   const m = rowIndex(program, a, loop, outer);
@@ -45,7 +33,7 @@ export function matchMatmul(program: TileProgram): MatmulForm | Cannot {
   if (oddInner !== undefined) return cannot(`matmul: ${oddInner}`);
   const axes = [m.axis, n.axis, ...inner];
   const epilogue = program.body.filter(
-    (op): op is ValueOp => op !== loop && op !== store && op !== init && op.kind !== "loop" && op.kind !== "store",
+    (op): op is ValueOp => op !== loop && op !== store && op !== zeros && op.kind !== "loop" && op.kind !== "store",
   );
   for (const op of epilogue) {
     const reason = rowReason(op, inner) ?? pointwiseReason(program, op, axes);
@@ -60,24 +48,9 @@ export function matchMatmul(program: TileProgram): MatmulForm | Cannot {
   if (out.dtype !== "bf16" && out.dtype !== "f16" && out.dtype !== "f32")
     return cannot(`matmul: the result is ${out.dtype}`);
   return {
-    kind: "matmul", program, a: a.tensor, b: b.tensor, dtype: a.dtype, m, n, inner, k: loop.index.axis, outer,
+    kind: "matmul", program, a: a.tensor, b: b.tensor, dtype, m, n, inner, k: loop.index.axis, outer,
     accumulator: loop.results[0]!.id, epilogue, store,
   }; // prettier-ignore
-}
-
-/** The dot whose result, with the carry added, the loop yields. */
-function accumulated(loop: LoopOp): { readonly dot: DotOp; readonly add: Op | undefined } | Cannot {
-  const carry = loop.args[0]!.id;
-  const made = (id: ValueId): ValueOp | undefined =>
-    loop.body.find((op): op is ValueOp => op.kind !== "loop" && op.kind !== "store" && op.id === id);
-  const last = made(loop.yields[0]!);
-  if (last?.kind === "dot" && last.acc === carry) return { dot: last, add: undefined };
-  if (last?.kind === "binary" && last.fn === "add" && !isConstant(last.y)) {
-    const other = last.x === carry ? last.y : last.y === carry ? last.x : undefined;
-    const dot = other === undefined ? undefined : made(other);
-    if (dot?.kind === "dot" && dot.acc === null) return { dot, add: last };
-  }
-  return cannot("matmul: the loop does not yield its carry plus one dot");
 }
 
 /** The grid block that gives an operand's rows; its last axis must be the contracted one, its first of three the point. */
@@ -124,34 +97,3 @@ function rowReason(op: ValueOp, inner: readonly string[]): string | undefined {
   if (op.kind === "iota" && inner.includes(op.axis)) return `positions along ${op.axis}`;
   return undefined;
 }
-
-/** The epilogue's load of a 16-bit tensor over the whole tile, which is fetched while the products still run. */
-export const prefetchedLoad = ({ program, epilogue, store, m, n, outer }: MatmulForm): LoadOp | undefined =>
-  paramOf(program, store.tensor).dtype === "f32"
-    ? undefined
-    : epilogue.find(
-        (op): op is LoadOp =>
-          op.kind === "load" &&
-          (op.dtype === "bf16" || op.dtype === "f16") &&
-          paramOf(program, op.tensor).axes.join() === [...(outer ? [outer.axis] : []), m.axis, n.axis].join(),
-      );
-
-/**
- * The epilogue's loads of f32 tables over rows and the pairs of a head, angles as a rule, which a schedule may have fetched
- * while the products run.
- */
-export const rowTables = ({ program, epilogue, m, inner }: MatmulForm): readonly LoadOp[] =>
-  inner.length < 2
-    ? []
-    : epilogue.filter(
-        (op): op is LoadOp =>
-          op.kind === "load" &&
-          op.dtype === "f32" &&
-          paramOf(program, op.tensor).axes.join() === [m.axis, inner[0]].join(),
-      );
-
-/** @param width elements of a head; 128 bytes of a table are 32 pairs */
-export const aheadOf = (form: MatmulForm, width: number): Ahead => ({
-  tile: prefetchedLoad(form) !== undefined,
-  tableBoxes: width % 64 === 0 ? (rowTables(form).length * width) / 64 : 0,
-});

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { input, kernel, output, trace } from "../../tile/index.js";
 import { attention } from "../../tile/suite/attention.js";
+import { conv } from "../../tile/suite/conv.js";
 import { linear, matmul } from "../../tile/suite/matmul.js";
 import { qkNormRope } from "../../tile/suite/rope.js";
 import { isCannot } from "./form.js";
@@ -49,6 +50,35 @@ test("heads that are divided by their root mean squares and turned are the matmu
   assert.ok(!isCannot(form) && form.kind === "matmul");
   assert.deepEqual([form.n.axis, form.inner, form.store.tensor], ["H", ["P", "R"], "c"]);
   assert.ok(form.epilogue.some(({ kind }) => kind === "reduce"));
+});
+
+test("a convolution is recognised with its pixels, taps and where the first tap stands", () => {
+  const form = matchCanonical(trace(conv("bf16", { padding: 1, bias: true, activation: "silu" })));
+  assert.ok(!isCannot(form) && form.kind === "conv");
+  assert.deepEqual([form.a, form.b, form.y.axis, form.x.axis, form.n.axis, form.k], ["x", "w", "OY", "OX", "O", "C"]);
+  assert.deepEqual([form.image, form.taps, form.outer.axis], [{ y: "H", x: "W", from: [-1, -1] }, ["KY", "KX"], "B"]);
+});
+
+test("convolutions that skip pixels, repeat them or sum f32 are refused, and so is what reads beside the tile", () => {
+  assert.match(cannotOf(conv("bf16", { stride: 2 })), /x is not read through windows that a tap moves by one/);
+  assert.match(cannotOf(conv("bf16", { upsample: 2 })), /x is not read through windows that a tap moves by one/);
+  assert.match(cannotOf(conv("f32", {})), /conv: operands of f32/);
+  const text = kernel(
+    "scaled",
+    { x: input("bf16", "B", "H", "W", "C"), w: input("bf16", "O", "KY", "KX", "C"), s: input("bf16", "OX"), y: output("bf16", "B", "OY", "OX", "O") },
+    (t, { x, w, s, y }) => {
+      const [b, line, column, o] = [t.each("B"), t.program("OY"), t.program("OX"), t.program("O")];
+      const acc = t.loopEach("KY", t.zeros("f32", "OY", "OX", "O"), (ky, outer) => {
+        const lines = t.window("H", line, { offset: t.iota(ky) });
+        return t.loopEach("KX", outer, (kx, inner) => {
+          const columns = t.window("W", column, { offset: t.iota(kx) });
+          return t.loop("C", inner, (c, sum) => t.dot(t.load(x, b, lines, columns, c), t.load(w, o, ky, kx, c), "C", sum));
+        });
+      });
+      t.store(y, [b, line, column, o], acc.mul(t.load(s, column).to("f32")).to("bf16"));
+    },
+  ); // prettier-ignore
+  assert.match(cannotOf(text), /s is read beside a tensor over the whole tile/);
 });
 
 test("heads of which a program has a part are refused", () => {

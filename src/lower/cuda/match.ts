@@ -2,12 +2,15 @@
 import type { TileProgram } from "../../tile/program.js";
 import { cannot, isCannot, type CanonicalForm, type Cannot } from "./form.js";
 import { matchAttention } from "./match-attention.js";
+import { matchConv } from "./match-conv.js";
 import { matchMatmul } from "./match-matmul.js";
 
 export function matchCanonical(program: TileProgram): CanonicalForm | Cannot {
-  const matmul = matchMatmul(program);
-  if (!isCannot(matmul)) return matmul;
-  const attention = matchAttention(program);
-  if (!isCannot(attention)) return attention;
-  return cannot(`sm_90a has skeletons for matmul and attention loops only. ${matmul.cannot}; ${attention.cannot}`);
+  const reasons: string[] = [];
+  for (const match of [matchMatmul, matchConv, matchAttention]) {
+    const form = match(program);
+    if (!isCannot(form)) return form;
+    reasons.push(form.cannot);
+  }
+  return cannot(`sm_90a has skeletons for matmul, convolution and attention loops only. ${reasons.join("; ")}`);
 }

@@ -23,7 +23,12 @@ export interface MatmulSchedule {
   readonly sharesTail?: boolean;
   /** Tables over rows and pairs come into shared memory while the products run, instead of being loaded after them. */
   readonly fetchesTables?: boolean;
+  /** Of pictures: a tile's rows are the pixels of a patch that is so many wide and blockM / patch high. */
+  readonly patch?: number;
 }
+
+/** Widths of patches: a warp's 16 rows are neighbours in a line. */
+export const PATCH_WIDTHS: readonly number[] = [16, 32, 64, 128];
 
 /** What the epilogue reads that can be fetched while the products run. */
 export interface Ahead {
@@ -95,6 +100,8 @@ export function checkMatmul(s: MatmulSchedule, ahead: Ahead = NOTHING_AHEAD): Ma
     return cannot(`blockM ${s.blockM} is no multiple of 64 × ${s.consumers} warpgroups`);
   if (s.blockN % (s.cluster * 8) !== 0 || s.blockN % 16 !== 0 || s.blockN > 256 || s.blockN < 64)
     return cannot(`blockN ${s.blockN} is not 64 to 256 in steps of 16`);
+  if (s.patch !== undefined && (!PATCH_WIDTHS.includes(s.patch) || s.blockM % s.patch !== 0 || !isStaged(s)))
+    return cannot(`${s.blockM} pixels are no patch ${s.patch} wide whose results are staged`);
   if (s.stages < 2) return cannot(`${s.stages} stages: a ring needs two`);
   const split = s.split ?? 1;
   if (split > MOST_SPLIT || (split > 1 && (s.cluster > 1 || !isStaged(s))))

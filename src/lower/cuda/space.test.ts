@@ -78,3 +78,22 @@ test("attention begins with the widest block of keys, causal attention with a na
     assert.equal(attentionCandidates(form, 128, 128)[0]!.blockKeys, keys);
   }
 });
+
+test("a picture goes by patches that need the fewest tiles, the squarest of them first", () => {
+  const of = (lines: number, columns: number, n: number) =>
+    matmulCandidates(NOTHING_AHEAD, { m: lines * columns, n, k: 4608, batch: 1, picture: { lines, columns } }, 132);
+  const [first, ...others] = of(512, 512, 256);
+  assert.deepEqual([first!.blockM, first!.blockN, first!.patch], [128, 256, 16]);
+  assert.ok(others.some(({ blockM, blockN, patch }) => blockM === 128 && blockN === 256 && patch === 32));
+  assert.ok(others.every(({ blockM, patch }) => patch !== undefined && blockM % patch === 0));
+  assert.equal(of(4, 512, 256)[0]!.patch, 32, "four lines fill no patch eight lines high");
+});
+
+test("tiles left over are counted by patches", () => {
+  // 132 × 128 pixels are one wave of tiles; 704 lines of 24 are 176 patches, 44 more than a wave.
+  const shares = (picture?: { lines: number; columns: number }): boolean =>
+    matmulCandidates(NOTHING_AHEAD, { m: 704 * 24, n: 256, k: 4608, batch: 1, ...(picture && { picture }) }, 132).some(
+      ({ blockM, blockN, sharesTail }) => blockM === 128 && blockN === 256 && sharesTail,
+    );
+  assert.ok(!shares() && shares({ lines: 704, columns: 24 }));
+});

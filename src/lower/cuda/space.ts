@@ -5,6 +5,7 @@ import {
   checkAttention,
   checkMatmul,
   isStaged,
+  PATCH_WIDTHS,
   STEP_K,
   type Ahead,
   type AttentionSchedule,
@@ -34,6 +35,8 @@ export interface MatmulSizes {
   readonly k: number;
   /** Products side by side. */
   readonly batch: number;
+  /** Of convolutions: lines and columns whose pixels the m rows are. */
+  readonly picture?: { readonly lines: number; readonly columns: number };
 }
 
 /** Elements of the contracted axis that meeting in a cluster takes as long as. */
@@ -47,8 +50,22 @@ const MEMORY_MEETING_K = 640;
 /** How much longer a product takes whose epilogue loads tables itself: 420 for 375 us at 4352×9216×3072. */
 const TABLES_AFTERWARDS = 1.12;
 
-const tilesOf = (s: MatmulSchedule, { m, n, batch }: MatmulSizes): number =>
-  Math.ceil(m / (s.blockM * s.cluster)) * Math.ceil(n / s.blockN) * s.cluster * batch;
+/** Tiles along m. */
+const rowTiles = ({ blockM, patch }: Pick<MatmulSchedule, "blockM" | "patch">, { m, picture }: MatmulSizes): number =>
+  picture && patch
+    ? Math.ceil(picture.lines / (blockM / patch)) * Math.ceil(picture.columns / patch)
+    : Math.ceil(m / blockM);
+
+const tilesOf = (s: MatmulSchedule, sizes: MatmulSizes): number =>
+  Math.ceil(rowTiles(s, sizes) / s.cluster) * Math.ceil(sizes.n / s.blockN) * s.cluster * sizes.batch;
+
+/** Widths of patches for a tile of a picture, none where there is no picture; those first that need the fewest, then those nearest to a square: its taps read least around it. */
+function patchWidths(blockM: number, sizes: MatmulSizes): readonly number[] {
+  if (!sizes.picture) return [];
+  const away = (patch: number): number => Math.abs(Math.log2((patch * patch) / blockM));
+  const tiles = (patch: number): number => rowTiles({ blockM, patch }, sizes);
+  return PATCH_WIDTHS.filter((patch) => blockM % patch === 0).sort((x, y) => tiles(x) - tiles(y) || away(x) - away(y));
+}
 
 /** Time of one row of waves, in units of the best tile's: whole waves of whole tiles at the tile's rate. */
 function modelled(s: MatmulSchedule, rate: number, sizes: MatmulSizes, multiprocessors: number): number {
@@ -87,10 +104,11 @@ function tailShared(s: MatmulSchedule, sizes: MatmulSizes, multiprocessors: numb
 /** Every schedule of the space that fits the chip, each with the longest ring that shared memory holds. */
 export function matmulCandidates(ahead: Ahead, sizes: MatmulSizes, multiprocessors: number): readonly MatmulSchedule[] {
   // Pairs of results go straight to memory where a tile is no multiple of what is staged.
-  const tiles = TILES.filter((tile) => isStaged(tile) || sizes.n % 8 === 0);
+  const tiles = TILES.filter((tile) => isStaged(tile) || (sizes.n % 8 === 0 && !sizes.picture));
   const found = tiles.flatMap(({ rate, ...tile }) =>
     ([1, 2] as const).flatMap((cluster) => {
-      const plain = { kind: "matmul", ...tile, cluster, groupM: rowsTogether({ ...tile, cluster }, sizes.m, multiprocessors) } as const; // prettier-ignore
+      const [patch] = patchWidths(tile.blockM, sizes);
+      const plain = { kind: "matmul", ...tile, cluster, groupM: rowsTogether({ ...tile, cluster }, sizes.m, multiprocessors), ...(patch && { patch }) } as const; // prettier-ignore
       const rings = [longestRing(plain, ahead), longestRing({ ...plain, fetchesTables: true }, ahead)].filter((s) => s !== undefined); // prettier-ignore
       return rings
         .flatMap((s) => [s, ...shared(s, sizes, multiprocessors, ahead), ...tailShared(s, sizes, multiprocessors, ahead)])
@@ -99,7 +117,8 @@ export function matmulCandidates(ahead: Ahead, sizes: MatmulSizes, multiprocesso
   );
   const sorted = found.sort((x, y) => x.cost - y.cost).map(({ schedule }) => schedule);
   const fewer = sorted.slice(0, 3).map((schedule) => ({ ...schedule, groupM: Math.ceil(schedule.groupM / 2) }));
-  return [...sorted.slice(0, OTHERWISE), ...fewer, ...sorted.slice(OTHERWISE)];
+  const otherwise = sorted.slice(0, 3).flatMap((schedule) => patchWidths(schedule.blockM, sizes).slice(1, 2).map((patch) => ({ ...schedule, patch }))); // prettier-ignore
+  return [...sorted.slice(0, OTHERWISE), ...fewer, ...otherwise, ...sorted.slice(OTHERWISE)];
 }
 
 /** A ring as long as shared memory holds; with tables in it too, one of two stages is no ring worth having. */

@@ -134,6 +134,8 @@ static void load(u32 dst, const TensorMap* map, u32 bar, std::vector<int> from, 
 static void load_2d(u32 dst, const TensorMap* map, u32 bar, int x, int y) { load(dst, map, bar, {x, y}, 1u << cluster_rank()); }
 static void load_2d_multicast(u32 dst, const TensorMap* map, u32 bar, int x, int y, u16 mask) { load(dst, map, bar, {x, y}, mask); }
 static void load_3d(u32 dst, const TensorMap* map, u32 bar, int x, int y, int z) { load(dst, map, bar, {x, y, z}, 1u << cluster_rank()); }
+static void load_3d_multicast(u32 dst, const TensorMap* map, u32 bar, int x, int y, int z, u16 mask) { load(dst, map, bar, {x, y, z}, mask); }
+static void load_4d(u32 dst, const TensorMap* map, u32 bar, int x, int y, int z, int w) { load(dst, map, bar, {x, y, z, w}, 1u << cluster_rank()); }
 static void store(const TensorMap* map, u32 src, std::vector<int> to) { unsigned char* shared = here().memory.data(); self().stores.work.push_back([=] { transfer(map, shared, src, to, false); }); }
 static void store_2d(const TensorMap* map, u32 src, int x, int y) { store(map, src, {x, y}); }
 static void store_3d(const TensorMap* map, u32 src, int x, int y, int z) { store(map, src, {x, y, z}); }

@@ -1,16 +1,18 @@
-// The matmul skeleton's cases on the processor, every second schedule of each: fewer blocks than tiles and more, threads
+// The product skeleton's cases on the processor, every second schedule of each: fewer blocks than tiles and more, threads
 // forwards and backwards, equal bits each time.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import test from "node:test";
 import koffi from "koffi";
+import { coordinateOf, offsetOf, sizeOf } from "../../core/shape.js";
 import type { CudaKernel } from "../../device/cuda/kernel.js";
 import type { Bindings } from "../../device/cuda/launch.js";
 import { isCannot } from "../../lower/cuda/form.js";
 import { trace } from "../../tile/index.js";
 import { renderCuda } from "./canonical.js";
+import { CONV_CASES } from "./conv-cases.fixture.js";
 import { emulatedSkeletons } from "./emulated-skeleton.fixture.js";
-import { MATMUL_CASES, matmulSchedule, sizesOf, Trial, type MatmulCase } from "./matmul-cases.fixture.js";
+import { MATMUL_CASES, matmulSchedule, sizesOf, Trial, type Held, type MatmulCase } from "./matmul-cases.fixture.js";
 
 const without = spawnSync("g++", ["--version"]).status === 0 ? false : "there is no C++ compiler";
 
@@ -39,20 +41,31 @@ const runsOf = ({ title, text, shapes, strides, schedules, allowed }: MatmulCase
   });
 };
 
-test("the matmul skeleton agrees with the interpreter in emulated blocks", { skip: without }, () => {
-  const runs = MATMUL_CASES.flatMap(runsOf);
-  const kernels = emulatedSkeletons(runs.map(({ kernel }) => kernel));
-  runs.forEach(({ name, kernel, trial, allowed, clusters, sharesTail }, i) => {
-    const { data } = trial.output;
-    const poisoned = data.slice();
-    const bits = clusters.map((count) =>
-      (["backwards", "forwards"] as const).slice(sharesTail && count < 9 ? 0 : 1).map((order) => {
-        data.set(poisoned);
-        kernels[i]!(bindingsOf(trial), count * kernel.cluster, order);
-        assert.ok(trial.rowError() < allowed, `${name}, ${count} ${order}: ${trial.rowError()}`);
-        return Buffer.from(data.slice().buffer).toString("base64");
-      }),
-    );
-    for (const same of sharesTail ? bits : [bits.flat()]) assert.equal(new Set(same).size, 1, `${name}: other bits`);
+/** Elements of a tensor's memory that are none of its own. */
+function between({ shape, strides, data }: Held): readonly number[] {
+  const own = new Set(Array.from({ length: sizeOf(shape) }, (_, i) => offsetOf(coordinateOf(i, shape), strides)));
+  return [...data.keys()].filter((at) => !own.has(at)).map((at) => data[at]!);
+}
+
+for (const [what, cases] of Object.entries({ products: MATMUL_CASES, convolutions: CONV_CASES }))
+  test(`the skeleton's ${what} agree with the interpreter in emulated blocks`, { skip: without }, () => {
+    const runs = cases.flatMap(runsOf);
+    const kernels = emulatedSkeletons(runs.map(({ kernel }) => kernel));
+    runs.forEach(({ name, kernel, trial, allowed, clusters, sharesTail }, i) => {
+      const { data } = trial.output;
+      const poisoned = data.slice();
+      const bits = clusters.map((count) =>
+        (["backwards", "forwards"] as const).slice(sharesTail && count < 9 ? 0 : 1).map((order) => {
+          data.set(poisoned);
+          kernels[i]!(bindingsOf(trial), count * kernel.cluster, order);
+          assert.ok(trial.rowError() < allowed, `${name}, ${count} ${order}: ${trial.rowError()}`);
+          assert.ok(
+            between(trial.output).every((element) => element === 0),
+            `${name}: wrote beside its result`,
+          );
+          return Buffer.from(data.slice().buffer).toString("base64");
+        }),
+      );
+      for (const same of sharesTail ? bits : [bits.flat()]) assert.equal(new Set(same).size, 1, `${name}: other bits`);
+    });
   });
-});

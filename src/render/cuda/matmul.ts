@@ -1,9 +1,9 @@
-// The matmul skeleton of sm_90a: persistent blocks in L2-friendly order, one loading warp that fills a TMA ring on
+// The product skeleton of sm_90a, of matmuls and convolutions: persistent blocks in L2-friendly order, one loading warp that fills a TMA ring on
 // mbarriers, warpgroups of wgmma that share the tile's rows, the traced epilogue on the accumulator's registers.
 // Optional pairs of blocks (clusters along M) load half of B's tile each and multicast it; optionally the tiles of a last,
 // partial wave are shared by all blocks along the contracted axis (the tail of Stream-K, Osama et al., arXiv 2301.03598).
-import type { MatmulForm } from "../../lower/cuda/form.js";
-import { aheadOf, prefetchedLoad, rowTables } from "../../lower/cuda/match-matmul.js";
+import { aheadOf, prefetchedLoad, rowTables } from "../../lower/cuda/ahead.js";
+import type { ProductForm } from "../../lower/cuda/form.js";
 import {
   isStaged,
   matmulSharedBytes,
@@ -17,8 +17,9 @@ import { paramOf } from "../../tile/query.js";
 import { argumentText, epilogueTensors } from "./arguments.js";
 import { FragmentWriter } from "./fragment.js";
 import type { KernelArgument, MapArgument, CudaKernel } from "../../device/cuda/kernel.js";
-import { PRELUDE } from "./prelude.js";
+import { MULTICAST_3D, PRELUDE } from "./prelude.js";
 import { countsStores, MATRIX_ROW, outputText, pieceName, type OutputPlace } from "./store.js";
+import { mapOf, pointOf, rowsOf } from "./tile-rows.js";
 import { wgmmaFunction, wgmmaName, type WgmmaShape } from "./wgmma.js";
 
 /** Steps along the contracted axis that a block which shares a tile has at least. */
@@ -29,7 +30,7 @@ const LEAST_STEPS = 4;
  * @param parts heads that each of several tensors has of the result; none or one: it lies in one
  */
 export function renderMatmul(
-  form: MatmulForm,
+  form: ProductForm,
   schedule: MatmulSchedule,
   width = 1,
   parts: readonly number[] = [],
@@ -41,50 +42,43 @@ export function renderMatmul(
   const registers = registerSplit(consumers);
   const slabs = blockM / (64 * consumers);
   const wgmma: WgmmaShape = { n: blockN, dtype, a: "shared", bTransposed: false };
-  const [m, n, k] = [form.m.axis, form.n.axis, form.k];
+  const n = form.n.axis;
+  const rows = rowsOf(form, schedule);
   const outDtype = paramOf(program, store.tensor).dtype;
 
-  const point = outer && `point${outer.id}`;
-  const beyond = outer ? [outer.axis] : [];
-  /** Heads of a tile, and what a tile's columns are in the maps of the second operand and of the result. */
+  const point = pointOf(form);
+  /** Heads of a tile, and what rows and columns are in the map of a result. */
   const heads = inner.length > 0 ? blockN / width : 0;
-  const flat = heads > 0 ? [n, ...inner] : n;
-  const outAxes = heads > 0 ? [inner, m, n] : [n, m];
+  const [fastest, ...slower] = rows.axes as readonly [string, ...string[]];
+  const resultAxes = (columns: string): MapArgument["axes"] => heads > 0 ? [inner, fastest, columns, ...slower] : [columns, ...rows.axes]; // prettier-ignore
   const isDealt = heads > 0 && parts.length > 1;
-  const mapOf = (tensor: string, axes: MapArgument["axes"], rows: number): MapArgument => ({
-    kind: "map",
-    tensor,
-    axes,
-    box: [64, rows, ...axes.slice(2).map(() => 1)],
-    panels: false,
-  });
   const staged = outDtype !== "f32" && isStaged(schedule);
   const prefetched = staged ? prefetchedLoad(form) : undefined;
+  const prefetchedAxes = prefetched ? rows.axes.filter((axis) => paramOf(program, prefetched.tensor).axes.includes(axis)) : []; // prettier-ignore
   const tables = schedule.fetchesTables ? rowTables(form) : [];
   const ahead = aheadOf(form, width);
   const fetches = prefetched !== undefined || tables.length > 0;
-  /** A transfer at this column and row, of the tile's point where there is one. */
-  const load = (to: string, tensor: string, bar: string, column: string, row: string): string =>
-    `load_${point ? 3 : 2}d(${to}, &map_${tensor}, ${bar}, ${column}, ${row}${point ? `, ${point}` : ""})`;
+  const load = (to: string, tensor: string, bar: string, from: readonly string[]): string =>
+    `load_${from.length}d(${to}, &map_${tensor}, ${bar}, ${from.join(", ")})`;
   const stagingBytes = stagingBuffers(schedule, ahead) * STAGING_BYTES;
   const perSlab = slabBuffers(schedule, ahead);
   const args: KernelArgument[] = [
-    mapOf(a, [k, m, ...beyond], blockM),
-    mapOf(b, [k, flat], blockN / cluster),
+    rows.a,
+    rows.b,
     ...(staged
       ? isDealt
-        ? parts.map((_, i) => mapOf(pieceName(store.tensor, i), [inner, m, pieceName(n, i), ...beyond], 16))
-        : [mapOf(store.tensor, [...outAxes, ...beyond], 16)]
+        ? parts.map((_, i) => mapOf(pieceName(store.tensor, i), resultAxes(pieceName(n, i)), 16))
+        : [mapOf(store.tensor, resultAxes(n), 16)]
       : [
           { kind: "pointer", tensor: store.tensor } as const,
-          ...[...beyond, m].map((_, dim) => ({ kind: "stride", tensor: store.tensor, dim }) as const),
+          ...rows.axes.map((_, dim) => ({ kind: "stride", tensor: store.tensor, dim }) as const),
         ]),
-    ...[m, n, k, ...beyond].map((axis) => ({ kind: "size", axis }) as const),
-    ...(prefetched ? [mapOf(prefetched.tensor, [n, m, ...beyond], 16)] : []),
+    ...rows.sizes.map((axis) => ({ kind: "size", axis }) as const),
+    ...(prefetched ? [mapOf(prefetched.tensor, [n, ...prefetchedAxes], 16)] : []),
     ...tables.map(({ tensor }): MapArgument => ({
       kind: "map",
       tensor,
-      axes: [inner[0]!, m],
+      axes: [inner[0]!, fastest],
       box: [32, 16],
       panels: false,
     })),
@@ -96,7 +90,7 @@ export function renderMatmul(
   ];
   const writer = new FragmentWriter(
     program,
-    { row: m, col: n, inner },
+    { row: fastest, col: n, inner },
     new Map([[form.accumulator, (row, col) => `acc[slab][(slice * 8 + j) * 4 + ${2 * row + col}]`]]),
   );
   /** The 64 rows and columns of a tile that stand together in shared memory or the workspace. */
@@ -106,8 +100,8 @@ export function renderMatmul(
   /** Heads one after another: what is done for one must not begin before the last is done, for want of registers. */
   const pastLast = heads ? `tile_n / ${width} + head >= size_${n}` : undefined;
   const place: OutputPlace = {
-    columns: blockN, firstColumn: "tile_n", firstRow: "warp_row", columnSize: `size_${n}`, rowSize: `size_${m}`,
-    buffers: staged ? 2 : 0, prefetched, tables, slabBuffers: perSlab, outer: point ? [point] : [],
+    columns: blockN, firstColumn: "tile_n", firstRow: rows.warp[0]!, columnSize: `size_${n}`, rowSize: `size_${fastest}`,
+    buffers: staged ? 2 : 0, prefetched, tables, slabBuffers: perSlab, outer: [...rows.warp.slice(1), ...point],
     skip: split > 1 ? `${unit} % ${split} != (int)rank` : sharesTail ? `${heads ? ownUnit.replace(`slice / ${width / 64}`, "head") : ownUnit} % sharers != rank` : pastLast,
     heads: heads ? { width, first: `tile_n / ${width}`, count: `size_${n}`, parts } : undefined,
   }; // prettier-ignore
@@ -115,6 +109,11 @@ export function renderMatmul(
   const aBytes = blockM * 128;
   const bBytes = blockN * 128;
   const stageBytes = aBytes + bBytes;
+  const half = rows.from.b(`tile_n + rank * ${blockN / cluster}`);
+  const loadB =
+    cluster > 1
+      ? `load_${half.length}d_multicast(to + ${aBytes} + rank * ${bBytes / cluster}, &map_${b}, bar, ${half.join(", ")}, ${(1 << cluster) - 1})`
+      : load(`to + ${aBytes}`, b, "bar", rows.from.b("tile_n"));
 
   // Tiles of whole waves come one by one; the rest are dealt out in parts, a part of each to every so-many-th block.
   const work = sharesTail
@@ -126,18 +125,18 @@ export function renderMatmul(
   const items = sharesTail
     ? "item = first; item < items; item += stride"
     : "tile = first; tile < tiles; tile += stride";
-  const tileOrder = `${work}${point ? `const int ${point} = tile / (tiles_m * tiles_n), own = tile % (tiles_m * tiles_n);\n    ` : "const int own = tile;\n    "}const int group = own / (${groupM} * tiles_n), in_group = own % (${groupM} * tiles_n);
+  const tileOrder = `${work}${outer ? `const int ${point.join()} = tile / (tiles_m * tiles_n), own = tile % (tiles_m * tiles_n);\n    ` : "const int own = tile;\n    "}const int group = own / (${groupM} * tiles_n), in_group = own % (${groupM} * tiles_n);
     const int group_m = min(tiles_m - group * ${groupM}, ${groupM});
-    const int tile_m = ((group * ${groupM} + in_group % group_m) * ${cluster}${cluster > 1 ? " + (int)rank" : ""}) * ${blockM}, tile_n = in_group / group_m * ${blockN};`;
+    const int ${rows.tile(`((group * ${groupM} + in_group % group_m) * ${cluster}${cluster > 1 ? " + (int)rank" : ""})`)}, tile_n = in_group / group_m * ${blockN};`;
 
   /** What a warp fetches for a slab: boxes of 16 rows × 128 bytes, into which buffer each, and where from. */
-  const row = (slab: string): string => `tile_m + (consumer * ${slabs} + ${slab}) * 64 + (warp & 3) * 16`;
+  const warpAt = rows.warpAt(`(consumer * ${slabs} + slab) * 64 + (warp & 3) * 16`);
   const intoSlab = (slab: string, buffer: string): string =>
     `staging + (${slab} * ${perSlab} + ${buffer}) * ${STAGING_BYTES}`;
   const boxes = prefetched ? blockN / 64 : ahead.tableBoxes;
   const boxTexts = prefetched
-    ? [load(intoSlab("slab", "box"), prefetched.tensor, "fetched_here", "tile_n + box * 64", row("slab"))]
-    : tables.map(({ tensor }, i) => `load_2d(${intoSlab("slab", `${(i * width) / 64} + box`)}, &map_${tensor}, fetched_here, box * 32, ${row("slab")})`); // prettier-ignore
+    ? [load(intoSlab("slab", "box"), prefetched.tensor, "fetched_here", ["tile_n + box * 64", ...[...warpAt, ...point].slice(0, prefetchedAxes.length)])]
+    : tables.map(({ tensor }, i) => `load_2d(${intoSlab("slab", `${(i * width) / 64} + box`)}, &map_${tensor}, fetched_here, box * 32, ${warpAt.join()})`); // prettier-ignore
   // Once the last tile's stores have left the buffers, while this tile's first products run.
   const fetchText = `
         if (step == min(2, steps - 1)) {
@@ -207,7 +206,7 @@ export function renderMatmul(
 `;
   const blocksTogether = cluster * split;
 
-  const source = `${PRELUDE}${wgmmaFunction(wgmma)}
+  const source = `${PRELUDE}${cluster > 1 && half.length === 3 ? MULTICAST_3D : ""}${wgmmaFunction(wgmma)}
 extern "C" __global__ void __launch_bounds__(${threads}, 1)${blocksTogether > 1 ? ` __cluster_dims__(${blocksTogether}, 1, 1)` : ""}
 ${name}(${argumentText(program, args)}) {
   extern __shared__ unsigned char raw[];
@@ -215,8 +214,8 @@ ${name}(${argumentText(program, args)}) {
   const u32 stagings = ring + ${stages * stageBytes};
   const u32 full = stagings + ${consumers * 4 * stagingBytes}, empty = full + ${8 * stages}${fetches ? `, fetched = empty + ${8 * stages}` : ""};
   const int warp = __shfl_sync(~0u, threadIdx.x >> 5, 0), lane = threadIdx.x & 31;
-  const int tiles_m = (size_${m} + ${blockM * cluster - 1}) / ${blockM * cluster}, tiles_n = (size_${n}${heads ? ` * ${width}` : ""} + ${blockN - 1}) / ${blockN};
-  const int tiles = tiles_m * tiles_n${outer ? ` * size_${outer.axis}` : ""}, all_steps = (size_${k} + 63) / 64;
+  const int ${rows.count}, tiles_n = (size_${n}${heads ? ` * ${width}` : ""} + ${blockN - 1}) / ${blockN};
+  const int tiles = tiles_m * tiles_n${outer ? ` * size_${outer.axis}` : ""}, ${rows.steps};
   const int first = blockIdx.x / ${blocksTogether}, stride = gridDim.x / ${blocksTogether};${blocksTogether > 1 ? "\n  const u32 rank = cluster_rank();" : ""}
 ${
   sharesTail
@@ -243,17 +242,13 @@ ${
       u32 phase = 1;
       for (int ${items}) {
     ${tileOrder}
-        ${split > 1 ? "if (loads) " : ""}for (int step = 0; step < steps; ++step) {
+${rows.start}        ${split > 1 ? "if (loads) " : ""}for (int step = 0; step < steps; ++step) {
           barrier_wait(empty + 8 * slot, phase);
           const u32 to = ring + slot * ${stageBytes}, bar = full + 8 * slot;
           barrier_expect(bar, ${stageBytes});
-          ${load("to", a, "bar", "(from_step + step) * 64", "tile_m")};
-          ${
-            cluster > 1
-              ? `load_2d_multicast(to + ${aBytes} + rank * ${bBytes / cluster}, &map_${b}, bar, (from_step + step) * 64, tile_n + rank * ${blockN / cluster}, ${(1 << cluster) - 1});`
-              : `load_2d(to + ${aBytes}, &map_${b}, bar, (from_step + step) * 64, tile_n);`
-          }
-          if (++slot == ${stages}) slot = 0, phase ^= 1;
+          ${load("to", a, "bar", rows.from.a)};
+          ${loadB};
+${rows.next}          if (++slot == ${stages}) slot = 0, phase ^= 1;
         }${split > 1 ? "\n        __syncwarp();\n        cluster_sync();\n        cluster_sync();" : ""}
       }
     }
@@ -290,7 +285,7 @@ ${
       if (${cluster > 1 ? `(threadIdx.x & 127) < ${cluster}) barrier_arrive_peer(empty + 8 * before, threadIdx.x & 127);` : "(threadIdx.x & 127) == 0) barrier_arrive(empty + 8 * before);"}
 ${split > 1 ? meeting : sharesTail ? meetingInMemory : ""}${fetches ? "      barrier_wait(fetched_here, fetched_phase);\n      fetched_phase ^= 1;\n" : ""}#pragma unroll
       for (int slab = 0; slab < ${slabs}; ++slab) {
-        const int warp_row = tile_m + (consumer * ${slabs} + slab) * 64 + (warp & 3) * 16;
+        const int ${rows.warp.map((name, i) => `${name} = ${warpAt[i]}`).join(", ")};
         ${out.tile.join("\n        ")}
     ${out.columns}      }
     }
@@ -307,10 +302,6 @@ ${split > 1 ? meeting : sharesTail ? meetingInMemory : ""}${fetches ? "      bar
     cluster: blocksTogether,
     fillsDevice: sharesTail,
     arguments: args,
-    tiles: [
-      { axis: m, tile: blockM * cluster },
-      { axis: n, tile: heads || blockN },
-      ...beyond.map((axis) => ({ axis, tile: 1 })),
-    ],
+    tiles: [...rows.tiles, { axis: n, tile: heads || blockN }, ...(outer ? [{ axis: outer.axis, tile: 1 }] : [])],
   };
 }

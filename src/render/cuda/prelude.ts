@@ -121,3 +121,10 @@ DEV u64 operand(u32 address, u32 panel_bytes) {
   return (u64)((address & 0x3ffff) >> 4) | ((u64)(panel_bytes >> 4) << 16) | ((u64)(1024 >> 4) << 32) | (1ull << 62);
 }
 `;
+
+/** What convolutions add where two blocks share filters. */
+export const MULTICAST_3D = `DEV void load_3d_multicast(u32 dst, const TensorMap* map, u32 bar, int x, int y, int z, u16 mask) {
+  asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3, %4, %5}], [%2], %6;"
+    :: "r"(dst), "l"((u64)map), "r"(bar), "r"(x), "r"(y), "r"(z), "h"(mask) : "memory");
+}
+`;

@@ -7,6 +7,7 @@ import { matchCanonical } from "../../lower/cuda/match.js";
 import type { AttentionSchedule, MatmulSchedule } from "../../lower/cuda/schedule.js";
 import { input, kernel, output, trace } from "../../tile/index.js";
 import { attention } from "../../tile/suite/attention.js";
+import { conv } from "../../tile/suite/conv.js";
 import { linear, matmul } from "../../tile/suite/matmul.js";
 import { qkNormRope } from "../../tile/suite/rope.js";
 import { renderAttention } from "./attention.js";
@@ -28,6 +29,12 @@ const matmulKernel = (text: Parameters<typeof trace>[0], change: Partial<MatmulS
 const headsKernel = (change: Partial<MatmulSchedule>): CudaKernel => {
   const schedule = { kind: "matmul", blockM: 128, blockN: 256, stages: 4, consumers: 2, cluster: 1, groupM: 8, ...change } as const; // prettier-ignore
   const kernel = renderCuda(trace(qkNormRope("bf16")), schedule, { H: 24, M: 4352, K: 3072, P: 64 });
+  assert.ok(!isCannot(kernel), JSON.stringify(kernel));
+  return kernel;
+};
+const convKernel = (text: Parameters<typeof trace>[0], change: Partial<MatmulSchedule> = {}): CudaKernel => {
+  const schedule = { kind: "matmul", blockM: 128, blockN: 256, stages: 4, consumers: 2, cluster: 1, groupM: 8, patch: 16, ...change } as const; // prettier-ignore
+  const kernel = renderCuda(trace(text), schedule, { B: 1, C: 256, O: 256, KY: 3, KX: 3, OY: 512, OX: 512 });
   assert.ok(!isCannot(kernel), JSON.stringify(kernel));
   return kernel;
 };
@@ -80,6 +87,16 @@ test("a pair of blocks shares B by multicast and frees a slot for both", () => {
   assert.match(source, /__cluster_dims__\(2, 1, 1\)/);
   assert.match(source, /load_2d_multicast\(to \+ 16384 \+ rank \* 16384, &map_b/);
   assert.match(source, /barrier_init\(empty \+ 8 \* i, 4\)/);
+});
+
+test("a patch of a picture comes by one transfer a tap and 64 channels, and leaves by boxes of 16 pixels of a line", () => {
+  const { source, arguments: args, tiles } = convKernel(conv("bf16", { padding: 1, bias: true }), { patch: 32 });
+  assert.match(source, /load_4d\(to, &map_x, bar, channel, tile_x \+ tap_x - 1, tile_y \+ tap_y - 1, point0\)/);
+  assert.match(source, /load_3d\(to \+ 16384, &map_w, bar, channel, tap_y \* size_KX \+ tap_x, tile_n\)/);
+  assert.match(source, /store_4d\(&map_y, buffer, tile_n \+ slice \* 64, warp_x, warp_y, point0\)/);
+  const maps = args.flatMap((arg) => (arg.kind === "map" ? [[arg.tensor, arg.box.join()]] : []));
+  assert.deepEqual(maps, [["x", "64,32,4,1"], ["w", "64,1,256"], ["y", "64,16,1,1"]]); // prettier-ignore
+  assert.deepEqual(tiles.map(({ axis, tile }) => [axis, tile]), [["OX", 32], ["OY", 4], ["O", 256], ["B", 1]]); // prettier-ignore
 });
 
 test("row work keeps the scale out of the maximum and joins the four lanes' sums after the loop", () => {
@@ -170,6 +187,9 @@ test("the hot kernels assemble for sm_90a without spills", { skip: nvcc ? false 
       { stages: 3, sharesTail: true },
     ),
     "heads divided by their root mean squares and turned": headsKernel({}),
+    convolution: convKernel(conv("bf16", { padding: 1, bias: true, activation: "silu" })),
+    "convolution in clusters": convKernel(conv("bf16", { padding: 1, bias: true }), { cluster: 2 }),
+    "convolution, its last tiles shared": convKernel(conv("bf16", { padding: 1, bias: true }), { blockM: 256, blockN: 128, sharesTail: true }), // prettier-ignore
     "the same, the last tiles shared": headsKernel({ sharesTail: true }),
     attention: attentionKernel(false, { blockKeys: 176 }),
     "causal attention": attentionKernel(true),

@@ -11,6 +11,7 @@ import { matmulWorkspaceBytes, type AttentionSchedule } from "../../lower/cuda/s
 import { trace, type AnyKernel } from "../../tile/index.js";
 import { attention } from "../../tile/suite/attention.js";
 import { renderCuda, type CudaSchedule } from "./canonical.js";
+import { CONV_CASES } from "./conv-cases.fixture.js";
 import { MATMUL_CASES, matmulSchedule, sizesOf, Trial } from "./matmul-cases.fixture.js";
 
 const why =
@@ -58,11 +59,12 @@ function rowError(
 }
 
 const blocks = { M: 64, N: 64, K: 64 };
-for (const { title, text, shapes, strides, schedules, allowed } of MATMUL_CASES)
-  test(`${title} agrees with the interpreter`, { skip: why ?? false }, () => {
-    for (const change of schedules)
-      assert.ok(rowError(text, shapes, blocks, matmulSchedule(change), strides) < allowed, JSON.stringify(change));
-  });
+for (const [cases, interpreted] of [[MATMUL_CASES, blocks], [CONV_CASES, {}]] as const)
+  for (const { title, text, shapes, strides, schedules, allowed } of cases)
+    test(`${title} agrees with the interpreter`, { skip: why ?? false }, () => {
+      for (const change of schedules)
+        assert.ok(rowError(text, shapes, interpreted, matmulSchedule(change), strides) < allowed, JSON.stringify(change));
+    }); // prettier-ignore
 
 for (const causal of [false, true])
   for (const [queries, keys] of [
