@@ -14,6 +14,7 @@ const why = whyNoNullCuda();
 const folder = why === undefined ? nullCuda() : "";
 const skip = why ?? false;
 const TUNE = "dist/test/cuda-null/tune.fixture.js";
+const CONVOLUTIONS = "dist/test/cuda-null/convolutions.fixture.js";
 const LAUNCHES = "dist/test/cuda-null/launches.fixture.js";
 const TROUPE = "bin/troupe.js";
 const ALL = "dist/bench/cuda-all.js";
@@ -48,6 +49,35 @@ test("candidates are checked and timed in the memory of the device", { skip }, (
     assert.equal(row.error, 0);
   }
 });
+
+test(
+  "convolutions go to tensor cores, their pictures channels last and their filters packed on the device",
+  { skip },
+  () => {
+    const { out, err } = runOnNull(folder, [CONVOLUTIONS]);
+    assert.ok(out.startsWith("{"), err);
+    const { complete, wanted, rows } = JSON.parse(out) as {
+      readonly complete: boolean;
+      readonly wanted: readonly (readonly { readonly packs: readonly object[]; readonly layouts: object }[])[];
+      readonly rows: readonly (readonly Row[])[];
+    };
+    assert.ok(complete);
+    const last = [0, 2, 3, 1];
+    const filters = { input: 1, recipe: "channels innermost", bytes: 256 * 128 * 9 * 2 };
+    const [wide, narrow] = wanted;
+    assert.ok(wide!.length >= 8 && narrow!.length >= 8, `${wide!.length} and ${narrow!.length} schedules`);
+    for (const { packs, layouts } of wide!) {
+      assert.deepEqual(packs, [filters]);
+      assert.deepEqual(layouts, { inputs: [last, null, null, last], outputs: [last] });
+    }
+    for (const { packs } of narrow!) assert.deepEqual(packs, []);
+    for (const measured of rows) {
+      const own = measured.filter(({ provider, id }) => provider === "tile" && id.includes("patches"));
+      assert.ok(own.length > 0);
+      for (const { id, verdict } of own) assert.equal(verdict.kind, "accepted", `${id}: ${JSON.stringify(verdict)}`);
+    }
+  },
+);
 
 test("a candidate that makes an illegal access ends its process and no other candidate", { skip }, () => {
   const rows = tuned({ NULL_CUDA_FAULT: "1" });

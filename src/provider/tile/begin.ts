@@ -2,6 +2,7 @@
 import type { Region } from "../../graph/region.js";
 import type { Task } from "../../kernel/task.js";
 import { isView } from "../native/chain.js";
+import type { HostPack } from "../native/host-pack.js";
 import { isCannot, type Candidate, type Cannot } from "../provider.js";
 import { familyOf, type Family } from "./families.js";
 import type { Variant } from "./space.js";
@@ -11,6 +12,8 @@ export interface Beginning {
   readonly family: Family;
   readonly task: Task;
   readonly layouts: Candidate["layouts"];
+  /** Weights that the task reads in another form; absent: none. */
+  readonly packs?: readonly HostPack[];
 }
 
 export function begin(region: Region, variant: Variant): Beginning | Cannot {

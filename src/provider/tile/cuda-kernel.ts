@@ -12,6 +12,7 @@ import type { KernelForm, Parameter } from "../../kernel/sheet.js";
 import type { BlockProgram } from "../../lower/cuda/block-program.js";
 import { pieceName } from "../../render/cuda/store.js";
 import { dynamicSharedBytes, renderBlock } from "../../render/cuda/general.js";
+import { packOnDevice, type HostPack } from "../native/host-pack.js";
 import type { Binding, Kernel } from "../provider.js";
 
 /** Shared memory that a launch may use without asking. */
@@ -65,12 +66,16 @@ export function workspaceOf(stages: readonly Stage[], multiprocessors: number): 
 
 const aligned = (bytes: number): number => Math.ceil(bytes / 256) * 256;
 
-/** Kernels one after another as one. */
+/** Kernels one after another as one, with the packs that they read. */
 export class StagedKernel implements Kernel {
-  constructor(readonly stages: readonly Kernel[]) {}
+  constructor(
+    readonly device: CudaDevice,
+    readonly packs: readonly HostPack[],
+    readonly stages: readonly Kernel[],
+  ) {}
 
-  pack(): void {
-    throw new TroupeError("internal", "kernels of the GPU pack nothing");
+  pack(index: number, from: Address, to: Address): void {
+    packOnDevice(this.device, this.packs[index]!, from, to);
   }
 
   bind(binding: Binding): readonly Step[] {

@@ -23,6 +23,7 @@ import { matmulWorkspaceBytes } from "../../lower/cuda/schedule.js";
 import { cudaSchedules, renderCuda, type CudaSchedule } from "../../render/cuda/canonical.js";
 import { chainPatterns } from "../native/chain.js";
 import { GPU_FLOPS_PER_US, gpuUs } from "../native/gpu-model.js";
+import { declared } from "../native/host-pack.js";
 import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider } from "../provider.js"; // prettier-ignore
 import { begin, labelOf, type Beginning } from "./begin.js";
 import {
@@ -38,13 +39,14 @@ import {
 } from "./cuda-kernel.js";
 import { stagesOf, type Staging } from "./cuda-stages.js";
 import { familyOf, isLink } from "./families.js";
+import { withPackedFilters } from "./filters.js";
 import { headPatterns, headsOf } from "./heads.js";
 import { PLAIN, type Variant } from "./space.js";
 import { asTheyLie } from "./task.js";
 
 const NAME = "tile";
 /** Raised when the same choice would compile to other code. */
-const VERSION = "cuda 3";
+const VERSION = "cuda 4";
 const MOST_LINKS = 6;
 const MOST_SCHEDULES: Readonly<Record<Effort, number>> = { none: 1, quick: 4, full: 20 };
 /** Where an address is aligned as the device aligns them, a kernel's wishes can be asked before there is one. */
@@ -89,13 +91,15 @@ class CudaTileProvider implements Provider {
   candidates(region: Region, effort: Effort): readonly Candidate[] | Cannot {
     const found = this.#begin(region, PLAIN);
     if (isCannot(found)) return found;
-    const skeletons = this.#schedules(found.task)
+    const onSkeleton = this.#beginSkeleton(region, found);
+    const skeletons = this.#schedules(onSkeleton.task)
       .slice(0, MOST_SCHEDULES[effort])
-      .map((schedule): CudaVariant => ({ way: "skeleton", schedule }));
+      .map((schedule) => this.#candidate(region, onSkeleton, { way: "skeleton", schedule }));
     const turned = { way: "general", channelsLast: true } as const;
     const turns = this.#begin(region, variantOf(turned));
     const answers = [
-      ...[...skeletons, PLAINLY].map((variant) => this.#candidate(region, found, variant)),
+      ...skeletons,
+      this.#candidate(region, found, PLAINLY),
       ...(isCannot(turns) || !ofImages(turns.task) ? [] : [this.#candidate(region, turns, turned)]),
     ];
     const good = answers.filter((answer): answer is Candidate => !isCannot(answer));
@@ -108,7 +112,7 @@ class CudaTileProvider implements Provider {
     const found = this.#begin(region, variantOf(general));
     if (isCannot(found)) return found;
     if (way === "general") return this.#candidate(region, found, general);
-    if (way === "skeleton" && schedule) return this.#candidate(region, found, { way, schedule });
+    if (way === "skeleton" && schedule) return this.#candidate(region, this.#beginSkeleton(region, found), { way, schedule }); // prettier-ignore
     return { cannot: `${choice.id} is no choice of ${NAME} ${this.version}` };
   }
 
@@ -120,29 +124,39 @@ class CudaTileProvider implements Provider {
     return begin(region, variant);
   }
 
+  /** The region as a skeleton takes it: of convolutions, with channels innermost in pictures and filters. */
+  #beginSkeleton(region: Region, found: Beginning): Beginning {
+    if (found.task.head.op !== "conv2d") return found;
+    const turns = this.#begin(region, variantOf({ channelsLast: true }));
+    const begun = isCannot(turns) ? found : turns;
+    return { ...begun, ...withPackedFilters(begun.task) };
+  }
+
   /** Schedules of the skeleton for a task, likeliest first; none where there is no skeleton. */
   #schedules(task: Task): readonly CudaSchedule[] {
     if (this.#architecture !== "sm_90a") return [];
-    const form = this.#skeletonForm(task);
-    if (isCannot(form)) return [];
-    const schedules = cudaSchedules(form.program, form.sizes, this.#device.facts.multiprocessors);
+    const forms = this.#skeletonForms(task);
+    if (isCannot(forms)) return [];
+    const schedules = cudaSchedules(forms[0]!.program, forms[0]!.sizes, this.#device.facts.multiprocessors);
     if (isCannot(schedules)) return [];
-    const tensors = bindingsOf(form, () => SOME_ADDRESS);
-    return schedules.filter((schedule) => {
-      const kernel = renderCuda(form.program, schedule, form.sizes, partsOf(form));
-      return !isCannot(kernel) && bindReason(kernel, tensors) === undefined;
-    });
+    const bound = forms.map((form) => ({ form, tensors: bindingsOf(form, () => SOME_ADDRESS) }));
+    return schedules.filter((schedule) =>
+      bound.every(({ form, tensors }) => {
+        const kernel = renderCuda(form.program, schedule, form.sizes, partsOf(form));
+        return !isCannot(kernel) && bindReason(kernel, tensors) === undefined;
+      }),
+    );
   }
 
-  /** The text of a task in the form that skeletons recognise. */
-  #skeletonForm(task: Task): KernelForm | Cannot {
-    if (task.heads) return headProjectionForm(task);
+  /** The texts of a task in the form that skeletons recognise; several run one after another. */
+  #skeletonForms(task: Task): readonly KernelForm[] | Cannot {
+    if (task.heads) return [headProjectionForm(task)];
     if (task.head.op !== "attention") return generalForm(task);
     const reason = headsReason(task);
-    return reason === undefined ? attentionHeadsForm(task) : { cannot: reason };
+    return reason === undefined ? [attentionHeadsForm(task)] : { cannot: reason };
   }
 
-  #candidate(region: Region, { task, layouts }: Beginning, variant: CudaVariant): Candidate | Cannot {
+  #candidate(region: Region, { task, layouts, packs = [] }: Beginning, variant: CudaVariant): Candidate | Cannot {
     const device = this.#device;
     const isState = hasTrait(opOf(task.head), "state");
     const startsAs = isState ? { input: 0, bytes: sizeOf(task.output.shape) * dtypeBytes(task.output.dtype) } : undefined; // prettier-ignore
@@ -161,22 +175,24 @@ class CudaTileProvider implements Provider {
     const work = { name: label, device, architecture: this.#architecture, temporaries };
     const workOf = (form: KernelForm, i: number): CudaWork => ({ ...work, form, ...(i === 0 && { startsAs }) });
     const general = async (): Promise<Kernel> =>
-      new StagedKernel(await Promise.all(stages.map(({ form, program }, i) => GeneralKernel.build(workOf(form, i), program)))); // prettier-ignore
-    const generalNow = (): Kernel =>
-      new StagedKernel(stages.map(({ form, program }, i) => GeneralKernel.now(workOf(form, i), program)));
-    const skeleton = (): { readonly form: KernelForm; readonly kernel: CudaKernel } | undefined => {
-      const form = variant.way === "skeleton" ? this.#skeletonForm(task) : undefined;
-      if (variant.way === "general" || !form || isCannot(form)) return undefined;
-      const kernel = renderCuda(form.program, variant.schedule, form.sizes, partsOf(form));
-      return isCannot(kernel) ? undefined : { form, kernel };
+      new StagedKernel(device, packs, await Promise.all(stages.map(({ form, program }, i) => GeneralKernel.build(workOf(form, i), program)))); // prettier-ignore
+    const now = ({ form, program }: Stage, i: number): Kernel => GeneralKernel.now(workOf(form, i), program);
+    const generalNow = (): Kernel => new StagedKernel(device, packs, stages.map(now));
+    const skeletons = (): readonly { readonly form: KernelForm; readonly kernel: CudaKernel }[] => {
+      const forms = variant.way === "skeleton" ? this.#skeletonForms(task) : [];
+      if (variant.way === "general" || isCannot(forms)) return [];
+      const kernels = forms.map((form) => renderCuda(form.program, variant.schedule, form.sizes, partsOf(form)));
+      return kernels.some(isCannot) ? [] : forms.map((form, i) => ({ form, kernel: kernels[i] as CudaKernel }));
     };
     const build = async (): Promise<Kernel> => {
-      const found = skeleton();
-      return found ? SkeletonKernel.build({ ...work, form: found.form }, found.kernel, generalNow) : general();
+      const found = skeletons();
+      const otherwise = (i: number) => (found.length === 1 ? generalNow : () => now(stages[i]!, i));
+      const built = found.map(({ form, kernel }, i) => SkeletonKernel.build({ ...work, form }, kernel, otherwise(i)));
+      return built.length > 0 ? new StagedKernel(device, packs, await Promise.all(built)) : general();
     };
     const warm = (): Promise<unknown> => {
-      const found = skeleton();
-      const sources = found ? [found.kernel.source] : stages.map(({ form, program }, i) => sourceOf(workOf(form, i), program)); // prettier-ignore
+      const found = skeletons();
+      const sources = found.length > 0 ? found.map(({ kernel }) => kernel.source) : stages.map(({ form, program }, i) => sourceOf(workOf(form, i), program)); // prettier-ignore
       return Promise.all(sources.map((source) => compileCudaAside(source, this.#architecture)));
     };
     return {
@@ -185,7 +201,7 @@ class CudaTileProvider implements Provider {
       params: variant as unknown as Params,
       layouts,
       aliases: isState ? [{ output: 0, input: 0 }] : [],
-      packs: [],
+      packs: packs.map(declared),
       workspaceBytes,
       accumulation: "f32",
       capturable: true,
@@ -219,6 +235,7 @@ function alignmentOf(source: Parameter["source"], { inputs, outputs }: Region): 
 function rateOf({ head }: Task, { way }: CudaVariant): number {
   const contracts = ["linear", "matmul", "attention", "conv2d", "paged_attention"].includes(head.op);
   if (way === "general") return contracts ? GPU_FLOPS_PER_US.plain : GPU_FLOPS_PER_US.vector;
+  if (head.op === "conv2d") return GPU_FLOPS_PER_US.ownConvolution;
   return head.op === "attention" ? GPU_FLOPS_PER_US.ownAttention : GPU_FLOPS_PER_US.tensor;
 }
 
@@ -227,12 +244,12 @@ const ofImages = ({ head }: Task): boolean =>
   ["conv2d", "group_norm", "upsample_nearest"].includes(head.op) || hasTrait(opOf(head), "pointwise");
 
 /** The one kernel of a task as it is on the CPU, without packed weights. */
-function generalForm(task: Task): KernelForm | Cannot {
+function generalForm(task: Task): readonly KernelForm[] | Cannot {
   const family = familyOf(task.head);
   if (!family) return { cannot: `there is no kernel for ${task.head.op}` };
   try {
     const [form, ...more] = family.forms(task, PLAIN);
-    return form && more.length === 0 ? form : { cannot: `${task.head.op} takes several kernels` };
+    return form && more.length === 0 ? [form] : { cannot: `${task.head.op} takes several kernels` };
   } catch (error) {
     return { cannot: `the kernel of ${task.head.op} does not fit: ${messageOf(error)}` };
   }
@@ -242,6 +259,6 @@ function idOf(label: string, variant: CudaVariant): string {
   if (variant.way === "general") return `${label} general${variant.channelsLast ? ", channels last" : ""}`;
   const { schedule } = variant;
   return schedule.kind === "matmul"
-    ? `${label} wgmma ${schedule.blockM}x${schedule.blockN} ring ${schedule.stages} rows ${schedule.groupM}${schedule.cluster > 1 ? " pairs" : ""}${schedule.split ? ` split ${schedule.split}` : ""}${schedule.sharesTail ? ", tail shared" : ""}${schedule.fetchesTables ? ", tables fetched" : ""}`
+    ? `${label} wgmma ${schedule.blockM}x${schedule.blockN} ring ${schedule.stages} rows ${schedule.groupM}${schedule.cluster > 1 ? " pairs" : ""}${schedule.split ? ` split ${schedule.split}` : ""}${schedule.sharesTail ? ", tail shared" : ""}${schedule.fetchesTables ? ", tables fetched" : ""}${schedule.patch ? ` patches ${schedule.patch} wide` : ""}`
     : `${label} wgmma ${schedule.consumers * 64} queries ${schedule.blockKeys} keys${schedule.pingPong ? ", turns" : ""}`;
 }
