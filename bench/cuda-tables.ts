@@ -1,6 +1,6 @@
 // Our products and attention beside cuBLASLt and cuDNN on one GPU: squares of 512 to 8192, FLUX.1's own sizes, alone and
-// with what follows them, attention over lengths and depths. usage: node dist/bench/cuda-tables.js [--out FOLDER]
-// [--only products,regions,attention,repeats] [--case PART_OF_A_TITLE] [--all] [--quick]; rows are added to the
+// with what follows them, its decoder's convolutions, attention over lengths and depths. usage:
+// node dist/bench/cuda-tables.js [--out FOLDER] [--only products,regions,convolutions,attention,repeats] [--case PART_OF_A_TITLE] [--all] [--quick]; rows are added to the
 // folder's tables.csv as they come.
 import { appendFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -37,7 +37,16 @@ interface AttentionCase {
   readonly length: number;
   readonly depth: number;
 }
-type Case = ProductCase | AttentionCase;
+/** Of square pictures, square filters, stride 1; with bias, and a picture that is added, or not. */
+interface ConvCase {
+  readonly kind: "conv";
+  readonly channels: number;
+  readonly filters: number;
+  readonly side: number;
+  readonly taps: 1 | 3;
+  readonly residual: boolean;
+}
+type Case = ProductCase | AttentionCase | ConvCase;
 
 const product = (m: number, n: number, k: number, dtype: DType = "bf16", epilogue: Epilogue = "none", bias = false): ProductCase => ({
   kind: "product", m, n, k, dtype, epilogue, bias,
@@ -52,6 +61,12 @@ const FLUX: readonly (readonly [number, number, number, Epilogue])[] = [
   [PICTURE, 3072, 3072, "gate"], [TEXT, 3072, 3072, "gate"],
   [PICTURE, 3072, 12288, "gate"], [TEXT, 3072, 12288, "gate"], [JOINT, 3072, 15360, "gate"],
 ]; // prettier-ignore
+/** The decoder's: the first of a block, the second, and where the number of channels changes, the one that bypasses both. */
+const DECODER: readonly ConvCase[] = ([
+  [512, 512, 128, 3, false], [512, 512, 256, 3, false], [512, 256, 512, 3, false], [256, 256, 512, 3, false], [256, 128, 1024, 3, false], [128, 128, 1024, 3, false],
+  [512, 512, 128, 3, true], [512, 512, 256, 3, true], [256, 256, 512, 3, true], [128, 128, 1024, 3, true],
+  [512, 256, 512, 1, false], [256, 128, 1024, 1, false],
+] as const).map(([channels, filters, side, taps, residual]) => ({ kind: "conv", channels, filters, side, taps, residual })); // prettier-ignore
 const HEADS = 24;
 const LENGTHS = [1024, 2048, 4096, JOINT, 8192, 16384];
 const DEPTHS = [64, 128, 256];
@@ -66,6 +81,7 @@ const SETS: Readonly<Record<string, readonly Case[]>> = {
     ...FLUX.filter(([, , , epilogue]) => epilogue !== "none").map(([m, n, k, epilogue]) => product(m, n, k, "bf16", epilogue, true)), // prettier-ignore
     ...([[PICTURE, "turn"], [TEXT, "norm"], [JOINT, "turn"]] as const).map(([m, epilogue]) => product(m, 9216, 3072, "bf16", epilogue, true)), // prettier-ignore
   ],
+  convolutions: DECODER,
   attention: DEPTHS.flatMap((depth) => LENGTHS.map((length): AttentionCase => ({ kind: "attention", length, depth }))),
   repeats: [product(JOINT, 3072, 3072, "bf16", "gate", true), { kind: "attention", length: JOINT, depth: 128 }],
 };
@@ -82,6 +98,7 @@ function graphOf(c: Case): Graph {
     const [q, k, v] = ["q", "k", "v"].map((name) => g.input(name, "bf16", [1, c.length, HEADS, c.depth]));
     return g.finish({ y: g.attention(q!, k!, v!) });
   }
+  if (c.kind === "conv") return convGraph(g, c);
   const { m, n, k, dtype, epilogue } = c;
   if (epilogue === "norm" || epilogue === "turn") return headsGraph(g, c);
   const x = g.input("x", dtype, [1, m, k]);
@@ -109,8 +126,18 @@ function headsGraph(g: Words, { m, n, k, dtype, epilogue }: ProductCase): Graph 
   return rewriteGraph(g.finish({ query: query!, key: key!, value: heads(2) }));
 }
 
-/** The nodes that compute a graph's results, the joint product in place of plain ones. */
+/** A convolution between pointwise ops, so that its pictures' layouts are free. */
+function convGraph(g: Words, { channels, filters, side, taps, residual }: ConvCase): Graph {
+  const picture = (name: string, depth: number): Value => g.silu(g.input(name, "bf16", [1, depth, side, side]));
+  const w = g.weight("w", "bf16", [filters, channels, taps, taps]);
+  const y = g.conv2d(picture("x", channels), w, g.weight("bias", "bf16", [filters]), { padding: (taps - 1) / 2 });
+  return g.finish({ y: g.silu(residual ? g.add(picture("residual", filters), y) : y) });
+}
+
+/** The nodes that compute a graph's results, the joint product in place of plain ones; a convolution and what is added. */
 function workOf(regions: Regions): readonly NodeId[] {
+  const images = regions.work.filter(({ op }) => op === "conv2d" || op === "add");
+  if (images.some(({ op }) => op === "conv2d")) return images.map(({ id }) => id);
   const joint = regions.work.find((node) => regions.providedBy(node).length > 1);
   const others = joint ? new Set(regions.providedBy(joint)) : new Set<ValueId>();
   return regions.work.filter((node) => node === joint || !node.outputs.some((value) => others.has(value))).map(({ id }) => id); // prettier-ignore
@@ -119,10 +146,16 @@ function workOf(regions: Regions): readonly NodeId[] {
 const titleOf = (c: Case): string =>
   c.kind === "attention"
     ? `attention 1x${HEADS}x${c.length}x${c.depth} bf16`
-    : `${c.m}x${c.n}x${c.k} ${c.dtype}${c.bias ? " + bias" : ""}${c.epilogue === "gelu" ? ", GELU" : c.epilogue === "gate" ? ", gate, residual" : c.epilogue === "norm" ? ", q/k norm" : c.epilogue === "turn" ? ", q/k norm, RoPE" : ""}`;
+    : c.kind === "conv"
+      ? `conv ${c.taps}x${c.taps} ${c.channels} to ${c.filters} of ${c.side}x${c.side} bf16 + bias${c.residual ? ", residual" : ""}`
+      : `${c.m}x${c.n}x${c.k} ${c.dtype}${c.bias ? " + bias" : ""}${c.epilogue === "gelu" ? ", GELU" : c.epilogue === "gate" ? ", gate, residual" : c.epilogue === "norm" ? ", q/k norm" : c.epilogue === "turn" ? ", q/k norm, RoPE" : ""}`;
 
 const flopsOf = (c: Case): number =>
-  c.kind === "attention" ? 4 * HEADS * c.length ** 2 * c.depth : 2 * c.m * c.n * c.k;
+  c.kind === "attention"
+    ? 4 * HEADS * c.length ** 2 * c.depth
+    : c.kind === "conv"
+      ? 2 * c.side ** 2 * c.taps ** 2 * c.channels * c.filters
+      : 2 * c.m * c.n * c.k;
 
 interface Row {
   readonly set: string;
@@ -144,13 +177,15 @@ async function measure(set: string, c: Case): Promise<Row | string> {
   const regions = new Regions(graph);
   const work = workOf(regions);
   const all = regions.region(work);
-  const rivals = providerOf(c.kind === "attention" ? "cudnn" : "cublaslt");
+  const rivals = providerOf(c.kind === "product" ? "cublaslt" : "cudnn");
   const own = providerOf("tile").candidates(all, effort);
   if (isCannot(own)) return own.cannot;
   const skeletons = own.filter(({ params }) => (params as { way?: string }).way === "skeleton");
   if (skeletons.length === 0) return "there is no skeleton for it";
-  const [head, ...rest] = work;
-  const alone = regions.region([head!]);
+  // cuDNN adds to a convolution itself.
+  const head = c.kind === "conv" ? work : work.slice(0, 1);
+  const rest = work.slice(head.length);
+  const alone = regions.region(head);
   const library = rivals.candidates(alone, effort);
   if (isCannot(library)) return library.cannot;
   // Pointwise ops are one kernel, norms and rotations one each.

@@ -34,6 +34,8 @@ export class Arena implements Disposable {
   readonly #buffers: Map<ValueId, Buffer>[];
   readonly #workspaces = new Map<number, Buffer>();
   readonly #kernels: Kernel[] = [];
+  /** By what is packed, and how. */
+  readonly #packs = new Map<string, Buffer>();
 
   constructor(
     readonly device: Device,
@@ -80,11 +82,23 @@ export class Arena implements Disposable {
           const { root, offset } = this.#storage(value);
           return buffers.get(root)!.address + BigInt(offset * dtypeBytes(this.regions.graph.values[value]!.dtype));
         };
-        const inputs = region.inputs.map(({ value }) => at(value));
+        const packs = new Map(candidate.packs.map((pack, index) => [pack.input, this.#pack(candidate, kernels[i]!, index, at(region.inputs[pack.input]!.value))])); // prettier-ignore
+        const inputs = region.inputs.map(({ value }, input) => packs.get(input) ?? at(value));
         const outputs = region.outputs.map(({ value }) => at(value));
         return kernels[i]!.bind({ inputs, outputs, workspace: this.#workspace(candidate.workspaceBytes) });
       }),
     );
+  }
+
+  #pack({ provider, packs }: Candidate, kernel: Kernel, index: number, from: bigint): bigint {
+    const { recipe, bytes } = packs[index]!;
+    const key = `${provider} ${recipe} ${from}`;
+    const known = this.#packs.get(key);
+    if (known) return known.address;
+    const made = this.device.allocate(Math.max(64, bytes));
+    this.#packs.set(key, made);
+    kernel.pack(index, from, made.address);
+    return made.address;
   }
 
   #workspace(bytes: number): bigint {
@@ -157,6 +171,6 @@ export class Arena implements Disposable {
   [Symbol.dispose](): void {
     for (const kernel of this.#kernels.splice(0)) kernel.dispose();
     for (const buffers of this.#buffers) for (const buffer of buffers.values()) buffer.dispose();
-    for (const buffer of this.#workspaces.values()) buffer.dispose();
+    for (const buffer of [...this.#workspaces.values(), ...this.#packs.values()]) buffer.dispose();
   }
 }

@@ -156,6 +156,12 @@ const FUSED: readonly (readonly [title: string, build: Build])[] = [
     const w = g.weight("w", d, [channels, channels, 3, 3]);
     return { y: g.add(x, g.conv2d(normed, w, g.weight("b", d, [channels]), { padding: 1 })) };
   }],
+  ["convolution of whole channels between pointwise ops, residual", (g, d, { rows, width }) => {
+    const channels = 8 * Math.ceil(width / 16);
+    const [x, skip] = ([["x", channels], ["skip", channels + 8]] as const).map(([name, C]) => g.silu(g.input(name, d, [2, C, rows, 19]))); // prettier-ignore
+    const [w, b] = [g.weight("w", d, [channels + 8, channels, 3, 3]), g.weight("b", d, [channels + 8])];
+    return { y: g.tanh(g.add(skip!, g.conv2d(x!, w, b, { padding: 1 }))) };
+  }],
   ["upsample, convolution", (g, d, { rows, width }) => {
     const x = g.upsampleNearest(g.input("x", d, [1, width / 4, rows, 5]), 2);
     return { y: g.conv2d(x, g.weight("w", d, [7, width / 4, 3, 3]), g.weight("b", d, [7]), { padding: 1 }) };

@@ -259,6 +259,6 @@ function idOf(label: string, variant: CudaVariant): string {
   if (variant.way === "general") return `${label} general${variant.channelsLast ? ", channels last" : ""}`;
   const { schedule } = variant;
   return schedule.kind === "matmul"
-    ? `${label} wgmma ${schedule.blockM}x${schedule.blockN} ring ${schedule.stages} rows ${schedule.groupM}${schedule.cluster > 1 ? " pairs" : ""}${schedule.split ? ` split ${schedule.split}` : ""}${schedule.sharesTail ? ", tail shared" : ""}${schedule.fetchesTables ? ", tables fetched" : ""}${schedule.patch ? ` patches ${schedule.patch} wide` : ""}`
+    ? `${label} wgmma ${schedule.blockM}x${schedule.blockN} ring ${schedule.stages} rows ${schedule.groupM}${schedule.cluster > 1 ? " pairs" : ""}${schedule.split ? ` split ${schedule.split}` : ""}${schedule.sharesTail ? ", tail shared" : ""}${schedule.fetchesTables ? ", tables fetched" : ""}${schedule.patch ? `, patches ${schedule.patch} wide` : ""}`
     : `${label} wgmma ${schedule.consumers * 64} queries ${schedule.blockKeys} keys${schedule.pingPong ? ", turns" : ""}`;
 }
