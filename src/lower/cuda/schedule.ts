@@ -86,14 +86,16 @@ export const attentionSharedBytes = (s: AttentionSchedule, depth: number, valueD
   s.consumers * 4 * STAGING_BYTES +
   BARRIER_BYTES;
 
-/** Registers a thread of the loading and of the computing warpgroups (setmaxnreg), and the cap at entry. */
-export function registerSplit(consumers: 1 | 2 | 3): { readonly load: number; readonly compute: number } {
+/** Registers a thread of the loading and of the computing warpgroups (setmaxnreg), and the cap at entry; patches take more to load. */
+export function registerSplit(consumers: 1 | 2 | 3, ofPatches = false): { readonly load: number; readonly compute: number } {
   return consumers === 1
     ? { load: 56, compute: 240 }
     : consumers === 2
       ? { load: 40, compute: 232 }
-      : { load: 32, compute: 160 };
-}
+      : ofPatches
+        ? { load: 40, compute: 152 }
+        : { load: 32, compute: 160 };
+} // prettier-ignore
 
 export function checkMatmul(s: MatmulSchedule, ahead: Ahead = NOTHING_AHEAD): MatmulSchedule | Cannot {
   if (s.blockM % (64 * s.consumers) !== 0)
@@ -113,8 +115,8 @@ export function checkMatmul(s: MatmulSchedule, ahead: Ahead = NOTHING_AHEAD): Ma
   if (s.fetchesTables && (ahead.tableBoxes === 0 || ahead.tile || !isStaged(s)))
     return cannot("there are no tables over rows and pairs that could be fetched");
   const registers = ((s.blockM / (64 * s.consumers)) * s.blockN) / 2;
-  if (registers > registerSplit(s.consumers).compute - 40)
-    return cannot(`the accumulator takes ${registers} registers of ${registerSplit(s.consumers).compute}`);
+  const { compute } = registerSplit(s.consumers, s.patch !== undefined);
+  if (registers > compute - 40) return cannot(`the accumulator takes ${registers} registers of ${compute}`);
   const bytes = matmulSharedBytes(s, ahead);
   if (bytes > SHARED_LIMIT_BYTES)
     return cannot(`needs ${bytes} bytes of shared memory, the limit is ${SHARED_LIMIT_BYTES}`);

@@ -39,7 +39,7 @@ export function renderMatmul(
   const { program, a, b, dtype, store, outer, inner } = form;
   const name = `${program.name}_sm90`;
   const threads = (consumers + 1) * 128;
-  const registers = registerSplit(consumers);
+  const registers = registerSplit(consumers, form.kind === "conv");
   const slabs = blockM / (64 * consumers);
   const wgmma: WgmmaShape = { n: blockN, dtype, a: "shared", bTransposed: false };
   const n = form.n.axis;

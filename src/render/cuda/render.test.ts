@@ -189,6 +189,7 @@ test("the hot kernels assemble for sm_90a without spills", { skip: nvcc ? false 
     "heads divided by their root mean squares and turned": headsKernel({}),
     convolution: convKernel(conv("bf16", { padding: 1, bias: true, activation: "silu" })),
     "convolution in clusters": convKernel(conv("bf16", { padding: 1, bias: true }), { cluster: 2 }),
+    "convolution by few registers": convKernel(conv("bf16", { padding: 1, bias: true }), { blockM: 192, blockN: 192, consumers: 3, cluster: 2, stages: 3, patch: 64 }), // prettier-ignore
     "convolution, its last tiles shared": convKernel(conv("bf16", { padding: 1, bias: true }), { blockM: 256, blockN: 128, sharesTail: true }), // prettier-ignore
     "the same, the last tiles shared": headsKernel({ sharesTail: true }),
     attention: attentionKernel(false, { blockKeys: 176 }),
@@ -198,7 +199,8 @@ test("the hot kernels assemble for sm_90a without spills", { skip: nvcc ? false 
     const { log } = nvcc!.compile(source, "sm_90a");
     assert.match(log, /0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads/, name);
     const [, registers] = /Used (\d+) registers/.exec(log) ?? [];
-    assert.equal(registers, "168", `${name}: 384 threads divide 65,536 registers`);
+    const most = name.endsWith("few registers") ? "128" : "168";
+    assert.equal(registers, most, `${name}: 512 or 384 threads divide 65,536 registers`);
     assert.doesNotMatch(log, /C7508|C7510|C7511|C7514/, `${name}: the assembler gave up an overlap`);
   }
 });
