@@ -21,8 +21,10 @@ export type Floats = Tile<"f32", string>;
 export type Ints = Tile<"i32", string>;
 type AnyTensor = Tensor<DType, string, Mode>;
 
-/** An operand of the region; of an input, which may be a pack, perhaps what lies further on in it. */
-export type Source = { readonly input: number; readonly offsetBytes?: number } | { readonly output: number };
+/** An operand of the region, an input perhaps as its pack, or what lies further on in it. */
+export type Source =
+  | { readonly input: number; readonly offsetBytes?: number }
+  | { readonly output: number; readonly offsetBytes?: number };
 
 /** What a kernel leaves in the workspace for a later one of the same candidate, dense, under its parameter's name. */
 export interface Temporary {

@@ -24,6 +24,8 @@ export interface Task {
   readonly output: Located;
   /** Of a linear layer: what becomes of the heads that its columns are. */
   readonly heads?: HeadProjection;
+  /** Of a convolution: each pixel of its first operand is doubled both ways before. */
+  readonly doubles?: true;
 }
 
 /** Neighbouring columns of a linear layer as heads of one width, and where they go. */

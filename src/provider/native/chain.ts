@@ -34,15 +34,19 @@ export function* chainPatterns(
     const ids = [head.id];
     let current = head;
     for (;;) {
-      const value = current.outputs[0]!;
-      const readers = regions.readers.get(value) ?? [];
-      const [next] = readers;
-      if (!next || readers.length > 1 || regions.wanted.has(value) || !isLink(next)) break;
+      const next = onlyReader(regions, current.outputs[0]!);
+      if (!next || !isLink(next)) break;
       ids.push(next.id);
       yield [...ids];
       current = next;
     }
   }
+}
+
+/** The one node that reads a value which nobody else sees. */
+export function onlyReader(regions: Regions, value: ValueId): Node | undefined {
+  const [reader, ...more] = regions.readers.get(value) ?? [];
+  return more.length === 0 && !regions.wanted.has(value) ? reader : undefined;
 }
 
 /** The region as a chain, or why it is none. */

@@ -18,13 +18,13 @@ export const GPU_FLOPS_PER_US = {
   plain: 1e6,
 } as const;
 
-/** Microseconds of one kernel for the whole region. */
-export function gpuUs(region: Region, flopsPerUs: number): number {
+/** Microseconds of one kernel, or some that run one after another, for the whole region. */
+export function gpuUs(region: Region, flopsPerUs: number, launches = 1): number {
   const type = (value: number) => region.graph.values[value]!;
   const flops = region.nodes.reduce(
     (sum, node) => sum + opOf(node).flops(node.params, node.inputs.map(type), node.outputs.map(type)),
     0,
   );
   const bytes = bytesMoved([...region.inputs, ...region.outputs], dtypeBytes);
-  return LAUNCH_US + Math.max(flops / flopsPerUs, bytes / BYTES_PER_US);
+  return LAUNCH_US * launches + Math.max(flops / flopsPerUs, bytes / BYTES_PER_US);
 }

@@ -33,6 +33,6 @@ export function begin(region: Region, variant: Variant): Beginning | Cannot {
   return { family, task, layouts };
 }
 
-/** "linear+gelu": the head and what follows it. */
-export const labelOf = (region: Region, { head }: Task): string =>
-  [head.op, ...region.nodes.filter((node) => node !== head && !isView(node)).map(({ op }) => op)].join("+");
+/** "linear+gelu": the ops in order. */
+export const labelOf = ({ nodes }: Region): string =>
+  nodes.filter((node) => !isView(node)).map(({ op }) => op).join("+"); // prettier-ignore

@@ -39,7 +39,7 @@ export interface CudaWork {
 
 function addressOf(source: Parameter["source"], { inputs, outputs, workspace }: Binding, temporaries?: ReadonlyMap<string, number>): Address {
   if ("input" in source) return inputs[source.input]! + BigInt(source.offsetBytes ?? 0);
-  if ("output" in source) return outputs[source.output]!;
+  if ("output" in source) return outputs[source.output]! + BigInt(source.offsetBytes ?? 0);
   const offset = temporaries?.get(source.temporary);
   invariant(offset !== undefined, `the temporary ${source.temporary} has no place`);
   return workspace + BigInt(offset);

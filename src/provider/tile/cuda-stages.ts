@@ -4,6 +4,7 @@ import { groupNormSplitForms, pixelsOf } from "../../kernel/group-norm-split.js"
 import { headProjectionParts } from "../../kernel/head-projection.js";
 import type { KernelForm } from "../../kernel/sheet.js";
 import type { Task } from "../../kernel/task.js";
+import { upsampleConvForms } from "../../kernel/upsample-conv.js";
 import { familyOf } from "./families.js";
 import { PLAIN } from "./space.js";
 
@@ -34,5 +35,6 @@ export function stagesOf(task: Task): readonly Staging[] {
     ];
   }
   if (task.heads) return headProjectionParts(task).map((form) => ({ form, blocks: {} }));
+  if (task.doubles) return upsampleConvForms(task).map((form) => ({ form, blocks: {} }));
   return familyOf(task.head)!.forms(task, PLAIN).map((form) => ({ form, blocks: {} })); // prettier-ignore
 }

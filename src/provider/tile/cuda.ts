@@ -17,6 +17,7 @@ import { attentionHeadsForm, headsReason } from "../../kernel/attention-heads.js
 import { headProjectionForm } from "../../kernel/head-projection.js";
 import { layoutOf, type KernelForm, type Parameter } from "../../kernel/sheet.js";
 import type { Task } from "../../kernel/task.js";
+import { upsampleConvForms } from "../../kernel/upsample-conv.js";
 import type { BlockProgram } from "../../lower/cuda/block-program.js";
 import { lowerToBlock } from "../../lower/cuda/general.js";
 import { matmulWorkspaceBytes } from "../../lower/cuda/schedule.js";
@@ -43,6 +44,7 @@ import { withPackedFilters } from "./filters.js";
 import { headPatterns, headsOf } from "./heads.js";
 import { PLAIN, type Variant } from "./space.js";
 import { asTheyLie } from "./task.js";
+import { beginUpsampleConv, upsampleConvPatterns } from "./upsample-conv.js";
 
 const NAME = "tile";
 /** Raised when the same choice would compile to other code. */
@@ -85,6 +87,7 @@ class CudaTileProvider implements Provider {
   *patterns(regions: Regions): Generator<readonly NodeId[]> {
     for (const ids of chainPatterns(regions, (node) => familyOf(node)?.takesLinks ?? false, isLink))
       if (ids.length <= MOST_LINKS + 1) yield ids;
+    for (const ids of upsampleConvPatterns(regions)) if (ids.length <= MOST_LINKS + 2) yield ids;
     yield* headPatterns(regions);
   }
 
@@ -121,7 +124,7 @@ class CudaTileProvider implements Provider {
   #begin(region: Region, variant: Variant): Beginning | Cannot {
     const task = headsOf(region);
     if (task && !variant.channelsLast) return { family: familyOf(task.head)!, task, layouts: asTheyLie(region) };
-    return begin(region, variant);
+    return beginUpsampleConv(region, variant) ?? begin(region, variant);
   }
 
   /** The region as a skeleton takes it: of convolutions, with channels innermost in pictures and filters. */
@@ -129,7 +132,7 @@ class CudaTileProvider implements Provider {
     if (found.task.head.op !== "conv2d") return found;
     const turns = this.#begin(region, variantOf({ channelsLast: true }));
     const begun = isCannot(turns) ? found : turns;
-    return { ...begun, ...withPackedFilters(begun.task) };
+    return begun.task.doubles ? begun : { ...begun, ...withPackedFilters(begun.task) };
   }
 
   /** Schedules of the skeleton for a task, likeliest first; none where there is no skeleton. */
@@ -151,6 +154,7 @@ class CudaTileProvider implements Provider {
   /** The texts of a task in the form that skeletons recognise; several run one after another. */
   #skeletonForms(task: Task): readonly KernelForm[] | Cannot {
     if (task.heads) return [headProjectionForm(task)];
+    if (task.doubles) return upsampleConvForms(task);
     if (task.head.op !== "attention") return generalForm(task);
     const reason = headsReason(task);
     return reason === undefined ? [attentionHeadsForm(task)] : { cannot: reason };
@@ -160,7 +164,7 @@ class CudaTileProvider implements Provider {
     const device = this.#device;
     const isState = hasTrait(opOf(task.head), "state");
     const startsAs = isState ? { input: 0, bytes: sizeOf(task.output.shape) * dtypeBytes(task.output.dtype) } : undefined; // prettier-ignore
-    const label = labelOf(region, task);
+    const label = labelOf(region);
     // The general kernels stand by for a skeleton's operands that turn out to lie badly.
     let stages: readonly Stage[];
     try {
@@ -205,8 +209,8 @@ class CudaTileProvider implements Provider {
       workspaceBytes,
       accumulation: "f32",
       capturable: true,
-      estimateUs: gpuUs(region, rateOf(task, variant)),
-      isPlain: variant.way === "general" && !variant.channelsLast,
+      estimateUs: gpuUs(region, rateOf(task, variant), task.doubles && stages.length),
+      isPlain: variant.way === "general" && !variant.channelsLast && !task.doubles,
       warm,
       build,
     };
@@ -227,15 +231,16 @@ const TEMPORARY_BYTES = 256;
 function alignmentOf(source: Parameter["source"], { inputs, outputs }: Region): number {
   if ("temporary" in source) return TEMPORARY_BYTES;
   const { alignmentBytes } = "input" in source ? inputs[source.input]! : outputs[source.output]!;
-  const { offsetBytes = 0 } = source as { readonly offsetBytes?: number };
+  const { offsetBytes = 0 } = source;
   return offsetBytes === 0 ? alignmentBytes : Math.min(alignmentBytes, offsetBytes & -offsetBytes);
 }
 
-/** Products of the general lowering are computed one by one. */
-function rateOf({ head }: Task, { way }: CudaVariant): number {
+/** Of the operations that the ops say. Products of the general lowering are computed one by one; phases make 16 of 36. */
+function rateOf({ head, doubles }: Task, { way }: CudaVariant): number {
   const contracts = ["linear", "matmul", "attention", "conv2d", "paged_attention"].includes(head.op);
-  if (way === "general") return contracts ? GPU_FLOPS_PER_US.plain : GPU_FLOPS_PER_US.vector;
-  if (head.op === "conv2d") return GPU_FLOPS_PER_US.ownConvolution;
+  const saved = doubles ? 36 / 16 : 1;
+  if (way === "general") return contracts ? GPU_FLOPS_PER_US.plain * saved : GPU_FLOPS_PER_US.vector;
+  if (head.op === "conv2d") return GPU_FLOPS_PER_US.ownConvolution * saved;
   return head.op === "attention" ? GPU_FLOPS_PER_US.ownAttention : GPU_FLOPS_PER_US.tensor;
 }
 

@@ -3,7 +3,7 @@
 import type { Node, NodeId, ValueId } from "../../graph/node.js";
 import type { Operand, Region, Regions } from "../../graph/region.js";
 import type { HeadPart, Located, Task } from "../../kernel/task.js";
-import { inputIndex, isView } from "../native/chain.js";
+import { inputIndex, isView, onlyReader } from "../native/chain.js";
 
 /** Each joint product of linear layers with the norms of heads that read its parts, and the rotations that read those. */
 export function* headPatterns(regions: Regions): Generator<readonly NodeId[]> {
@@ -11,17 +11,17 @@ export function* headPatterns(regions: Regions): Generator<readonly NodeId[]> {
     if (head.op !== "linear") continue;
     const [, ...parts] = regions.shownBy(head.outputs[0]!);
     const ids = parts.flatMap((value) => {
-      const norm = onlyReader(regions, value, "rms_norm");
-      const turn = norm && onlyReader(regions, norm.outputs[0]!, "rope");
+      const norm = readerOf(regions, value, "rms_norm");
+      const turn = norm && readerOf(regions, norm.outputs[0]!, "rope");
       return norm ? [norm.id, ...(turn ? [turn.id] : [])] : [];
     });
     if (ids.length > 0) yield [head.id, ...ids];
   }
 }
 
-function onlyReader(regions: Regions, value: ValueId, op: string): Node | undefined {
-  const [reader, ...more] = regions.readers.get(value) ?? [];
-  return reader?.op === op && more.length === 0 && !regions.wanted.has(value) ? reader : undefined;
+function readerOf(regions: Regions, value: ValueId, op: string): Node | undefined {
+  const reader = onlyReader(regions, value);
+  return reader?.op === op ? reader : undefined;
 }
 
 /** Columns of the product. */

@@ -82,7 +82,7 @@ class CompiledKernel implements Kernel {
 
   #addressOf(source: Source | Temporary, { inputs, outputs, workspace }: Binding): Address {
     if ("input" in source) return inputs[source.input]! + BigInt(source.offsetBytes ?? 0);
-    if ("output" in source) return outputs[source.output]!;
+    if ("output" in source) return outputs[source.output]! + BigInt(source.offsetBytes ?? 0);
     return workspace + BigInt(this.#what.temporaries.get(source.temporary)!);
   }
 

@@ -101,7 +101,7 @@ class TileProvider implements Provider {
     const packs = packsOf(forms);
     let lowered: Lowered | undefined;
     const lower = (): Lowered => (lowered ??= lowerForms(forms, variant.schedule, target));
-    const label = labelOf(region, task);
+    const label = labelOf(region);
     const tiling = tilingOf(variant, target);
     return {
       provider: NAME,

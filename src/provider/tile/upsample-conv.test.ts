@@ -1,0 +1,204 @@
+// A doubled picture's convolution as one region: where it is found and taken, its pack, and its kernels, run on the
+// processor, against the two ops in float64.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import test from "node:test";
+import { scalarEngine } from "../../check/dense/product.js";
+import { acceptedError, regionReference } from "../../check/region-reference.js";
+import { rowError } from "../../check/row-error.js";
+import { dtypeBytes, readElement, roundTo, writeElement, type DType } from "../../core/dtype.js";
+import { fillNormal } from "../../core/philox.js";
+import { coordinateOf, offsetOf, sizeOf, type Shape } from "../../core/shape.js";
+import { nvccCompiler } from "../../device/cuda/compile.js";
+import type { Value, ValueId } from "../../graph/node.js";
+import type { RefTensor } from "../../graph/op.js";
+import { Regions, type Region } from "../../graph/region.js";
+import { Words } from "../../graph/words.js";
+import { layoutOf } from "../../kernel/sheet.js";
+import type { Located } from "../../kernel/task.js";
+import type { BlockProgram } from "../../lower/cuda/block-program.js";
+import { lowerToBlock } from "../../lower/cuda/general.js";
+import { emulated } from "../../render/cuda/emulated.fixture.js";
+import { renderBlock } from "../../render/cuda/general.js";
+import { packed } from "../native/host-pack.js";
+import { isCannot } from "../provider.js";
+import type { Beginning } from "./begin.js";
+import { stagesOf } from "./cuda-stages.js";
+import { PLAIN } from "./space.js";
+import { beginUpsampleConv, phasePack, upsampleConvPatterns } from "./upsample-conv.js";
+
+interface Problem {
+  readonly dtype: DType;
+  readonly x: readonly [number, number, number, number];
+  readonly filters: number;
+  readonly factor?: number;
+  readonly taps?: number;
+  readonly stride?: number;
+  readonly padding?: number;
+  /** What follows the convolution. */
+  readonly follow?: (g: Words, y: Value, large: Value) => Value;
+}
+
+/** The picture is made and the result read inside the graph, so that a layout may be chosen for both. */
+function regionsOf({ dtype, x: shape, filters, factor = 2, taps = 3, stride = 1, padding = 1, follow = (_, y) => y }: Problem): Regions {
+  const g = new Words("up");
+  const large = g.upsampleNearest(g.neg(g.input("x", dtype, shape)), factor);
+  const weights = [g.weight("w", dtype, [filters, shape[1], taps, taps]), g.weight("b", dtype, [filters])] as const;
+  const y = follow(g, g.conv2d(large, ...weights, { stride, padding }), large);
+  return new Regions(g.finish({ y: g.neg(y) }));
+} // prettier-ignore
+
+const patterns = (regions: Regions): readonly Region[] => [...upsampleConvPatterns(regions)].map((ids) => regions.region(ids)); // prettier-ignore
+
+function begun(region: Region, channelsLast: boolean): Beginning {
+  const found = beginUpsampleConv(region, { ...PLAIN, channelsLast });
+  assert.ok(found && !isCannot(found), JSON.stringify(found));
+  return found;
+}
+
+const SMALL: Problem = { dtype: "bf16", x: [1, 8, 5, 7], filters: 24 };
+
+test("an upsampling that one convolution reads is a region, with what follows it", () => {
+  const opsOf = (problem: Problem) => patterns(regionsOf(problem)).map(({ nodes }) => nodes.map(({ op }) => op));
+  const both = ["upsample_nearest", "conv2d"];
+  assert.deepEqual(opsOf(SMALL), [both, [...both, "neg"]]);
+  assert.deepEqual(opsOf({ ...SMALL, follow: (g, y) => g.mul(g.silu(y), y) }), [both]);
+  const others: readonly Partial<Problem>[] = [{ factor: 3 }, { taps: 1, padding: 0 }, { taps: 5, padding: 2 }, { stride: 2 }, { padding: 0 }, { padding: 2 }]; // prettier-ignore
+  for (const other of others) assert.deepEqual(opsOf({ ...SMALL, ...other }), [], JSON.stringify(other));
+  assert.deepEqual(opsOf({ ...SMALL, filters: 8, follow: (g, y, large) => g.add(y, large) }), [], "it is read twice");
+});
+
+test("what is no such region is refused with a reason", () => {
+  const refused = (problem: Problem, most = 2): string | undefined => {
+    const regions = regionsOf(problem);
+    const ids = regions.work.filter(({ op }) => op !== "neg").map(({ id }) => id); // prettier-ignore
+    const answer = beginUpsampleConv(regions.region(ids.slice(0, most)), PLAIN);
+    assert.ok(answer);
+    return isCannot(answer) ? answer.cannot : undefined;
+  };
+  assert.equal(refused(SMALL), undefined);
+  assert.match(refused({ ...SMALL, factor: 3 })!, /3 times as large/);
+  assert.match(refused({ ...SMALL, stride: 2 })!, /not 3×3 with a stride and a padding of 1/);
+  assert.match(refused({ ...SMALL, padding: 0 })!, /not 3×3 with a stride and a padding of 1/);
+  const seen: Problem = { ...SMALL, filters: 8, follow: (g, y, large) => g.add(y, large) };
+  assert.match(refused(seen)!, /read by others/);
+  assert.match(refused(seen, 3)!, /read by others/);
+
+  const g = new Words("filters are computed");
+  const w = g.neg(g.input("w", "bf16", [8, 8, 3, 3]));
+  const regions = new Regions(g.finish({ y: g.conv2d(g.upsampleNearest(g.input("x", "bf16", [1, 8, 5, 7]), 2), w, undefined, { padding: 1 }) })); // prettier-ignore
+  const ids = regions.work.filter(({ op }) => op !== "neg").map(({ id }) => id); // prettier-ignore
+  assert.match(JSON.stringify(beginUpsampleConv(regions.region(ids), PLAIN)), /no weight/);
+  const alone = regionsOf(SMALL);
+  assert.equal(beginUpsampleConv(alone.region([alone.work[1]!.id]), PLAIN), undefined, "an upsampling alone");
+});
+
+/** Dense elements of a weight as bits, and back. */
+function bitsOf(dtype: DType, data: ArrayLike<number>): Uint16Array | Uint32Array {
+  const bits = dtypeBytes(dtype) === 2 ? new Uint16Array(data.length) : new Uint32Array(data.length);
+  const view = new DataView(bits.buffer);
+  for (let i = 0; i < data.length; i++) writeElement(view, dtype, i, data[i]!);
+  return bits;
+}
+
+test("the pack sums taps that meet the same pixel, and rounds once", () => {
+  for (const dtype of ["f32", "bf16", "f16"] as const) {
+    const { task } = begun(patterns(regionsOf({ ...SMALL, dtype, x: [1, 2, 3, 3], filters: 1 }))[0]!, false);
+    const pack = phasePack(task);
+    assert.deepEqual([pack.input, pack.from, pack.to], [1, 18, 32]);
+    // The second channel: 256 + 1 is no bf16, so a sum that is rounded on its way loses the ones.
+    const taps = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+    const near = [0, 0, 0, 0, 256, 1, 0, 1, 1];
+    const made = packed(pack, bitsOf(dtype, [...taps, ...near]));
+    const view = new DataView(made.buffer);
+    const values = Array.from(made, (_, i) => readElement(view, dtype, i));
+    const channel = (c: number) => values.filter((_, i) => i % 2 === c);
+    assert.deepEqual(channel(0), [1, 6, 72, 432, 3, 4, 216, 288, 9, 54, 64, 384, 27, 36, 192, 256].map((x) => roundTo(dtype, x))); // prettier-ignore
+    assert.equal(channel(1)[3], roundTo(dtype, 259));
+  }
+});
+
+const PROBLEMS = (["bf16", "f32", "f16"] as const).flatMap((dtype): Problem[] => [
+  { dtype, x: [1, 8, 5, 7], filters: 24 },
+  { dtype, x: [2, 24, 7, 45], filters: 8, follow: (g, y) => g.add(g.silu(y), g.weight("r", dtype, [8, 1, 1])) },
+  // Those of the conformance suite.
+  { dtype, x: [1, 4, 1, 5], filters: 7 },
+  { dtype, x: [1, 13, 7, 5], filters: 7 },
+  { dtype, x: [1, 32, 67, 5], filters: 7 },
+]);
+
+function lowered({ task }: Beginning): readonly BlockProgram[] {
+  return stagesOf(task).map(({ form, blocks }) => {
+    const layouts = Object.fromEntries(form.parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
+    const alignments = Object.fromEntries(form.parameters.map(({ name }) => [name, 2]));
+    return lowerToBlock(form.program, { sizes: form.sizes, layouts, alignments }, { blocks }, 132);
+  });
+}
+
+const without = spawnSync("g++", ["--version"]).status === 0 ? false : "there is no C++ compiler";
+test("the kernels agree with the two ops in emulated blocks, channels first and last", { skip: without }, (t) => {
+  const runs = PROBLEMS.flatMap((problem) => {
+    const region = patterns(regionsOf(problem)).at(-1)!;
+    return [false, true].map((channelsLast) => ({ problem, region, found: begun(region, channelsLast) }));
+  });
+  const kernels = emulated(runs.flatMap(({ found }) => lowered(found)));
+  const worst: Partial<Record<DType, { error: number; accepted: number }>> = {};
+  runs.forEach(({ problem: { dtype, x }, region, found: { task } }, r) => {
+    const values = new Map<ValueId, RefTensor>();
+    const operands = [...task.inputs, ...task.links.flatMap(({ other }) => other ?? [])];
+    const memory = region.inputs.map(({ value, shape }, input): Uint8Array => {
+      const data = new Float64Array(sizeOf(shape));
+      fillNormal(data, input + 1, 0);
+      const tensor = { dtype, shape, data: data.map((number) => roundTo(dtype, number)) };
+      values.set(value, tensor);
+      if (input === phasePack(task).input) return bytesOf(packed(phasePack(task), bitsOf(dtype, tensor.data)));
+      const located = operands.find(({ source }) => "input" in source && source.input === input)!;
+      return laid(tensor.data, located);
+    });
+    const { shape } = task.output;
+    const out = laid(new Float64Array(sizeOf(shape)).fill(Number.NaN), task.output);
+    stagesOf(task).forEach(({ form }, phase) => {
+      const places = form.parameters.map(({ source }) => {
+        assert.ok(!("temporary" in source));
+        return ("output" in source ? out : memory[source.input]!).subarray(source.offsetBytes ?? 0);
+      });
+      kernels[4 * r + phase]!(places);
+    });
+    const { exact, plainError } = regionReference(region, values, scalarEngine);
+    const { error } = rowError(read(out, task.output), exact.get(region.outputs[0]!.value)!.data, shape);
+    const accepted = acceptedError(region, "f32", plainError);
+    assert.ok(error <= accepted, `${dtype} [${x.join(", ")}] of ${region.nodes.length} ops is off by ${error}, ${accepted} are accepted`); // prettier-ignore
+    if (error / accepted > (worst[dtype]?.error ?? 0) / (worst[dtype]?.accepted ?? 1)) worst[dtype] = { error, accepted }; // prettier-ignore
+  });
+  t.diagnostic(`the largest errors beside those accepted: ${JSON.stringify(worst)}`);
+});
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array => new Uint8Array(buffer, byteOffset, byteLength); // prettier-ignore
+
+function each({ shape, strides }: { readonly shape: Shape; readonly strides: readonly number[] }, visit: (at: number, i: number) => void): void {
+  for (let i = 0; i < sizeOf(shape); i++) visit(offsetOf(coordinateOf(i, shape), strides), i);
+} // prettier-ignore
+
+function laid(data: Float64Array, located: Located): Uint8Array {
+  const view = new DataView(new ArrayBuffer(data.length * dtypeBytes(located.dtype)));
+  each(located, (at, i) => writeElement(view, located.dtype, at, data[i]!));
+  return bytesOf(view);
+}
+
+function read(bytes: Uint8Array, located: Located): Float64Array {
+  const view = new DataView(bytes.buffer);
+  const data = new Float64Array(sizeOf(located.shape));
+  each(located, (at, i) => (data[i] = readElement(view, located.dtype, at)));
+  return data;
+}
+
+const nvcc = nvccCompiler();
+test("the decoder's three assemble for sm_90a without spills", { skip: nvcc ? false : "nvcc was not found" }, () => {
+  for (const [channels, filters, side] of [[512, 512, 128], [512, 512, 256], [256, 256, 512]] as const) {
+    const region = patterns(regionsOf({ dtype: "bf16", x: [1, channels, side, side], filters }))[0]!;
+    lowered(begun(region, true)).forEach((program, phase) => {
+      const { log } = nvcc!.compile(renderBlock(program, "kernel", false), "sm_90a");
+      assert.match(log, /0 bytes spill stores, 0 bytes spill loads/, `${channels} channels, phase ${phase}`);
+    });
+  }
+}); // prettier-ignore
