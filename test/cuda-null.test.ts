@@ -15,6 +15,7 @@ const folder = why === undefined ? nullCuda() : "";
 const skip = why ?? false;
 const TUNE = "dist/test/cuda-null/tune.fixture.js";
 const CONVOLUTIONS = "dist/test/cuda-null/convolutions.fixture.js";
+const UPSAMPLE = "dist/test/cuda-null/upsample.fixture.js";
 const LAUNCHES = "dist/test/cuda-null/launches.fixture.js";
 const TROUPE = "bin/troupe.js";
 const ALL = "dist/bench/cuda-all.js";
@@ -115,6 +116,23 @@ test("norms and rotations of query and key ride on their product: with guidance,
     assert.deepEqual(names.filter((name) => name.includes("rms_norm")), ["linear+rms_norm+rms_norm", turned, turned]);
     assert.ok(!names.some((name) => /^(rms_norm|rope|copy)/.test(name)), names.join());
   }
+}); // prettier-ignore
+
+test("by rules a decoder's upsamplings go into their convolutions, by phases on tensor cores only", { skip: skip || found }, () => {
+  const { out, err } = runOnNull(folder, [UPSAMPLE]);
+  assert.ok(out.startsWith("{"), err);
+  const { all, general, built } = JSON.parse(out) as { readonly all: readonly string[]; readonly general: readonly string[]; readonly built: Readonly<Record<string, unknown>> };
+  const convolutions = (ids: readonly string[]): readonly string[] => ids.filter((id) => id.includes("conv2d"));
+  assert.equal(convolutions(all).length, 3);
+  for (const id of convolutions(all)) assert.match(id, /^upsample_nearest \+ conv2d bf16 .*: tile, upsample_nearest\+conv2d wgmma/);
+  assert.ok(!all.some((id) => /^(upsample_nearest bf16|copy)/.test(id)), all.join("\n"));
+  // Without them: the large picture is written, and cuDNN reads it.
+  assert.deepEqual(convolutions(general).map((id) => / (\w+), conv2d engine/.exec(id)?.[1]), ["cudnn", "cudnn", "cudnn"]);
+  assert.deepEqual(built["packs"], [{ input: 1, recipe: "filters of four phases", bytes: 2 * 4 * 512 * 4 * 512 }]);
+  assert.deepEqual(built["steps"], Array.from({ length: 4 }, () => "upsample_nearest+conv2d"));
+  // 16 of 36 products at the rate of our convolutions, and four launches of 3 us.
+  const us = ((16 / 36) * 512 * 256 ** 2 * 2 * 9 * 512) / 590e6 + 12;
+  assert.ok(Math.abs(Number(built["estimateUs"]) - us) < 1, `${built["estimateUs"]} us`);
 }); // prettier-ignore
 
 test("plans that do not fit are refused before anything is loaded", { skip }, () => {

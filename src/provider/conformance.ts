@@ -166,6 +166,12 @@ const FUSED: readonly (readonly [title: string, build: Build])[] = [
     const x = g.upsampleNearest(g.input("x", d, [1, width / 4, rows, 5]), 2);
     return { y: g.conv2d(x, g.weight("w", d, [7, width / 4, 3, 3]), g.weight("b", d, [7]), { padding: 1 }) };
   }],
+  ["upsample, convolution of whole channels between pointwise ops", (g, d, { rows, width }) => {
+    const channels = 8 * Math.ceil(width / 16);
+    const x = g.upsampleNearest(g.silu(g.input("x", d, [2, channels, rows, 19])), 2);
+    const [w, b] = [g.weight("w", d, [channels + 8, channels, 3, 3]), g.weight("b", d, [channels + 8])];
+    return { y: g.tanh(g.conv2d(x, w, b, { padding: 1 })) };
+  }],
   ["image to tokens and back", (g, d, { rows, width }) => {
     const x = g.input("x", d, [1, width, rows, 3]);
     const tokens = g.transpose(g.reshape(x, [1, width, 3 * rows]), [0, 2, 1]);
