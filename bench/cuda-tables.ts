@@ -37,7 +37,7 @@ interface AttentionCase {
   readonly length: number;
   readonly depth: number;
 }
-/** Of square pictures, square filters, stride 1; with bias, and a picture that is added, or not. */
+/** Of square pictures, square filters, stride 1; with bias, and a picture that is added, or not; of a picture doubled before. */
 interface ConvCase {
   readonly kind: "conv";
   readonly channels: number;
@@ -45,6 +45,7 @@ interface ConvCase {
   readonly side: number;
   readonly taps: 1 | 3;
   readonly residual: boolean;
+  readonly doubled?: true;
 }
 type Case = ProductCase | AttentionCase | ConvCase;
 
@@ -61,12 +62,14 @@ const FLUX: readonly (readonly [number, number, number, Epilogue])[] = [
   [PICTURE, 3072, 3072, "gate"], [TEXT, 3072, 3072, "gate"],
   [PICTURE, 3072, 12288, "gate"], [TEXT, 3072, 12288, "gate"], [JOINT, 3072, 15360, "gate"],
 ]; // prettier-ignore
-/** The decoder's: the first of a block, the second, and where the number of channels changes, the one that bypasses both. */
-const DECODER: readonly ConvCase[] = ([
+/** The decoder's: the first of a block, the second, and where the number of channels changes, the one that bypasses both; behind upsamplings. */
+const DECODER: readonly ConvCase[] = [...([
   [512, 512, 128, 3, false], [512, 512, 256, 3, false], [512, 256, 512, 3, false], [256, 256, 512, 3, false], [256, 128, 1024, 3, false], [128, 128, 1024, 3, false],
   [512, 512, 128, 3, true], [512, 512, 256, 3, true], [256, 256, 512, 3, true], [128, 128, 1024, 3, true],
   [512, 256, 512, 1, false], [256, 128, 1024, 1, false],
-] as const).map(([channels, filters, side, taps, residual]) => ({ kind: "conv", channels, filters, side, taps, residual })); // prettier-ignore
+] as const).map(([channels, filters, side, taps, residual]): ConvCase => ({ kind: "conv", channels, filters, side, taps, residual })),
+  ...([[512, 128], [512, 256], [256, 512]] as const).map(([channels, side]): ConvCase => ({ kind: "conv", channels, filters: channels, side, taps: 3, residual: false, doubled: true })),
+]; // prettier-ignore
 const HEADS = 24;
 const LENGTHS = [1024, 2048, 4096, JOINT, 8192, 16384];
 const DEPTHS = [64, 128, 256];
@@ -127,16 +130,17 @@ function headsGraph(g: Words, { m, n, k, dtype, epilogue }: ProductCase): Graph 
 }
 
 /** A convolution between pointwise ops, so that its pictures' layouts are free. */
-function convGraph(g: Words, { channels, filters, side, taps, residual }: ConvCase): Graph {
+function convGraph(g: Words, { channels, filters, side, taps, residual, doubled }: ConvCase): Graph {
   const picture = (name: string, depth: number): Value => g.silu(g.input(name, "bf16", [1, depth, side, side]));
   const w = g.weight("w", "bf16", [filters, channels, taps, taps]);
-  const y = g.conv2d(picture("x", channels), w, g.weight("bias", "bf16", [filters]), { padding: (taps - 1) / 2 });
+  const x = doubled ? g.upsampleNearest(picture("x", channels), 2) : picture("x", channels);
+  const y = g.conv2d(x, w, g.weight("bias", "bf16", [filters]), { padding: (taps - 1) / 2 });
   return g.finish({ y: g.silu(residual ? g.add(picture("residual", filters), y) : y) });
 }
 
-/** The nodes that compute a graph's results, the joint product in place of plain ones; a convolution and what is added. */
+/** The nodes that compute a graph's results, the joint product in place of plain ones; a convolution, what it reads doubled and what is added. */
 function workOf(regions: Regions): readonly NodeId[] {
-  const images = regions.work.filter(({ op }) => op === "conv2d" || op === "add");
+  const images = regions.work.filter(({ op }) => op === "upsample_nearest" || op === "conv2d" || op === "add");
   if (images.some(({ op }) => op === "conv2d")) return images.map(({ id }) => id);
   const joint = regions.work.find((node) => regions.providedBy(node).length > 1);
   const others = joint ? new Set(regions.providedBy(joint)) : new Set<ValueId>();
@@ -147,14 +151,14 @@ const titleOf = (c: Case): string =>
   c.kind === "attention"
     ? `attention 1x${HEADS}x${c.length}x${c.depth} bf16`
     : c.kind === "conv"
-      ? `conv ${c.taps}x${c.taps} ${c.channels} to ${c.filters} of ${c.side}x${c.side} bf16 + bias${c.residual ? ", residual" : ""}`
+      ? `conv ${c.taps}x${c.taps} ${c.channels} to ${c.filters} of ${c.side}x${c.side} bf16${c.doubled ? " doubled" : ""} + bias${c.residual ? ", residual" : ""}`
       : `${c.m}x${c.n}x${c.k} ${c.dtype}${c.bias ? " + bias" : ""}${c.epilogue === "gelu" ? ", GELU" : c.epilogue === "gate" ? ", gate, residual" : c.epilogue === "norm" ? ", q/k norm" : c.epilogue === "turn" ? ", q/k norm, RoPE" : ""}`;
 
 const flopsOf = (c: Case): number =>
   c.kind === "attention"
     ? 4 * HEADS * c.length ** 2 * c.depth
     : c.kind === "conv"
-      ? 2 * c.side ** 2 * c.taps ** 2 * c.channels * c.filters
+      ? (c.doubled ? 8 : 2) * c.side ** 2 * c.taps ** 2 * c.channels * c.filters
       : 2 * c.m * c.n * c.k;
 
 interface Row {
@@ -182,23 +186,30 @@ async function measure(set: string, c: Case): Promise<Row | string> {
   if (isCannot(own)) return own.cannot;
   const skeletons = own.filter(({ params }) => (params as { way?: string }).way === "skeleton");
   if (skeletons.length === 0) return "there is no skeleton for it";
-  // cuDNN adds to a convolution itself.
-  const head = c.kind === "conv" ? work : work.slice(0, 1);
-  const rest = work.slice(head.length);
+  // cuDNN adds to a convolution itself, but what is doubled is written first.
+  const doubling = c.kind === "conv" && c.doubled ? work.slice(0, 1) : [];
+  const head = c.kind === "conv" ? work.slice(doubling.length) : work.slice(0, 1);
+  const rest = work.slice(doubling.length + head.length);
   const alone = regions.region(head);
   const library = rivals.candidates(alone, effort);
   if (isCannot(library)) return library.cannot;
   // Pointwise ops are one kernel, norms and rotations one each.
   const isApart = c.kind === "product" && (c.epilogue === "norm" || c.epilogue === "turn");
-  const behind = (isApart ? rest.map((id) => [id]) : rest.length > 0 ? [rest] : []).map((ids) => {
+  const ofTile = (ids: readonly NodeId[]) => {
     const region = regions.region(ids);
-    return { region, candidate: (providerOf("tile").candidates(region, "none") as readonly Candidate[])[0]! };
-  });
-  const operands = [all, alone, ...behind.map(({ region }) => region)].flatMap(({ inputs, outputs }) => [...inputs, ...outputs].map(({ value }) => value)); // prettier-ignore
+    const candidates = providerOf("tile").candidates(region, "none") as readonly Candidate[];
+    return {
+      region,
+      candidate: candidates.find(({ layouts }) => c.kind === "conv" && layouts.outputs[0]) ?? candidates[0]!,
+    };
+  };
+  const before = doubling.length > 0 ? [ofTile(doubling)] : [];
+  const behind = (isApart ? rest.map((id) => [id]) : rest.length > 0 ? [rest] : []).map(ofTile);
+  const operands = [all, alone, ...[...before, ...behind].map(({ region }) => region)].flatMap(({ inputs, outputs }) => [...inputs, ...outputs].map(({ value }) => value)); // prettier-ignore
   using arena = new Arena(device, regions, operands);
   const entrants: (Entrant & { readonly side: string })[] = [
     ...skeletons.map((candidate) => ({ name: `ours: ${candidate.id}`, side: "ours", parts: [{ region: all, candidate }] })),
-    ...library.map((candidate, i) => ({ name: `${rivals.name} ${i}: ${candidate.id}`, side: i === 0 ? "first" : "library", parts: [{ region: alone, candidate }, ...behind] })),
+    ...library.map((candidate, i) => ({ name: `${rivals.name} ${i}: ${candidate.id}`, side: i === 0 ? "first" : "library", parts: [...before, { region: alone, candidate }, ...behind] })),
   ]; // prettier-ignore
   const built = (await Promise.all(
     entrants.map(async (entrant) => {
