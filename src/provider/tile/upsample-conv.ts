@@ -64,7 +64,8 @@ export function phasePack({ inputs }: Task): HostPack {
     to: sizeOf(phaseFilters(shape)),
     make(old, young) {
       const from = new DataView(old.buffer, old.byteOffset, old.byteLength);
-      const taps = Float32Array.from({ length: old.length }, (_, i) => readElement(from, dtype, i));
+      const taps = new Float32Array(old.length);
+      for (let i = 0; i < taps.length; i++) taps[i] = readElement(from, dtype, i);
       const to = new DataView(young.buffer, young.byteOffset, young.byteLength);
       let at = 0;
       for (const [row, column] of PHASES)
