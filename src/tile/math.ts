@@ -5,18 +5,18 @@ import type { Axis, Tile } from "./tile.js";
 /** x / (1 + e^-x). */
 export const silu = <D extends DType, A extends Axis>(x: Tile<D, A>): Tile<D, A> => x.mul(x.sigmoid());
 
-/** GELU in its tanh form (Hendrycks and Gimpel, 2016), as FLUX and T5 use it. */
-export const geluTanh = <D extends DType, A extends Axis>(x: Tile<D, A>): Tile<D, A> =>
-  x.mul(0.5).mul(
+/** GELU in its tanh form (Hendrycks and Gimpel, 2016), as FLUX and T5 use it: ½ (1 + tanh z) is the sigmoid of 2z. */
+export const geluTanh = <D extends DType, A extends Axis>(x: Tile<D, A>): Tile<D, A> => {
+  const slope = 2 * Math.sqrt(2 / Math.PI);
+  return x.mul(
     x
       .square()
+      .mul(slope * 0.044715)
+      .add(slope)
       .mul(x)
-      .mul(0.044715)
-      .add(x)
-      .mul(Math.sqrt(2 / Math.PI))
-      .tanh()
-      .add(1),
+      .sigmoid(),
   );
+};
 
 /** GELU by the error function. */
 export const gelu = <D extends DType, A extends Axis>(x: Tile<D, A>): Tile<D, A> =>

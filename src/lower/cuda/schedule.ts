@@ -23,6 +23,8 @@ export interface MatmulSchedule {
   readonly sharesTail?: boolean;
   /** Tables over rows and pairs come into shared memory while the products run, instead of being loaded after them. */
   readonly fetchesTables?: boolean;
+  /** Two warpgroups take turns at whole tiles instead of sharing the rows of each: the epilogue of one runs under the products of the other. */
+  readonly turns?: boolean;
   /** Of pictures: a tile's rows are the pixels of a patch that is so many wide and blockM / patch high. */
   readonly patch?: number;
 }
@@ -59,6 +61,10 @@ const ALIGN_BYTES = 1024;
 /** One buffer of output staging: 16 rows × 64 columns of 16 bits. A warp has two and takes turns… */
 export const STAGING_BYTES = 2048;
 
+/** Groups of 64 rows of a tile that one warpgroup has. */
+export const slabsOf = ({ blockM, consumers, turns }: Pick<MatmulSchedule, "blockM" | "consumers" | "turns">): number =>
+  blockM / (turns ? 64 : 64 * consumers);
+
 /** Results leave by way of shared memory in parts of 64 columns; tiles of other widths write theirs from registers. */
 export const isStaged = ({ blockN }: Pick<MatmulSchedule, "blockN">): boolean => blockN % 64 === 0;
 
@@ -67,7 +73,7 @@ export const slabBuffers = (s: MatmulSchedule, { tableBoxes }: Ahead): number =>
   Math.max(s.blockN / 64, s.fetchesTables ? tableBoxes : 0);
 
 export const stagingBuffers = (s: MatmulSchedule, ahead: Ahead): number =>
-  !isStaged(s) ? 0 : ahead.tile || s.fetchesTables ? (s.blockM / (64 * s.consumers)) * slabBuffers(s, ahead) : 2;
+  !isStaged(s) ? 0 : ahead.tile || s.fetchesTables ? slabsOf(s) * slabBuffers(s, ahead) : 2;
 
 export const matmulSharedBytes = (s: MatmulSchedule, ahead: Ahead): number =>
   ALIGN_BYTES +
@@ -98,8 +104,8 @@ export function registerSplit(consumers: 1 | 2 | 3, ofPatches = false): { readon
 } // prettier-ignore
 
 export function checkMatmul(s: MatmulSchedule, ahead: Ahead = NOTHING_AHEAD): MatmulSchedule | Cannot {
-  if (s.blockM % (64 * s.consumers) !== 0)
-    return cannot(`blockM ${s.blockM} is no multiple of 64 × ${s.consumers} warpgroups`);
+  if (slabsOf(s) % 1 !== 0)
+    return cannot(`blockM ${s.blockM} is no multiple of 64${s.turns ? "" : ` × ${s.consumers} warpgroups`}`);
   if (s.blockN % (s.cluster * 8) !== 0 || s.blockN % 16 !== 0 || s.blockN > 256 || s.blockN < 64)
     return cannot(`blockN ${s.blockN} is not 64 to 256 in steps of 16`);
   if (s.patch !== undefined && (!PATCH_WIDTHS.includes(s.patch) || s.blockM % s.patch !== 0 || !isStaged(s)))
@@ -114,7 +120,9 @@ export function checkMatmul(s: MatmulSchedule, ahead: Ahead = NOTHING_AHEAD): Ma
     return cannot("the last tiles are shared by single blocks with staged results only");
   if (s.fetchesTables && (ahead.tableBoxes === 0 || ahead.tile || !isStaged(s)))
     return cannot("there are no tables over rows and pairs that could be fetched");
-  const registers = ((s.blockM / (64 * s.consumers)) * s.blockN) / 2;
+  if (s.turns && (s.consumers !== 2 || split > 1 || s.sharesTail))
+    return cannot("two warpgroups take turns, at tiles that no other block shares");
+  const registers = (slabsOf(s) * s.blockN) / 2;
   const { compute } = registerSplit(s.consumers, s.patch !== undefined);
   if (registers > compute - 40) return cannot(`the accumulator takes ${registers} registers of ${compute}`);
   const bytes = matmulSharedBytes(s, ahead);

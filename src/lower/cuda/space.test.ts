@@ -16,13 +16,22 @@ test("the first candidate of a square is the tile that leaves full waves", () =>
   assert.deepEqual([first!.blockM, first!.blockN], [128, 256]);
 });
 
-test("a shape of three and a bit waves shares its last tiles, or gets the tile that needs three where it is too short", () => {
+test("a shape of three and a bit waves shares its last tiles, or its warpgroups take turns where it is too short", () => {
   const tile = (k: number): readonly (number | boolean)[] => {
     const [first] = matmulCandidates(GATED, { m: 4352, n: 3072, k, batch: 1 }, 132);
     return [first!.blockM, first!.blockN, first!.sharesTail ?? false];
   };
   assert.deepEqual(tile(15360), [128, 256, true]);
-  assert.deepEqual(tile(1024), [192, 192, false]);
+  assert.deepEqual(tile(1024), [128, 128, false]);
+});
+
+test("warpgroups take turns where the epilogue is long beside the products, not where it is short or the ring would be", () => {
+  const turns = (k: number, ahead: Ahead = NOTHING_AHEAD, m = 4096): boolean =>
+    matmulCandidates(ahead, { m, n: 12288, k, batch: 1 }, 132)[0]!.turns ?? false;
+  assert.deepEqual([turns(3072), turns(49152), turns(49152, GATED)], [true, false, false]);
+  assert.equal(turns(3072, NOTHING_AHEAD, 128), false, "a tile a block leaves one of two without work");
+  for (const { turns = false, stages } of matmulCandidates(GATED, { m: 4096, n: 12288, k: 3072, batch: 1 }, 132))
+    assert.ok(!turns || stages >= 4);
 });
 
 test("a few rows get a small tile", () => {
@@ -40,14 +49,15 @@ test("few tiles are shared by two blocks each, many tiles or short products are 
 
 test("the last tiles are shared where they leave half of the device idle, not where waves are full", () => {
   const tails = (m: number, n: number): readonly boolean[] =>
-    matmulCandidates(NOTHING_AHEAD, { m, n, k: 3072, batch: 1 }, 132).map(({ sharesTail = false }) => sharesTail); // prettier-ignore
+    matmulCandidates(NOTHING_AHEAD, { m, n, k: 15360, batch: 1 }, 132).map(({ sharesTail = false }) => sharesTail); // prettier-ignore
   for (const n of [3072, 9216, 12288]) assert.ok(tails(4352, n)[0], `4352 × ${n}`);
   assert.ok(!tails(132 * 128, 256 * 132)[0]);
 });
 
 test("rows of tiles walked together are even shares of all rows", () => {
   const [first] = matmulCandidates(NOTHING_AHEAD, { m: 4352, n: 9216, k: 3072, batch: 1 }, 132);
-  assert.equal(34 % first!.groupM, 0);
+  const groups = Math.ceil(34 / first!.groupM);
+  assert.ok(groups > 1 && Math.ceil(34 / groups) === first!.groupM, `${first!.groupM} of 34`);
 });
 
 test("every candidate is within the limits, rings shortened where the epilogue fetches a tensor", () => {

@@ -12,13 +12,15 @@ import {
   type MatmulSchedule,
 } from "./schedule.js";
 
-/** Tiles that keep the tensor cores fed; `rate` is the share of the best tile's speed, all waves full (H200). */
+/** Tiles that keep the tensor cores fed; `rate` is the share of the best tile's speed, all waves full and epilogues apart (H200). */
 const TILES = [
   { blockM: 128, blockN: 256, consumers: 2, rate: 1 },
   { blockM: 192, blockN: 192, consumers: 3, rate: 1 },
   { blockM: 256, blockN: 128, consumers: 2, rate: 0.98 },
   { blockM: 128, blockN: 192, consumers: 2, rate: 0.95 },
   { blockM: 128, blockN: 128, consumers: 2, rate: 0.94 },
+  { blockM: 128, blockN: 192, consumers: 2, turns: true, rate: 0.97 },
+  { blockM: 128, blockN: 128, consumers: 2, turns: true, rate: 0.955 },
   { blockM: 128, blockN: 144, consumers: 2, rate: 0.9 },
   { blockM: 64, blockN: 256, consumers: 1, rate: 0.7 },
   { blockM: 64, blockN: 128, consumers: 1, rate: 0.6 },
@@ -43,6 +45,9 @@ export interface MatmulSizes {
 const MEETING_K = 384;
 /** Clusters of two fill a device; of four, an H200 runs 30 at once, of five 22, and leaves multiprocessors idle. */
 const SHARERS = 2;
+
+/** Elements of the contracted axis that an epilogue takes as long as, where no other tile's products run meanwhile. */
+const EPILOGUE_K = 192;
 
 /** Elements of the contracted axis that meeting by way of memory takes as long as. */
 const MEMORY_MEETING_K = 640;
@@ -70,13 +75,22 @@ function patchWidths(blockM: number, sizes: MatmulSizes): readonly number[] {
 /** Time of one row of waves, in units of the best tile's: whole waves of whole tiles at the tile's rate. */
 function modelled(s: MatmulSchedule, rate: number, sizes: MatmulSizes, multiprocessors: number): number {
   const { split = 1 } = s;
+  const epilogue = EPILOGUE_K / sizes.k;
   if (s.sharesTail) {
     const [whole, left] = [Math.floor(tilesOf(s, sizes) / multiprocessors), tilesOf(s, sizes) % multiprocessors];
-    return ((whole + 1 / Math.floor(multiprocessors / left) + MEMORY_MEETING_K / sizes.k) * s.blockM * s.blockN) / rate;
+    return (
+      ((whole + 1 / Math.floor(multiprocessors / left) + MEMORY_MEETING_K / sizes.k) *
+        (1 + epilogue) *
+        s.blockM *
+        s.blockN) /
+      rate
+    );
   }
   const waves = Math.ceil((tilesOf(s, sizes) * split) / multiprocessors);
   const share = split === 1 ? 1 : 1 / split + MEETING_K / sizes.k;
-  return (waves * share * s.blockM * s.blockN) / rate;
+  // Of warpgroups that take turns, the last epilogue alone runs by itself.
+  const exposed = s.turns ? waves + epilogue : waves * share * (1 + epilogue);
+  return (exposed * s.blockM * s.blockN) / rate;
 }
 
 /** Rows of tiles walked together such that tiles under way at once read least: about as many rows as columns of elements. */
@@ -111,6 +125,7 @@ export function matmulCandidates(ahead: Ahead, sizes: MatmulSizes, multiprocesso
       const plain = { kind: "matmul", ...tile, cluster, groupM: rowsTogether({ ...tile, cluster }, sizes.m, multiprocessors), ...(patch && { patch }) } as const; // prettier-ignore
       const rings = [longestRing(plain, ahead), longestRing({ ...plain, fetchesTables: true }, ahead)].filter((s) => s !== undefined); // prettier-ignore
       return rings
+        .filter((s) => !s.turns || tilesOf(s, sizes) > multiprocessors)
         .flatMap((s) => [s, ...shared(s, sizes, multiprocessors, ahead), ...tailShared(s, sizes, multiprocessors, ahead)])
         .map((schedule) => ({ schedule, cost: modelled(schedule, rate, sizes, multiprocessors) * (ahead.tableBoxes > 0 && !schedule.fetchesTables ? TABLES_AFTERWARDS : 1) })); // prettier-ignore
     }),
@@ -121,9 +136,9 @@ export function matmulCandidates(ahead: Ahead, sizes: MatmulSizes, multiprocesso
   return [...sorted.slice(0, OTHERWISE), ...fewer, ...otherwise, ...sorted.slice(OTHERWISE)];
 }
 
-/** A ring as long as shared memory holds; with tables in it too, one of two stages is no ring worth having. */
+/** A ring as long as shared memory holds: one of two stages beside tables, or of three for two tiles under way, is none worth having. */
 function longestRing(s: Omit<MatmulSchedule, "stages">, ahead: Ahead): MatmulSchedule | undefined {
-  const least = s.fetchesTables ? 3 : 2;
+  const least = s.turns ? 4 : s.fetchesTables ? 3 : 2;
   return Array.from({ length: MOST_STAGES + 1 - least }, (_, i) => checkMatmul({ ...s, stages: MOST_STAGES - i }, ahead)).find((made): made is MatmulSchedule => !isCannot(made)); // prettier-ignore
 }
 

@@ -9,11 +9,15 @@ const BYTES_PER_US = 3e6;
 /** A kernel's start and end. */
 const LAUNCH_US = 3;
 
-/** Floating-point operations of a microsecond; our convolutions come after cuDNN's until they have been measured. */
+/**
+ * Floating-point operations of a microsecond; our products whose warpgroups take turns and our convolutions are faster than the first
+ * that the libraries' heuristics name (bench/cuda-tables.md).
+ */
 export const GPU_FLOPS_PER_US = {
   tensor: 600e6,
   ownAttention: 680e6,
-  ownConvolution: 590e6,
+  ownTurns: 620e6,
+  ownConvolution: 660e6,
   vector: 40e6,
   plain: 1e6,
 } as const;

@@ -236,12 +236,15 @@ function alignmentOf(source: Parameter["source"], { inputs, outputs }: Region): 
 }
 
 /** Of the operations that the ops say. Products of the general lowering are computed one by one; phases make 16 of 36. */
-function rateOf({ head, doubles }: Task, { way }: CudaVariant): number {
+function rateOf({ head, doubles }: Task, variant: CudaVariant): number {
   const contracts = ["linear", "matmul", "attention", "conv2d", "paged_attention"].includes(head.op);
   const saved = doubles ? 36 / 16 : 1;
-  if (way === "general") return contracts ? GPU_FLOPS_PER_US.plain * saved : GPU_FLOPS_PER_US.vector;
+  if (variant.way === "general") return contracts ? GPU_FLOPS_PER_US.plain * saved : GPU_FLOPS_PER_US.vector;
   if (head.op === "conv2d") return GPU_FLOPS_PER_US.ownConvolution * saved;
-  return head.op === "attention" ? GPU_FLOPS_PER_US.ownAttention : GPU_FLOPS_PER_US.tensor;
+  if (head.op === "attention") return GPU_FLOPS_PER_US.ownAttention;
+  return variant.schedule.kind === "matmul" && variant.schedule.turns
+    ? GPU_FLOPS_PER_US.ownTurns
+    : GPU_FLOPS_PER_US.tensor;
 }
 
 /** Whether the first dim after the batch may be channels: of pictures, not of heads. */
@@ -264,6 +267,6 @@ function idOf(label: string, variant: CudaVariant): string {
   if (variant.way === "general") return `${label} general${variant.channelsLast ? ", channels last" : ""}`;
   const { schedule } = variant;
   return schedule.kind === "matmul"
-    ? `${label} wgmma ${schedule.blockM}x${schedule.blockN} ring ${schedule.stages} rows ${schedule.groupM}${schedule.cluster > 1 ? " pairs" : ""}${schedule.split ? ` split ${schedule.split}` : ""}${schedule.sharesTail ? ", tail shared" : ""}${schedule.fetchesTables ? ", tables fetched" : ""}${schedule.patch ? `, patches ${schedule.patch} wide` : ""}`
+    ? `${label} wgmma ${schedule.blockM}x${schedule.blockN} ring ${schedule.stages} rows ${schedule.groupM}${schedule.cluster > 1 ? " pairs" : ""}${schedule.split ? ` split ${schedule.split}` : ""}${schedule.sharesTail ? ", tail shared" : ""}${schedule.turns ? ", turns" : ""}${schedule.fetchesTables ? ", tables fetched" : ""}${schedule.patch ? `, patches ${schedule.patch} wide` : ""}`
     : `${label} wgmma ${schedule.consumers * 64} queries ${schedule.blockKeys} keys${schedule.pingPong ? ", turns" : ""}`;
 }

@@ -69,6 +69,7 @@ static void meet(Meeting& m, int count) {
 static void __syncthreads() { meet(here().named[0], threads); }
 static void __syncwarp() { meet(here().warps[threadIdx.x / 32], 32); }
 static void named_sync(u32 id, u32 count) { meet(here().named[id], count); }
+static void named_arrive(u32 id, u32 count) { Meeting& m = here().named[id]; if (++m.arrived == (int)count) { m.arrived = 0; m.round++; } moved = true; }
 static void cluster_sync() { meet(clusters[blockIdx.x / cluster], threads * cluster); }
 static u32 cluster_rank() { return blockIdx.x % cluster; }
 static unsigned char* at(u32 address) { return here().memory.data() + address; }

@@ -108,6 +108,7 @@ export const MATMUL_CASES: readonly MatmulCase[] = [
     schedules: [
       { blockN: 256 }, { sharesTail: true }, { cluster: 2, blockM: 64, consumers: 1 }, { fetchesTables: true, blockN: 256 },
       { fetchesTables: true, sharesTail: true }, { fetchesTables: true, blockM: 256, stages: 2, consumers: 2 },
+      { turns: true }, { turns: true, fetchesTables: true },
     ],
   },
   {
@@ -115,6 +116,14 @@ export const MATMUL_CASES: readonly MatmulCase[] = [
     shapes: { a: [70, 136], b: [5, 32, 2, 136], w: [32, 2], cos: [70, 32], sin: [70, 32], c: [5, 70, 32, 2] },
     strides: { c: [64, 320, 2, 1] },
     schedules: [{ blockN: 192 }, { blockN: 192, fetchesTables: true }],
+  },
+  {
+    title: "warpgroups that take turns at tiles", text: linear("bf16", { bias: true, activation: "gelu-tanh" }), shapes: TALL, allowed: ALLOWED,
+    schedules: [{ turns: true }, { turns: true, blockM: 64, blockN: 64, groupM: 2 }, { turns: true, blockM: 64, blockN: 64, cluster: 2 }, { turns: true, blockM: 64, blockN: 80, stages: 5 }],
+  },
+  {
+    title: "the same, gated, with a residual that is fetched", text: linear("bf16", GATED), shapes: TALL, allowed: ALLOWED,
+    schedules: [{ turns: true, blockM: 64, blockN: 64 }, { turns: true, blockN: 192 }],
   },
   { title: "rows that lie apart", text: linear("bf16"), shapes: SHAPES, strides: { a: [160, 1], c: [208, 1] }, schedules: [{}], allowed: ALLOWED },
 ]; // prettier-ignore

@@ -1,6 +1,7 @@
 // The product skeleton of sm_90a, of matmuls and convolutions: persistent blocks in L2-friendly order, one loading warp that fills a TMA ring on
 // mbarriers, warpgroups of wgmma that share the tile's rows, the traced epilogue on the accumulator's registers.
-// Optional pairs of blocks (clusters along M) load half of B's tile each and multicast it; optionally the tiles of a last,
+// Optionally each warpgroup has every second tile for itself, so that what one does after its products runs under those of
+// the other. Optional pairs of blocks (clusters along M) load half of B's tile each and multicast it; optionally the tiles of a last,
 // partial wave are shared by all blocks along the contracted axis (the tail of Stream-K, Osama et al., arXiv 2301.03598).
 import { aheadOf, prefetchedLoad, rowTables } from "../../lower/cuda/ahead.js";
 import type { ProductForm } from "../../lower/cuda/form.js";
@@ -9,6 +10,7 @@ import {
   matmulSharedBytes,
   registerSplit,
   slabBuffers,
+  slabsOf,
   STAGING_BYTES,
   stagingBuffers,
   type MatmulSchedule,
@@ -35,12 +37,14 @@ export function renderMatmul(
   width = 1,
   parts: readonly number[] = [],
 ): CudaKernel {
-  const { blockM, blockN, stages, consumers, cluster, groupM, split = 1, sharesTail = false } = schedule;
+  const { blockM, blockN, stages, consumers, cluster, groupM, split = 1, sharesTail = false, turns = false } = schedule;
   const { program, a, b, dtype, store, outer, inner } = form;
   const name = `${program.name}_sm90`;
   const threads = (consumers + 1) * 128;
   const registers = registerSplit(consumers, form.kind === "conv");
-  const slabs = blockM / (64 * consumers);
+  const slabs = slabsOf(schedule);
+  /** Which 64 rows of its tile a warpgroup's slab is. */
+  const slab = turns ? "slab" : `(consumer * ${slabs} + slab)`;
   const wgmma: WgmmaShape = { n: blockN, dtype, a: "shared", bTransposed: false };
   const n = form.n.axis;
   const rows = rowsOf(form, schedule);
@@ -94,9 +98,9 @@ export function renderMatmul(
     new Map([[form.accumulator, (row, col) => `acc[slab][(slice * 8 + j) * 4 + ${2 * row + col}]`]]),
   );
   /** The 64 rows and columns of a tile that stand together in shared memory or the workspace. */
-  const unit = `((consumer * ${slabs} + slab) * ${blockN / 64} + slice)`;
+  const unit = `(${slab} * ${blockN / 64} + slice)`;
   /** A warp's own part of it that one block adds up and stores: 64 columns, or a head. */
-  const ownUnit = `(((consumer * ${slabs} + slab) * 4 + (warp & 3)) * ${heads || blockN / 64} + ${heads ? `slice / ${width / 64}` : "slice"})`;
+  const ownUnit = `((${slab} * 4 + (warp & 3)) * ${heads || blockN / 64} + ${heads ? `slice / ${width / 64}` : "slice"})`;
   /** Heads one after another: what is done for one must not begin before the last is done, for want of registers. */
   const pastLast = heads ? `tile_n / ${width} + head >= size_${n}` : undefined;
   const place: OutputPlace = {
@@ -125,12 +129,23 @@ export function renderMatmul(
   const items = sharesTail
     ? "item = first; item < items; item += stride"
     : "tile = first; tile < tiles; tile += stride";
+  const ownItems = turns ? `tile = first + consumer * stride; tile < tiles; tile += ${consumers} * stride` : items;
+  // A warpgroup passes over the steps of the others' tiles, and waits until the last of them is under way: a wait for a
+  // phase that is further off than the next would end too early.
+  const passOver = turns
+    ? `      const int passed = turn * steps;
+      turn += ${consumers};
+      slot = passed % ${stages}, phase = passed / ${stages} & 1;
+      named_sync(2 + consumer, 256);
+`
+    : "";
+  const passOn = turns ? "      named_arrive(3 - consumer, 256);\n" : "";
   const tileOrder = `${work}${outer ? `const int ${point.join()} = tile / (tiles_m * tiles_n), own = tile % (tiles_m * tiles_n);\n    ` : "const int own = tile;\n    "}const int group = own / (${groupM} * tiles_n), in_group = own % (${groupM} * tiles_n);
     const int group_m = min(tiles_m - group * ${groupM}, ${groupM});
     const int ${rows.tile(`((group * ${groupM} + in_group % group_m) * ${cluster}${cluster > 1 ? " + (int)rank" : ""})`)}, tile_n = in_group / group_m * ${blockN};`;
 
   /** What a warp fetches for a slab: boxes of 16 rows × 128 bytes, into which buffer each, and where from. */
-  const warpAt = rows.warpAt(`(consumer * ${slabs} + slab) * 64 + (warp & 3) * 16`);
+  const warpAt = rows.warpAt(`${slab} * 64 + (warp & 3) * 16`);
   const intoSlab = (slab: string, buffer: string): string =>
     `staging + (${slab} * ${perSlab} + ${buffer}) * ${STAGING_BYTES}`;
   const boxes = prefetched ? blockN / 64 : ahead.tableBoxes;
@@ -227,7 +242,7 @@ ${
 }  if (threadIdx.x == 0) {
     for (int i = 0; i < ${stages}; ++i) {
       barrier_init(full + 8 * i, 1);
-      barrier_init(empty + 8 * i, ${consumers * cluster});
+      barrier_init(empty + 8 * i, ${(turns ? 1 : consumers) * cluster});
     }${fetches ? `\n    for (int i = 0; i < ${consumers * 4}; ++i) barrier_init(fetched + 8 * i, 1);` : ""}
     barriers_made();
   }
@@ -258,15 +273,15 @@ ${rows.next}          if (++slot == ${stages}) slot = 0, phase ^= 1;
     const u32 staging = stagings + (warp - 4) * ${stagingBytes};
     ${MATRIX_ROW}
     float acc[${slabs}][${blockN / 2}];
-    int slot = 0${countsStores(place) ? ", stored = 0" : ""};
-    u32 phase = 0;${fetches ? "\n    u32 fetched_phase = 0;\n    const u32 fetched_here = fetched + 8 * (warp - 4);" : ""}
-    for (int ${items}) {
+    int slot = 0${countsStores(place) ? ", stored = 0" : ""}${turns ? ", turn = consumer" : ""};
+    u32 phase = 0;${fetches ? "\n    u32 fetched_phase = 0;\n    const u32 fetched_here = fetched + 8 * (warp - 4);" : ""}${turns ? "\n    if (consumer == 1) named_arrive(2, 256);" : ""}
+    for (int ${ownItems}) {
     ${tileOrder}
-      int before = 0;
+${passOver}      int before = 0;
       for (int step = 0; step < steps; ++step) {
         barrier_wait(full + 8 * slot, phase);
         const u32 from = ring + slot * ${stageBytes};
-        const u64 a_operand = operand(from + consumer * ${slabs * 64 * 128}, 16), b_operand = operand(from + ${aBytes}, 16);
+        const u64 a_operand = operand(from${turns ? "" : ` + consumer * ${slabs * 64 * 128}`}, 16), b_operand = operand(from + ${aBytes}, 16);
         wgmma_fence();
 #pragma unroll
         for (int part = 0; part < 4; ++part)
@@ -279,7 +294,7 @@ ${rows.next}          if (++slot == ${stages}) slot = 0, phase ^= 1;
         before = slot;
         if (++slot == ${stages}) slot = 0, phase ^= 1;
       }
-      wgmma_wait<0>();
+${passOn}      wgmma_wait<0>();
 #pragma unroll
       for (int slab = 0; slab < ${slabs}; ++slab) fence_registers(acc[slab]);
       if (${cluster > 1 ? `(threadIdx.x & 127) < ${cluster}) barrier_arrive_peer(empty + 8 * before, threadIdx.x & 127);` : "(threadIdx.x & 127) == 0) barrier_arrive(empty + 8 * before);"}
