@@ -1,6 +1,6 @@
 // Our products and attention beside cuBLASLt and cuDNN on one GPU: squares of 512 to 8192, FLUX.1's own sizes, alone and
 // with what follows them, its decoder's convolutions, attention over lengths and depths. usage:
-// node dist/bench/cuda-tables.js [--out FOLDER] [--only products,regions,convolutions,attention,repeats] [--case PART_OF_A_TITLE] [--all] [--quick]; rows are added to the
+// node dist/bench/cuda-tables.js [--out FOLDER] [--only products,regions,convolutions,attention,repeats] [--case PART_OF_A_TITLE] [--all] [--quick] [--joules]; rows are added to the
 // folder's tables.csv as they come.
 import { appendFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,11 +14,15 @@ import { Words } from "../src/graph/words.js";
 import { isCannot, type Candidate, type Provider } from "../src/provider/provider.js";
 import { rewriteGraph } from "../src/rewrite/passes.js";
 import { Arena, type Entrant } from "./cuda/bench-region.js";
+import { energyCounter } from "./cuda/energy.js";
 
 const { values: flags } = parseArgs({
-  options: { out: { type: "string", default: "out/cuda" }, only: { type: "string" }, case: { type: "string" }, all: { type: "boolean" }, quick: { type: "boolean" } },
+  options: { out: { type: "string", default: "out/cuda" }, only: { type: "string" }, case: { type: "string" }, all: { type: "boolean" }, quick: { type: "boolean" }, joules: { type: "boolean" } },
 }); // prettier-ignore
 const wants = (part: string): boolean => !flags.only || flags.only.split(",").includes(part);
+const counter = energyCounter();
+/** Long enough for the power limit to set the clocks. */
+const SUSTAINED_SECONDS = 0.7;
 const effort = flags.quick ? "quick" : "full";
 
 /** "norm": columns are query, key and value of heads, query and key of which are normed; "turn": and turned. */
@@ -224,6 +228,17 @@ async function measure(set: string, c: Case): Promise<Row | string> {
   const best = (sides: readonly string[]) => standings.find(({ side }) => sides.includes(side))!;
   const [ours, first, rival] = [best(["ours"]), best(["first"]), best(["first", "library"])];
   const stepsOf = (name: string) => built.find((entrant) => entrant.name === name)!.steps[0]!;
+  for (const { name, us } of flags.joules ? standings : []) {
+    const found = arena.sustained(
+      built.find((entrant) => entrant.name === name)!.steps,
+      us,
+      counter,
+      SUSTAINED_SECONDS,
+    );
+    console.log(
+      `  ${name}: ${found ? `${found.us.toFixed(1)} us, ${(found.joules * 1e3).toFixed(0)} mJ replay after replay` : "no joules are counted here"}`,
+    );
+  }
   const error = await arena.error(all.outputs.at(-1)!.value, stepsOf(ours.name), stepsOf(first.name));
   if (set === "repeats") {
     const same = await arena.isRepeatable(all.outputs[0]!.value, stepsOf(ours.name), REPEATS);

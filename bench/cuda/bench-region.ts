@@ -7,6 +7,7 @@ import type { Buffer, Device, DeviceWindow, Program, Step } from "../../src/devi
 import type { ValueId } from "../../src/graph/node.js";
 import type { Region, Regions } from "../../src/graph/region.js";
 import type { Candidate, Kernel } from "../../src/provider/provider.js";
+import { sustained, type Sustained } from "./energy.js";
 
 /** What computes the work: one candidate, or several one after another. */
 export interface Entrant {
@@ -25,6 +26,8 @@ const CACHES = 3;
 const MOST_COPIES = 8;
 /** A replay is about so long. */
 const REPLAY_US = 3000;
+/** One of those that go on and on: long beside what the host does between two. */
+const LONG_REPLAY_US = 8000;
 const QUICK_REPLAYS = 2;
 const FINAL_ROUNDS = 9;
 const FINALISTS = 3;
@@ -166,6 +169,16 @@ export class Arena implements Disposable {
     for (const { program } of programs.values()) program.dispose();
     const finals = finalists.map(({ name, side }) => ({ name, side, us: median(samples.get(name)!) })).sort((a, b) => a.us - b.us);
     return { finals, once: once.sort((a, b) => a.us - b.us) };
+  } // prettier-ignore
+
+  /** Time and joules of a run among many that go on for so many seconds; undefined where nothing counts joules. */
+  sustained(steps: readonly (readonly Step[])[], us: number, counter: () => number | undefined, seconds: number): Sustained | undefined {
+    const rounds = Math.max(1, Math.round(LONG_REPLAY_US / (us * this.copies)));
+    const program = this.device.program(Array.from({ length: rounds }, () => steps).flat(2));
+    const found = sustained(counter, () => program.time(), seconds);
+    program.dispose();
+    const runs = rounds * this.copies;
+    return found && { us: found.us / runs, joules: found.joules / runs };
   } // prettier-ignore
 
   [Symbol.dispose](): void {

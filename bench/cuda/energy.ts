@@ -27,3 +27,30 @@ export function joulesOf(counter: () => number | undefined, work: () => void): n
   const after = counter();
   return before === undefined || after === undefined ? undefined : after - before;
 }
+
+/** Of one replay among many. */
+export interface Sustained {
+  readonly us: number;
+  readonly joules: number;
+}
+
+const REPLAYS_A_LOOK = 4;
+/** Share of the time after which clocks have settled. */
+const SETTLED = 0.3;
+
+/** Time and joules of a replay, of those that go on for so many seconds, between two ticks of the counter; undefined where it has fewer. */
+export function sustained(counter: () => number | undefined, replay: () => void, seconds: number): Sustained | undefined {
+  const ticks: { readonly done: number; readonly ms: number; readonly joules: number }[] = [];
+  const start = performance.now();
+  const passed = (): number => performance.now() - start;
+  for (let done = 1; passed() < seconds * 1e3; done++) {
+    replay();
+    const joules = done % REPLAYS_A_LOOK === 0 ? counter() : undefined;
+    if (joules !== undefined && joules !== ticks.at(-1)?.joules) ticks.push({ done, ms: passed(), joules });
+  }
+  const first = ticks.find(({ ms }) => ms > seconds * 1e3 * SETTLED);
+  const last = ticks.at(-1);
+  if (!first || !last || first === last) return undefined;
+  const replays = last.done - first.done;
+  return { us: ((last.ms - first.ms) * 1e3) / replays, joules: (last.joules - first.joules) / replays };
+} // prettier-ignore
