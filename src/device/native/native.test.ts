@@ -174,6 +174,11 @@ describe("probe", () => {
   it("returns what the function returned, even after other output", async () => {
     assert.deepEqual(await task("add", [2, 3]), { answer: 5 });
   });
+  it("an answer counts that came in time to a process too busy to hear it", async () => {
+    const asked = task("add", [2, 3], 2000);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4000);
+    assert.deepEqual(await asked, { answer: 5 });
+  });
   it("a crash, a hang, an exit and an exception are sentences", async () => {
     const [crash, hang, exit, thrown] = await Promise.all([
       task("crash"),

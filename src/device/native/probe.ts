@@ -40,7 +40,9 @@ export async function probe<T>(task: Probe): Promise<Found<{ readonly answer: T 
   }, task.timeoutMs);
   const { status, signal, stdout, stderr } = await ended(child);
   clearTimeout(timer);
-  if (timedOut) return { cannot: `${task.what} did not answer within ${task.timeoutMs} ms of a first try` };
+  // One that had ended before is heard of late where this process was busy: it did answer.
+  if (timedOut && signal === "SIGKILL")
+    return { cannot: `${task.what} did not answer within ${task.timeoutMs} ms of a first try` };
   if (signal) return { cannot: `${task.what} crashed with ${signal} at a first try` };
   const last = stdout.trimEnd().split("\n").at(-1) ?? "";
   if (status === 0 && last.startsWith("{")) return JSON.parse(last) as { answer: T };
