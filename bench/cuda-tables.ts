@@ -1,7 +1,8 @@
 // Our products and attention beside cuBLASLt and cuDNN on one GPU: squares of 512 to 8192, FLUX.1's own sizes, alone and
 // with what follows them, its decoder's convolutions, attention over lengths and depths. usage:
-// node dist/bench/cuda-tables.js [--out FOLDER] [--only products,regions,convolutions,attention,repeats] [--case PART_OF_A_TITLE] [--all] [--quick] [--joules]; rows are added to the
-// folder's tables.csv as they come.
+// node dist/bench/cuda-tables.js [--out FOLDER] [--only products,regions,convolutions,attention,repeats]
+// [--case PART_OF_A_TITLE] [--all] [--quick] [--joules]; rows are added to the folder's tables.csv as they come. --joules:
+// the finalists, with --all everybody, for 0.7 s each at the power limit.
 import { appendFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -20,7 +21,6 @@ const { values: flags } = parseArgs({
   options: { out: { type: "string", default: "out/cuda" }, only: { type: "string" }, case: { type: "string" }, all: { type: "boolean" }, quick: { type: "boolean" }, joules: { type: "boolean" } },
 }); // prettier-ignore
 const wants = (part: string): boolean => !flags.only || flags.only.split(",").includes(part);
-const counter = energyCounter();
 /** Long enough for the power limit to set the clocks. */
 const SUSTAINED_SECONDS = 0.7;
 const effort = flags.quick ? "quick" : "full";
@@ -227,21 +227,18 @@ async function measure(set: string, c: Case): Promise<Row | string> {
   if (flags.all) for (const { name, us } of once) console.log(`  ${us.toFixed(1).padStart(8)} us  ${name}`);
   const best = (sides: readonly string[]) => standings.find(({ side }) => sides.includes(side))!;
   const [ours, first, rival] = [best(["ours"]), best(["first"]), best(["first", "library"])];
-  const stepsOf = (name: string) => built.find((entrant) => entrant.name === name)!.steps[0]!;
-  for (const { name, us } of flags.joules ? standings : []) {
-    const found = arena.sustained(
-      built.find((entrant) => entrant.name === name)!.steps,
-      us,
-      counter,
-      SUSTAINED_SECONDS,
-    );
-    console.log(
-      `  ${name}: ${found ? `${found.us.toFixed(1)} us, ${(found.joules * 1e3).toFixed(0)} mJ replay after replay` : "no joules are counted here"}`,
-    );
+  const stepsOf = (name: string) => built.find((entrant) => entrant.name === name)!.steps;
+  if (flags.joules) {
+    const counter = energyCounter();
+    for (const { name, us } of flags.all ? once : standings) {
+      const found = arena.sustained(stepsOf(name), us, counter, SUSTAINED_SECONDS);
+      const text = found ? `${found.us.toFixed(1)} us, ${(found.joules * 1e3).toFixed(0)} mJ` : "no joules are counted here"; // prettier-ignore
+      console.log(`  ${name}, replay after replay: ${text}`);
+    }
   }
-  const error = await arena.error(all.outputs.at(-1)!.value, stepsOf(ours.name), stepsOf(first.name));
+  const error = await arena.error(all.outputs.at(-1)!.value, stepsOf(ours.name)[0]!, stepsOf(first.name)[0]!);
   if (set === "repeats") {
-    const same = await arena.isRepeatable(all.outputs[0]!.value, stepsOf(ours.name), REPEATS);
+    const same = await arena.isRepeatable(all.outputs[0]!.value, stepsOf(ours.name)[0]!, REPEATS);
     console.log(`${titleOf(c)}: ${REPEATS} runs of ${ours.name} ${same ? "give the same bits" : "DIFFER"}`);
   }
   return {

@@ -95,9 +95,8 @@ class CudaTileProvider implements Provider {
     const found = this.#begin(region, PLAIN);
     if (isCannot(found)) return found;
     const onSkeleton = this.#beginSkeleton(region, found);
-    const skeletons = this.#schedules(onSkeleton.task)
-      .slice(0, MOST_SCHEDULES[effort])
-      .map((schedule) => this.#candidate(region, onSkeleton, { way: "skeleton", schedule }));
+    const skeletons = this.#schedules(onSkeleton.task, MOST_SCHEDULES[effort])
+      .map((schedule) => this.#candidate(region, onSkeleton, { way: "skeleton", schedule })); // prettier-ignore
     const turned = { way: "general", channelsLast: true } as const;
     const turns = this.#begin(region, variantOf(turned));
     const answers = [
@@ -135,20 +134,25 @@ class CudaTileProvider implements Provider {
     return begun.task.doubles ? begun : { ...begun, ...withPackedFilters(begun.task) };
   }
 
-  /** Schedules of the skeleton for a task, likeliest first; none where there is no skeleton. */
-  #schedules(task: Task): readonly CudaSchedule[] {
+  /** The `most` likeliest schedules of the skeleton for a task; none where there is no skeleton. */
+  #schedules(task: Task, most: number): readonly CudaSchedule[] {
     if (this.#architecture !== "sm_90a") return [];
     const forms = this.#skeletonForms(task);
     if (isCannot(forms)) return [];
     const schedules = cudaSchedules(forms[0]!.program, forms[0]!.sizes, this.#device.facts.multiprocessors);
     if (isCannot(schedules)) return [];
     const bound = forms.map((form) => ({ form, tensors: bindingsOf(form, () => SOME_ADDRESS) }));
-    return schedules.filter((schedule) =>
+    const fits = (schedule: CudaSchedule): boolean =>
       bound.every(({ form, tensors }) => {
         const kernel = renderCuda(form.program, schedule, form.sizes, partsOf(form));
         return !isCannot(kernel) && bindReason(kernel, tensors) === undefined;
-      }),
-    );
+      });
+    const found: CudaSchedule[] = [];
+    for (const schedule of schedules) {
+      if (found.length === most) break;
+      if (fits(schedule)) found.push(schedule);
+    }
+    return found;
   }
 
   /** The texts of a task in the form that skeletons recognise; several run one after another. */

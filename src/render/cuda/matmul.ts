@@ -1,8 +1,9 @@
-// The product skeleton of sm_90a, of matmuls and convolutions: persistent blocks in L2-friendly order, one loading warp that fills a TMA ring on
-// mbarriers, warpgroups of wgmma that share the tile's rows, the traced epilogue on the accumulator's registers.
-// Optionally each warpgroup has every second tile for itself, so that what one does after its products runs under those of
-// the other. Optional pairs of blocks (clusters along M) load half of B's tile each and multicast it; optionally the tiles of a last,
-// partial wave are shared by all blocks along the contracted axis (the tail of Stream-K, Osama et al., arXiv 2301.03598).
+// The product skeleton of sm_90a, of matmuls and convolutions: persistent blocks in L2-friendly order, one loading warp
+// that fills a TMA ring on mbarriers, warpgroups of wgmma that share the tile's rows, the traced epilogue on the
+// accumulator's registers. Optionally two warpgroups take turns at tiles, so that what one does after its products runs
+// under those of the other; optional pairs of blocks (clusters along M) load half of B's tile each and multicast it;
+// optionally the tiles of a last, partial wave are shared by all blocks along the contracted axis (the tail of Stream-K,
+// Osama et al., arXiv 2301.03598).
 import { aheadOf, prefetchedLoad, rowTables } from "../../lower/cuda/ahead.js";
 import type { ProductForm } from "../../lower/cuda/form.js";
 import {
@@ -129,12 +130,12 @@ export function renderMatmul(
   const items = sharesTail
     ? "item = first; item < items; item += stride"
     : "tile = first; tile < tiles; tile += stride";
-  const ownItems = turns ? `tile = first + consumer * stride; tile < tiles; tile += ${consumers} * stride` : items;
-  // A warpgroup passes over the steps of the others' tiles, and waits until the last of them is under way: a wait for a
+  const ownItems = turns ? `tile = first + consumer * stride; tile < tiles; tile += 2 * stride` : items;
+  // A warpgroup passes over the steps of the other's tiles, and waits until the last of them is under way: a wait for a
   // phase that is further off than the next would end too early.
   const passOver = turns
     ? `      const int passed = turn * steps;
-      turn += ${consumers};
+      turn += 2;
       slot = passed % ${stages}, phase = passed / ${stages} & 1;
       named_sync(2 + consumer, 256);
 `
