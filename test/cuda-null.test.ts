@@ -17,6 +17,7 @@ const TUNE = "dist/test/cuda-null/tune.fixture.js";
 const CONVOLUTIONS = "dist/test/cuda-null/convolutions.fixture.js";
 const UPSAMPLE = "dist/test/cuda-null/upsample.fixture.js";
 const LAUNCHES = "dist/test/cuda-null/launches.fixture.js";
+const DECODER = "dist/test/cuda-null/decoder.fixture.js";
 const TROUPE = "bin/troupe.js";
 const ALL = "dist/bench/cuda-all.js";
 const small = smallModel(mkdtempSync(join(tmpdir(), "null-model-")));
@@ -133,6 +134,29 @@ test("by rules a decoder's upsamplings go into their convolutions, by phases on 
   // 16 of 36 products at the rate of our convolutions, and four launches of 3 us.
   const us = ((16 / 36) * 512 * 256 ** 2 * 2 * 9 * 512) / 660e6 + 12;
   assert.ok(Math.abs(Number(built["estimateUs"]) - us) < 1, `${built["estimateUs"]} us`);
+}); // prettier-ignore
+
+test("a decoder takes several pictures by the same kinds of kernels as one", { skip: skip || found }, () => {
+  const { out, err } = runOnNull(folder, [DECODER, "1", "2", "8"]);
+  assert.ok(out.startsWith("["), err);
+  interface Slice {
+    readonly batch: number;
+    readonly steps: readonly { readonly provider: string; readonly id: string; readonly workspaceBytes: number }[];
+    readonly launches: readonly string[];
+  }
+  const slices = JSON.parse(out) as readonly Slice[];
+  // Tiles follow from how many there are; who computes what does not.
+  const kinds = ({ steps }: Slice): readonly string[] => steps.map(({ provider, id }) => `${provider} ${id.replace(/ (wgmma|algorithm|engine) .*/, " $1")}`);
+  const most = ({ steps }: Slice): number => Math.max(...steps.map(({ workspaceBytes }) => workspaceBytes));
+  for (const slice of slices) {
+    const plain = kinds(slice).filter((kind) => /(conv2d|linear|matmul|attention).* general/.test(kind));
+    assert.deepEqual(plain, [], `products of ${slice.batch} pictures by the general lowering`);
+    assert.deepEqual(kinds(slice), kinds(slices[0]!));
+    assert.equal(most(slice), most(slices[0]!), "the scores of one picture");
+    const count = (wanted: string): number => slice.launches.filter((name) => name === wanted).length;
+    const { batch } = slice;
+    assert.deepEqual(["scores", "softmax of scores", "weighted values", "linear", "copy"].map(count), [batch, batch, batch, batch + 1, 0]);
+  }
 }); // prettier-ignore
 
 test("plans that do not fit are refused before anything is loaded", { skip }, () => {

@@ -24,11 +24,13 @@ export function vaeDecodeGraph(config: VaeConfig, { dtype, batch, rows, columns 
   const channels = config.latent_channels;
   const packed = g.input("latents", "f32", [batch, rows * columns, 4 * channels]);
   const patches = g.reshape(packed, [batch, rows, columns, channels, 2, 2]);
-  const turned = g.transpose(patches, [0, 3, 1, 4, 2, 5]);
-  // The scaling is the one piece of work on the way, so it is where the elements change places.
+  const turned = g.transpose(patches, [0, 1, 4, 2, 5, 3]);
+  // The scaling is the one piece of work on the way, so it is where the elements change places: channels come to lie
+  // innermost, as tensor cores want them.
   const scaled = g.div(turned, config.scaling_factor);
   const shifted = config.shift_factor ? g.add(scaled, config.shift_factor) : scaled;
-  const latents = g.reshape(g.cast(shifted, dtype), [batch, channels, 2 * rows, 2 * columns]);
+  const pixels = g.reshape(g.cast(shifted, dtype), [batch, 2 * rows, 2 * columns, channels]);
+  const latents = g.transpose(pixels, [0, 3, 1, 2]);
   return g.finish({ image: decode(new Layers(g, dtype), config, latents) });
 }
 

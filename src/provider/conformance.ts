@@ -178,6 +178,20 @@ const FUSED: readonly (readonly [title: string, build: Build])[] = [
     const y = g.linear(tokens, g.weight("w", d, [width, width]));
     return { y: g.add(x, g.reshape(g.transpose(y, [0, 2, 1]), [1, width, rows, 3])) };
   }],
+  ["images to tokens, attention of one head, and back", (g, d, { rows, width }) => {
+    const x = g.input("x", d, [2, width, rows, 3]);
+    const tokens = g.transpose(g.reshape(x, [2, width, 3 * rows]), [0, 2, 1]);
+    const qkv = g.linear(tokens, g.weight("w", d, [3 * width, width]), g.weight("b", d, [3 * width]));
+    const [q, k, v] = g.split(qkv, -1, [width, width, width]).map((part) => g.reshape(part, [2, 3 * rows, 1, width]));
+    const y = g.reshape(g.attention(q!, k!, v!), [2, 3 * rows, width]);
+    return { y: g.add(x, g.reshape(g.transpose(y, [0, 2, 1]), [2, width, rows, 3])) };
+  }],
+  ["pixels with their channels innermost, read by a convolution", (g, d, { rows, width }) => {
+    const channels = 8 * Math.ceil(width / 32);
+    const x = g.transpose(g.silu(g.input("x", d, [2, rows, 19, channels])), [0, 3, 1, 2]);
+    const [w, b] = [g.weight("w", d, [width, channels, 3, 3]), g.weight("b", d, [width])];
+    return { y: g.tanh(g.conv2d(x, w, b, { padding: 1 })) };
+  }],
   ["chain of pointwise ops with two results", (g, d, { rows, width }) => {
     const x = g.input("x", d, [rows, width]);
     const a = g.tanh(g.mul(g.add(x, g.input("row", d, [width])), 0.5));

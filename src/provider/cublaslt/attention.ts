@@ -1,8 +1,10 @@
 // Attention as two batched products with a softmax of our own between them, all scores in the workspace: for what kernels
-// that never write the scores do not take, such as the depth of 512 of an image decoder or the bias of T5.
+// that never write the scores do not take, such as the depth of 512 of an image decoder or the bias of T5. One batch is
+// the heads of a picture; pictures come one after another, so the scores of one are all that there is room for.
 import { dtypeBytes, type DType } from "../../core/dtype.js";
 import type { Strides } from "../../core/shape.js";
 import type { CudaDevice } from "../../device/cuda/device.js";
+import type { Address } from "../../device/device.js";
 import { architectureOf } from "../../device/cuda/target.js";
 import type { Operand, Region } from "../../graph/region.js";
 import { layoutOf, Sheet, type KernelForm } from "../../kernel/sheet.js";
@@ -12,15 +14,17 @@ import { chainOf } from "../native/chain.js";
 import { GPU_FLOPS_PER_US, gpuUs } from "../native/gpu-model.js";
 import { isCannot, type Binding, type Candidate, type Cannot, type Kernel } from "../provider.js";
 import { GeneralKernel, type CudaWork } from "../tile/cuda-kernel.js";
-import { matrix, type Form } from "./form.js";
+import { matrix, MOST_PICTURES, type Form } from "./form.js";
 import type { CublasLt } from "./library.js";
-import { algorithmsFor, MOST_WORKSPACE_BYTES, Product, type Algorithm } from "./product.js";
+import { algorithmsFor, alignedApart, MOST_WORKSPACE_BYTES, Product, type Algorithm } from "./product.js";
 
 const DTYPES: ReadonlySet<DType> = new Set(["f32", "bf16", "f16"]);
 const MOST_SCORE_BYTES = 4 * 2 ** 30;
 const SCORE_BYTES_PER_US = 3e6;
+/** Of a picture. */
+const LAUNCHES = 3;
 
-/** One attention without a causal mask: its two products and the rows between them. */
+/** One attention without a causal mask: for every picture its two products and the rows between them. */
 export class AttentionProducts {
   private constructor(
     readonly library: CublasLt,
@@ -30,6 +34,7 @@ export class AttentionProducts {
     readonly products: readonly [Form, Form],
     readonly algorithms: readonly [Algorithm, Algorithm],
     readonly scores: Scores,
+    readonly pictures: Pictures,
   ) {}
 
   static of(library: CublasLt, device: CudaDevice, region: Region): AttentionProducts | Cannot {
@@ -47,36 +52,42 @@ export class AttentionProducts {
       return { cannot: "attention as two products has no causal mask and nothing after it" };
     if (bias && !DTYPES.has(bias.dtype)) return { cannot: `a bias of ${bias.dtype} is no bias here` };
     if (k.shape[2] !== H) return { cannot: "query heads share key heads" };
-    if (B !== 1 && H !== 1) return { cannot: "batches of several heads do not lie at one stride" };
     if ([B, Q, H, D, L].includes(0)) return { cannot: "an operand has no elements" };
-    const [batch, axis] = B === 1 ? [H, 2] : [B, 0];
-    const scores = batch * Q * L;
+    if (B > MOST_PICTURES) return { cannot: `${B} pictures one after another are too many launches` };
+    const scores = H * Q * L;
     if (scores * 4 > MOST_SCORE_BYTES) return { cannot: `${scores} scores do not fit the workspace` };
-    const view = ({ shape, strides }: Operand) => matrix(shape[1]!, D, strides[1]!, strides[3]!, strides[axis]!);
+    const view = ({ shape, strides }: Operand) => matrix(shape[1]!, D, strides[1]!, strides[3]!, strides[2]!);
     const [a, b, d] = [view(k), view(q), view(output)];
-    const values = matrix(D, L, v.strides[3]!, v.strides[1]!, v.strides[axis]!);
+    const values = matrix(D, L, v.strides[3]!, v.strides[1]!, v.strides[2]!);
     const [full, weights] = [matrix(Q, L, L, 1, Q * L), matrix(Q, L, L, 1, Q * L)];
     if (!a || !b || !d || d.transposed || !values || !full || !weights)
       return { cannot: "an operand has no dimension of stride 1" };
-    const shared = { dtype: output.dtype, batch, left: 0, right: 1, gelu: false } as const;
+    const shared = { dtype: output.dtype, batch: H, left: 0, right: 1, gelu: false } as const;
     const products: [Form, Form] = [
       { ...shared, m: L, n: Q, a, b, d: full, alpha: scale, resultDtype: "f32" },
       { ...shared, m: D, n: Q, a: values, b: weights, d },
     ];
-    const least = Math.min(...[q, k, v, output].map(({ alignmentBytes }) => alignmentBytes));
+    const apart = [q, k, v, output].map(({ strides }) => (B === 1 ? 0 : strides[0]! * dtypeBytes(output.dtype)));
+    const least = Math.min(
+      ...[q, k, v, output].map(({ alignmentBytes }, i) => alignedApart(alignmentBytes, apart[i]!)),
+    );
     const found = products.map(
       (form) => algorithmsFor(library, form, { a: least, b: least, c: least, d: least, bias: 64 }, 1)[0],
     );
     const [first, second] = found;
     if (!first || !second) return { cannot: "cuBLASLt has no algorithm for these operands" };
-    const added = bias && { dtype: bias.dtype, strides: B === 1 ? bias.strides : [0, ...bias.strides.slice(1)] };
-    const form: Scores = { heads: batch, queries: Q, keys: L, dtype: output.dtype, ...(added && { bias: added }) };
-    return new AttentionProducts(library, device, region, operands, products, [first, second], form);
+    const added = bias && { dtype: bias.dtype, strides: bias.strides };
+    const form: Scores = { heads: H, queries: Q, keys: L, dtype: output.dtype, ...(added && { bias: added }) };
+    return new AttentionProducts(library, device, region, operands, products, [first, second], form, {
+      count: B,
+      apart,
+    });
   }
 
   candidate(provider: string): Candidate {
     const { region } = this;
-    const bytes = this.#count * (4 * 3 + 2 * dtypeBytes(this.products[0].dtype));
+    const { count } = this.pictures;
+    const bytes = count * this.#count * (4 * 3 + 2 * dtypeBytes(this.products[0].dtype));
     return {
       provider,
       id: "attention as two products",
@@ -88,7 +99,7 @@ export class AttentionProducts {
       accumulation: "f32",
       capturable: true,
       estimateUs:
-        gpuUs(region, GPU_FLOPS_PER_US[this.products[0].dtype === "f32" ? "vector" : "tensor"]) +
+        gpuUs(region, GPU_FLOPS_PER_US[this.products[0].dtype === "f32" ? "vector" : "tensor"], LAUNCHES * count) +
         bytes / SCORE_BYTES_PER_US,
       build: () => this.#build(),
     };
@@ -106,7 +117,7 @@ export class AttentionProducts {
   }
 
   async #build(): Promise<Kernel> {
-    const { library, device, products, algorithms, operands } = this;
+    const { library, device, products, algorithms, operands, pictures } = this;
     const form = softmaxForm(this.scores);
     const layouts = Object.fromEntries(form.parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
     const program = lowerToBlock(
@@ -124,26 +135,35 @@ export class AttentionProducts {
     return {
       pack: () => first.pack(),
       bind: ({ inputs, outputs, workspace }: Binding) => {
-        const [q, k, v] = operands.map((index) => inputs[index]!) as [bigint, bigint, bigint];
-        const bias = operands.slice(3).map((index) => inputs[index]!);
+        const given = operands.map((index) => inputs[index]!);
+        const bias = given.slice(3);
         const scores = workspace + BigInt(MOST_WORKSPACE_BYTES);
         const weights = scores + BigInt(scoreBytes);
-        return [
-          ...first.bind({ inputs: [k, q], outputs: [scores], workspace }),
-          ...between.bind({ inputs: [scores, ...bias], outputs: [weights], workspace }),
-          ...second.bind({ inputs: [v, weights], outputs: [outputs[0]!], workspace }),
-        ];
+        return Array.from({ length: pictures.count }, (_, picture) => {
+          const at = (address: Address, i: number): Address => address + BigInt(picture * pictures.apart[i]!);
+          const [q, k, v, output] = [...given.slice(0, 3), outputs[0]!].map(at) as [bigint, bigint, bigint, bigint];
+          return [
+            ...first.bind({ inputs: [k, q], outputs: [scores], workspace }),
+            ...between.bind({ inputs: [scores, ...bias], outputs: [weights], workspace }),
+            ...second.bind({ inputs: [v, weights], outputs: [output], workspace }),
+          ];
+        }).flat();
       },
       dispose: () => parts.forEach((kernel) => kernel.dispose()),
     };
   }
 }
 
+/** Bytes from a picture to the next, of queries, keys, values and the result. */
+interface Pictures {
+  readonly count: number;
+  readonly apart: readonly number[];
+}
+
 const aligned = (bytes: number): number => Math.ceil(bytes / 256) * 256;
 
-/** The rows between the products. */
+/** The rows between the products of a picture. */
 interface Scores {
-  /** Heads of one picture, or pictures of one head. */
   readonly heads: number;
   readonly queries: number;
   readonly keys: number;

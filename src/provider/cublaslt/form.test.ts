@@ -44,3 +44,19 @@ test("half precision whose bias would be added after a rounding is left to other
   const odd = form((g) => g.linear(g.input("x", "bf16", [7, 13]), g.weight("w", "bf16", [11, 13]), g.weight("b", "bf16", [11]))); // prettier-ignore
   assert.ok(isCannot(odd) && /rounds before/.test(odd.cannot));
 });
+
+test("pictures that lie apart are one product each, with the same weight", () => {
+  const tokens = (g: Words): Value => g.transpose(g.input("x", "bf16", [3, 16, 24]), [0, 2, 1]);
+  const made = form((g) => g.linear(tokens(g), g.weight("w", "bf16", [40, 16]), g.weight("b", "bf16", [40])));
+  assert.ok(!isCannot(made), JSON.stringify(made));
+  assert.deepEqual([made.m, made.n, made.batch, made.pictures, made.bias], [40, 24, 1, 3, 2]);
+  assert.deepEqual(made.b, { rows: 24, columns: 16, ld: 24, transposed: true, batchStride: 16 * 24 });
+  assert.deepEqual([made.d.ld, made.d.batchStride], [40, 24 * 40]);
+  const one = form((g) => g.linear(g.transpose(g.input("x", "bf16", [1, 16, 24]), [0, 2, 1]), g.weight("w", "bf16", [40, 16]))); // prettier-ignore
+  assert.ok(!isCannot(one) && one.pictures === undefined && one.b.transposed && one.n === 24);
+  const sum = form((g) => g.add(g.linear(g.slice(g.input("x", "bf16", [2, 9, 16]), 1, 0, 8), g.weight("w", "bf16", [8, 16])), g.slice(g.input("r", "bf16", [2, 9, 8]), 1, 1, 8))); // prettier-ignore
+  assert.ok(!isCannot(sum), JSON.stringify(sum));
+  assert.deepEqual([sum.pictures, sum.b.batchStride, sum.residual!.c.batchStride, sum.d.batchStride], [2, 144, 72, 64]);
+  const many = form((g) => g.linear(g.transpose(g.input("x", "bf16", [65, 16, 24]), [0, 2, 1]), g.weight("w", "bf16", [40, 16]))); // prettier-ignore
+  assert.ok(isCannot(many) && /one stride/.test(many.cannot), "more launches than a step should be");
+});

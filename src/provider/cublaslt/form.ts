@@ -4,7 +4,7 @@ import type { DType } from "../../core/dtype.js";
 import { reshapeStrides, sameShape, sizeOf, type Shape, type Strides } from "../../core/shape.js";
 import type { Operand, Region } from "../../graph/region.js";
 import { chainOf, type Chain } from "../native/chain.js";
-import { asMatrix, tidy } from "../native/strided.js";
+import { tidy } from "../native/strided.js";
 import { isCannot, type Cannot } from "../provider.js";
 
 /** A matrix of the library: element (row, column) at row + column · ld, or the other way round where it is transposed. */
@@ -36,9 +36,13 @@ export interface Form {
   readonly resultDtype?: DType;
   /** The input that is added to the result, and how it lies. */
   readonly residual?: { readonly input: number; readonly c: Matrix };
+  /** Products one after another, each a matrix further in B, C and the result, all with the same A; 1 where absent. */
+  readonly pictures?: number;
 }
 
 const DTYPES: ReadonlySet<DType> = new Set(["f32", "bf16", "f16"]);
+/** Products one after another that one step may be. */
+export const MOST_PICTURES = 64;
 
 export function formOf(region: Region): Form | Cannot {
   const [output] = region.outputs as readonly [Operand];
@@ -63,26 +67,37 @@ export function matrix(rows: number, columns: number, rowStride: number, columnS
   return undefined;
 } // prettier-ignore
 
+/** A linear layer as one product or, where the pictures of a batch do not lie at one stride, as one for each. */
 function linearForm(region: Region, chain: Chain): Form | Cannot {
+  const whole = linearOf(region, chain, 1);
+  const { shape } = region.outputs[0]!;
+  const pictures = shape.length > 2 ? shape[0]! : 1;
+  if (!isCannot(whole) || pictures === 1 || pictures > MOST_PICTURES) return whole;
+  const each = linearOf(region, chain, pictures);
+  return isCannot(each) ? whole : { ...each, pictures };
+}
+
+/** One of `pictures` equal products. */
+function linearOf(region: Region, chain: Chain, pictures: number): Form | Cannot {
   const [left, right, bias] = chain.operands as [number, number, number?];
   const [x, w] = [region.inputs[left]!, region.inputs[right]!];
   const [output] = region.outputs as readonly [Operand];
-  const [rows, result] = [asMatrix(x), asMatrix(output)];
-  if (!rows || !result) return { cannot: "the rows do not lie at one stride" };
-  if (sizeOf(output.shape) / output.shape.at(-1)! !== rows.shape[0]) return { cannot: "the result is reshaped" };
   const [N, K] = w.shape as [number, number];
+  const n = sizeOf(output.shape) / N / pictures;
+  if (output.shape.at(-1) !== N) return { cannot: "the result is reshaped" };
+  const [b, d] = [rowsOf(x, pictures), rowsOf(output, pictures)];
+  if (isCannot(b)) return b;
+  if (isCannot(d)) return d;
   if (bias !== undefined && output.dtype !== "f32" && (N % 8 !== 0 || K % 8 !== 0))
     return { cannot: `for ${N} columns of ${K} terms cuBLASLt rounds before it adds the bias` };
   const a = matrix(N, K, w.strides[0]!, w.strides[1]!);
-  const b = matrix(rows.shape[0]!, K, rows.strides[0]!, rows.strides[1]!);
-  const d = matrix(result.shape[0]!, N, result.strides[0]!, result.strides[1]!);
-  if (!a || !b || !d || d.transposed) return { cannot: "an operand has no dimension of stride 1" };
+  if (!a || d.transposed) return { cannot: "an operand has no dimension of stride 1" };
   const biased = bias === undefined ? undefined : region.inputs[bias]!;
   if (biased && biased.strides.at(-1) !== 1) return { cannot: "the bias lies apart" };
-  const after = afterOf(region, chain, d);
+  const after = afterOf(region, chain, pictures);
   if (isCannot(after)) return after;
   const { dtype } = output;
-  return { dtype, m: N, n: rows.shape[0]!, batch: 1, a, b, d, left: right, right: left, ...(bias !== undefined && { bias }), ...after }; // prettier-ignore
+  return { dtype, m: N, n, batch: 1, a, b, d, left: right, right: left, ...(bias !== undefined && { bias }), ...after }; // prettier-ignore
 }
 
 function matmulForm(region: Region, chain: Chain): Form | Cannot {
@@ -102,25 +117,35 @@ function matmulForm(region: Region, chain: Chain): Form | Cannot {
   return { dtype: output.dtype, m: N, n: M, batch, a, b, d, left: right, right: left, gelu: false };
 }
 
-/** Strides as [batch, rows, columns]. */
+/** Strides as `batch` matrices of the last dim's columns: from one to the next, of rows and of columns. */
 function batched({ shape, strides }: Operand, batch: number): readonly [number, number, number] | undefined {
-  const to: Shape = [batch, ...shape.slice(-2)];
+  const columns = shape.at(-1)!;
+  const to: Shape = [batch, sizeOf(shape) / columns / batch, columns];
   const merged: Strides | undefined = reshapeStrides(shape, strides, to);
   if (!merged) return undefined;
   const [b, r, c] = tidy({ shape: to, strides: merged }).strides as [number, number, number];
   return [b, r, c];
 }
 
+/** The rows of one of `pictures`, each `batchStride` behind the last. */
+function rowsOf(operand: Operand, pictures: number): Matrix | Cannot {
+  const strides = batched(operand, pictures);
+  if (!strides) return { cannot: "the rows do not lie at one stride" };
+  const columns = operand.shape.at(-1)!;
+  const [apart, row, column] = strides;
+  const rows = matrix(sizeOf(operand.shape) / columns / pictures, columns, row, column, apart);
+  return rows ?? { cannot: "an operand has no dimension of stride 1" };
+}
+
 /** GELU in its tanh form, or the sum with a tensor of the result's shape: what the library's epilogue takes along. */
-function afterOf(region: Region, { links }: Chain, d: Matrix): Pick<Form, "gelu" | "residual"> | Cannot {
+function afterOf(region: Region, { links }: Chain, pictures: number): Pick<Form, "gelu" | "residual"> | Cannot {
   const [link, ...more] = links;
   if (!link) return { gelu: false };
   if (more.length > 0) return { cannot: `cuBLASLt cannot apply ${more[0]!.node.op} after ${link.node.op}` };
   if (link.node.op === "gelu_tanh") return { gelu: true };
   if (link.node.op !== "add" || link.other === undefined) return { cannot: `cuBLASLt cannot apply ${link.node.op}` };
   const other = region.inputs[link.other]!;
-  const lies = asMatrix(other);
-  if (!sameShape(other.shape, region.outputs[0]!.shape) || !lies) return { cannot: "what is added has another shape" };
-  const c = matrix(d.columns, d.rows, lies.strides[0]!, lies.strides[1]!);
-  return c && !c.transposed ? { gelu: false, residual: { input: link.other, c } } : { cannot: "what is added lies apart" }; // prettier-ignore
+  if (!sameShape(other.shape, region.outputs[0]!.shape)) return { cannot: "what is added has another shape" };
+  const c = rowsOf(other, pictures);
+  return isCannot(c) || c.transposed ? { cannot: "what is added lies apart" } : { gelu: false, residual: { input: link.other, c } }; // prettier-ignore
 }

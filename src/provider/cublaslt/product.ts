@@ -1,8 +1,8 @@
 // Descriptors of one product, the algorithms that the library offers for it, and the built product as a kernel.
-import type { DType } from "../../core/dtype.js";
+import { dtypeBytes, type DType } from "../../core/dtype.js";
 import { TroupeError } from "../../core/error.js";
-import type { Region } from "../../graph/region.js";
-import type { Step } from "../../device/device.js";
+import type { Operand, Region } from "../../graph/region.js";
+import type { Address, Step } from "../../device/device.js";
 import type { Binding, Kernel } from "../provider.js";
 import type { Form, Matrix } from "./form.js";
 import type { CublasLt } from "./library.js";
@@ -84,11 +84,26 @@ export interface Alignments {
   readonly bias: number;
 }
 
-export function alignmentsOf(region: Region, { left, right, residual, bias }: Form): Alignments {
-  const of = (input: number): number => region.inputs[input]!.alignmentBytes;
-  const d = region.outputs[0]!.alignmentBytes;
-  return { a: of(left), b: of(right), c: residual ? of(residual.input) : d, d, bias: bias === undefined ? 64 : of(bias) };
-} // prettier-ignore
+/** Of every picture's operands. */
+export function alignmentsOf(region: Region, form: Form): Alignments {
+  const { left, right, residual, bias, pictures = 1 } = form;
+  const of = ({ alignmentBytes }: Operand): number => alignmentBytes;
+  const ofEach = (operand: Operand, { batchStride }: Matrix): number =>
+    pictures === 1 ? of(operand) : alignedApart(of(operand), batchStride * dtypeBytes(operand.dtype));
+  const { inputs } = region;
+  const d = ofEach(region.outputs[0]!, form.d);
+  return {
+    a: of(inputs[left]!),
+    b: ofEach(inputs[right]!, form.b),
+    c: residual ? ofEach(inputs[residual.input]!, residual.c) : d,
+    d,
+    bias: bias === undefined ? 64 : of(inputs[bias]!),
+  };
+}
+
+/** A power of two that divides the addresses of tensors so many bytes apart, the first of which `alignment` divides. */
+export const alignedApart = (alignment: number, bytes: number): number =>
+  bytes % alignment === 0 ? alignment : alignedApart(alignment / 2, bytes);
 
 /** Algorithms in the order in which the library's heuristic trusts them, at most `most`. */
 export function algorithmsFor(
@@ -125,7 +140,7 @@ export function algorithmsFor(
   }
 }
 
-/** One product with one algorithm. */
+/** One product, or one for each picture, with one algorithm. */
 export class Product implements Kernel {
   readonly #library: CublasLt;
   readonly #name: string;
@@ -152,12 +167,16 @@ export class Product implements Kernel {
     const layouts = this.#layouts;
     const desc = describe(library, form, form.bias === undefined ? 0n : inputs[form.bias]!);
     this.#descs.push(desc);
-    const [a, b, d] = [inputs[form.left]!, inputs[form.right]!, outputs[0]!];
-    const c = form.residual ? inputs[form.residual.input]! : d;
-    const [alpha, beta] = [Float32Array.of(form.alpha ?? 1), Float32Array.of(form.residual ? 1 : 0)];
+    const { pictures = 1, residual } = form;
+    const [alpha, beta] = [Float32Array.of(form.alpha ?? 1), Float32Array.of(residual ? 1 : 0)];
     const { bytes, workspaceBytes } = this.#algorithm;
-    return [
-      {
+    const a = inputs[form.left]!;
+    return Array.from({ length: pictures }, (_, picture): Step => {
+      const at = (address: Address, { batchStride }: Matrix): Address =>
+        address + BigInt(picture * batchStride * dtypeBytes(form.dtype));
+      const [b, d] = [at(inputs[form.right]!, form.b), at(outputs[0]!, form.d)];
+      const c = residual ? at(inputs[residual.input]!, residual.c) : d;
+      return {
         kind: "launch",
         name: this.#name,
         launch: (stream) =>
@@ -165,8 +184,8 @@ export class Product implements Kernel {
             "cublasLtMatmul", library.handle, desc, alpha, a, layouts.a, b, layouts.b, beta, c, layouts.c, d, layouts.d,
             bytes, workspace, workspaceBytes, stream.handle,
           ), // prettier-ignore
-      },
-    ];
+      };
+    });
   }
 
   dispose(): void {

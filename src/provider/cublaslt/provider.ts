@@ -16,7 +16,7 @@ import { algorithmsFor, alignmentsOf, Product, type Algorithm } from "./product.
 
 const NAME = "cublaslt";
 /** Raised when the same choice would run otherwise. */
-const VERSION = "1";
+const VERSION = "2";
 const MOST: Readonly<Record<Effort, number>> = { none: 1, quick: 8, full: 32 };
 /** Algorithms beyond the heuristic's, for products that are large enough to tell them apart. */
 const MOST_SEARCHED: Readonly<Record<Effort, number>> = { none: 0, quick: 8, full: 96 };
@@ -89,8 +89,11 @@ class CublasLtProvider implements Provider {
       workspaceBytes: algorithm.workspaceBytes,
       accumulation: "f32",
       capturable: true,
-      estimateUs: gpuUs(region, GPU_FLOPS_PER_US[form.dtype === "f32" ? "vector" : "tensor"]),
-      isPlain: form.dtype === "f32" && region.nodes.length === 1 && form.batch * flopsOf(form) > PLAIN_FLOPS,
+      estimateUs: gpuUs(region, GPU_FLOPS_PER_US[form.dtype === "f32" ? "vector" : "tensor"], form.pictures),
+      isPlain:
+        form.dtype === "f32" &&
+        region.nodes.length === 1 &&
+        (form.pictures ?? 1) * form.batch * flopsOf(form) > PLAIN_FLOPS,
       build: async () => new Product(this.#library, label, form, algorithm),
     };
   }

@@ -5,6 +5,7 @@ import { denseStrides } from "../../core/shape.js";
 import type { Operand, Region } from "../../graph/region.js";
 import { chainOf, type Chain } from "../native/chain.js";
 import { filterPack, type HostPack } from "../native/host-pack.js";
+import { tidy } from "../native/strided.js";
 import { isCannot, type Cannot, type Layout } from "../provider.js";
 import type { Narrow } from "./narrow.js";
 import { biasPack } from "./pack.js";
@@ -107,7 +108,7 @@ function convForm(region: Region, { head, operands, links }: Chain): Form | Cann
   ); // prettier-ignore
   if (fixed) return { cannot: "an image's channels do not lie innermost, and its layout is given" };
   const turn = (operand: Operand): Layout => operand.fixed || operand.kind !== "activation" ? undefined : CHANNELS_LAST; // prettier-ignore
-  const stridesOf = (operand: Operand): readonly number[] => turn(operand) ? denseStrides(operand.shape, CHANNELS_LAST) : operand.strides; // prettier-ignore
+  const stridesOf = (operand: Operand): readonly number[] => turn(operand) ? denseStrides(operand.shape, CHANNELS_LAST) : tidy(operand).strides; // prettier-ignore
   const dtype = TYPES[output.dtype]!;
   const bias = biasAt === undefined ? undefined : region.inputs[biasAt]!;
   if (isNarrow && bias && bias.kind !== "weight" && bias.kind !== "constant")
