@@ -51,8 +51,9 @@ export function groupNormSplitForms(task: Task, parts: number): readonly [Kernel
   for (const name of ["counts", "means", "squares"]) statistics.temporary(name, "out", "f32", ["B", "G", "S"]);
   const first = statistics.finish("group_norm_parts", (body) => {
     const { t } = body;
+    const picture = t.each("B");
     const part = t.each("S");
-    const at = { B: t.each("B"), G: t.program("G") };
+    const at = { B: picture, G: t.program("G") };
     const zero = t.zeros("f32", "G") as Floats;
     const origin = t.full("i32", 0) as unknown as Tile<"i32", never>;
     const seen = t.loop(

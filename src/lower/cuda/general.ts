@@ -25,13 +25,15 @@ const SCRATCH_LIMIT_BYTES = 16 << 20;
 export interface GeneralSchedule {
   /** Positions per block, by block key; the others follow from the sizes. */
   readonly blocks: Readonly<Record<string, number>>;
+  /** The last block of the grid comes first: what the kernel before left in the cache was written last. */
+  readonly backwards?: boolean;
 }
 
 /** Throws TroupeError("compile") where sizes, layouts or schedule do not fit the program. */
 export function lowerToBlock(program: TileProgram, binding: Binding, schedule: GeneralSchedule, multiprocessors: number): BlockProgram {
   let blocks = { ...generalBlocks(program, binding, multiprocessors), ...schedule.blocks };
   for (;;) {
-    const made = new Lowering(program, binding, blocks).run();
+    const made = new Lowering(program, binding, { blocks, backwards: schedule.backwards ?? false }).run();
     const smaller = made.inShared ? undefined : halved(program, blocks, schedule.blocks);
     if (!smaller) {
       if (made.scratchBytes > SCRATCH_LIMIT_BYTES)
@@ -60,8 +62,9 @@ class Lowering {
   constructor(
     readonly program: TileProgram,
     readonly binding: Binding,
-    blocks: Readonly<Record<string, number>>,
+    readonly schedule: Required<GeneralSchedule>,
   ) {
+    const { blocks } = schedule;
     const target = { vectorBytes: 16, bf16dot: false, threads: 1 } as const;
     this.#context = new Context(program, binding, target, { blocks }, blocks);
     this.#steps = new Steps(this.#context);
@@ -95,7 +98,9 @@ class Lowering {
     const serial = this.program.grid.filter((index) => isSerial(this.program, index));
     const parallel = this.program.grid.filter((index) => !serial.includes(index));
     const count = (index: Index): number => Math.ceil(context.sizeOf(index.axis) / this.#blockOf(index));
-    let rest: Expr = variable("index", PROGRAM_VARIABLE);
+    const programs = parallel.reduce((product, index) => product * count(index), 1);
+    const program = variable("index", PROGRAM_VARIABLE);
+    let rest: Expr = this.schedule.backwards ? this.#steps.named(minus(at(programs - 1), program)) : program;
     for (const index of parallel.toReversed()) {
       const isOutermost = index === parallel[0];
       const position = isOutermost ? rest : this.#steps.named(remainder(rest, count(index)));
@@ -113,7 +118,7 @@ class Lowering {
       this.#steps.emit({ kind: "for", name, from: at(0), to: at(count(index)), step: 1, body: inner });
     };
     nest(serial);
-    return parallel.reduce((product, index) => product * count(index), 1);
+    return programs;
   }
 
   #blockOf(index: Index): number {

@@ -5,7 +5,8 @@ import { bytesMoved } from "../../graph/op.js";
 import { opOf } from "../../graph/ops.js";
 import type { Region } from "../../graph/region.js";
 
-const BYTES_PER_US = 3e6;
+/** Bytes of a microsecond. */
+export const GPU_BYTES_PER_US = { any: 3e6, ownConvolution: 3.6e6 } as const;
 /** A kernel's start and end. */
 const LAUNCH_US = 3;
 
@@ -23,12 +24,17 @@ export const GPU_FLOPS_PER_US = {
 } as const;
 
 /** Microseconds of one kernel, or some that run one after another, for the whole region. */
-export function gpuUs(region: Region, flopsPerUs: number, launches = 1): number {
+export function gpuUs(
+  region: Region,
+  flopsPerUs: number,
+  launches = 1,
+  bytesPerUs: number = GPU_BYTES_PER_US.any,
+): number {
   const type = (value: number) => region.graph.values[value]!;
   const flops = region.nodes.reduce(
     (sum, node) => sum + opOf(node).flops(node.params, node.inputs.map(type), node.outputs.map(type)),
     0,
   );
   const bytes = bytesMoved([...region.inputs, ...region.outputs], dtypeBytes);
-  return LAUNCH_US * launches + Math.max(flops / flopsPerUs, bytes / BYTES_PER_US);
+  return LAUNCH_US * launches + Math.max(flops / flopsPerUs, bytes / bytesPerUs);
 }

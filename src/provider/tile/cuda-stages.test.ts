@@ -69,10 +69,10 @@ function taskOf(problem: Problem): Task {
 }
 
 function stagesFor(task: Task): readonly BlockProgram[] {
-  return stagesOf(task).map(({ form, blocks }) => {
+  return stagesOf(task).map(({ form, ...schedule }) => {
     const layouts = Object.fromEntries(form.parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
     const alignments = Object.fromEntries(form.parameters.map(({ name }) => [name, 64]));
-    return lowerToBlock(form.program, { sizes: form.sizes, layouts, alignments }, { blocks }, 1);
+    return lowerToBlock(form.program, { sizes: form.sizes, layouts, alignments }, schedule, 1);
   });
 }
 

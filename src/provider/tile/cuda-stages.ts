@@ -4,14 +4,14 @@ import { groupNormSplitForms, pixelsOf } from "../../kernel/group-norm-split.js"
 import { headProjectionParts } from "../../kernel/head-projection.js";
 import type { KernelForm } from "../../kernel/sheet.js";
 import type { Task } from "../../kernel/task.js";
+import type { GeneralSchedule } from "../../lower/cuda/general.js";
 import { upsampleConvForms } from "../../kernel/upsample-conv.js";
 import { familyOf } from "./families.js";
 import { PLAIN } from "./space.js";
 
 /** A kernel to be lowered, with the blocks that are not left to the rules. */
-export interface Staging {
+export interface Staging extends GeneralSchedule {
   readonly form: KernelForm;
-  readonly blocks: Readonly<Record<string, number>>;
 }
 
 /** Parts that a group norm's pixels are dealt to, and elements that a part should have at least. */
@@ -29,7 +29,8 @@ export function stagesOf(task: Task): readonly Staging[] {
     const pixels = Math.max(Math.ceil(size / MOST_PARTS), Math.ceil(PART_ELEMENTS / each));
     const [statistics, merge, apply] = groupNormSplitForms(task, Math.ceil(size / pixels));
     return [
-      { form: statistics, blocks: { G, [along]: pixels } },
+      // What wrote the image ended at its end, and what applies these begins at its beginning.
+      { form: statistics, blocks: { G, [along]: pixels }, backwards: true },
       { form: merge, blocks: { G: 1 } },
       { form: apply, blocks: isTurned ? { G, X: pixels } : {} },
     ];

@@ -20,10 +20,10 @@ import type { Task } from "../../kernel/task.js";
 import { upsampleConvForms } from "../../kernel/upsample-conv.js";
 import type { BlockProgram } from "../../lower/cuda/block-program.js";
 import { lowerToBlock } from "../../lower/cuda/general.js";
-import { matmulWorkspaceBytes } from "../../lower/cuda/schedule.js";
+import { matmulWorkspaceBytes, STEP_K } from "../../lower/cuda/schedule.js";
 import { cudaSchedules, renderCuda, type CudaSchedule } from "../../render/cuda/canonical.js";
 import { chainPatterns } from "../native/chain.js";
-import { GPU_FLOPS_PER_US, gpuUs } from "../native/gpu-model.js";
+import { GPU_BYTES_PER_US, GPU_FLOPS_PER_US, gpuUs } from "../native/gpu-model.js";
 import { declared } from "../native/host-pack.js";
 import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider } from "../provider.js"; // prettier-ignore
 import { begin, labelOf, type Beginning } from "./begin.js";
@@ -48,7 +48,7 @@ import { beginUpsampleConv, upsampleConvPatterns } from "./upsample-conv.js";
 
 const NAME = "tile";
 /** Raised when the same choice would compile to other code. */
-const VERSION = "cuda 4";
+const VERSION = "cuda 5";
 const MOST_LINKS = 6;
 const MOST_SCHEDULES: Readonly<Record<Effort, number>> = { none: 1, quick: 4, full: 20 };
 /** Where an address is aligned as the device aligns them, a kernel's wishes can be asked before there is one. */
@@ -213,19 +213,19 @@ class CudaTileProvider implements Provider {
       workspaceBytes,
       accumulation: "f32",
       capturable: true,
-      estimateUs: gpuUs(region, rateOf(task, variant), task.doubles && stages.length),
+      estimateUs: gpuUs(region, rateOf(task, variant), task.doubles && stages.length, bytesRateOf(task, variant)),
       isPlain: variant.way === "general" && !variant.channelsLast && !task.doubles,
       warm,
       build,
     };
   }
 
-  #lower(region: Region, { form, blocks }: Staging): BlockProgram {
+  #lower(region: Region, { form, ...schedule }: Staging): BlockProgram {
     const layouts = Object.fromEntries(form.parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
     const alignments = Object.fromEntries(
       form.parameters.map(({ name, source }) => [name, alignmentOf(source, region)]),
     );
-    return lowerToBlock(form.program, { sizes: form.sizes, layouts, alignments }, { blocks }, this.#device.facts.multiprocessors); // prettier-ignore
+    return lowerToBlock(form.program, { sizes: form.sizes, layouts, alignments }, schedule, this.#device.facts.multiprocessors); // prettier-ignore
   }
 }
 
@@ -240,16 +240,23 @@ function alignmentOf(source: Parameter["source"], { inputs, outputs }: Region): 
 }
 
 /** Of the operations that the ops say. Products of the general lowering are computed one by one; phases make 16 of 36. */
-function rateOf({ head, doubles }: Task, variant: CudaVariant): number {
+function rateOf({ head, inputs, doubles }: Task, variant: CudaVariant): number {
   const contracts = ["linear", "matmul", "attention", "conv2d", "paged_attention"].includes(head.op);
   const saved = doubles ? 36 / 16 : 1;
   if (variant.way === "general") return contracts ? GPU_FLOPS_PER_US.plain * saved : GPU_FLOPS_PER_US.vector;
-  if (head.op === "conv2d") return GPU_FLOPS_PER_US.ownConvolution * saved;
+  if (head.op === "conv2d") return GPU_FLOPS_PER_US.ownConvolution * saved * fullness(inputs[0]!.shape[1]!);
   if (head.op === "attention") return GPU_FLOPS_PER_US.ownAttention;
   return variant.schedule.kind === "matmul" && variant.schedule.turns
     ? GPU_FLOPS_PER_US.ownTurns
     : GPU_FLOPS_PER_US.tensor;
 }
+
+/** The share of a convolution's steps that are channels: a step multiplies so many, whether there are or not. */
+const fullness = (channels: number): number => channels / (Math.ceil(channels / STEP_K) * STEP_K);
+
+/** Our convolutions come closer to what memory gives than the first that cuDNN names (bench/cuda-tables.md, 1x1). */
+const bytesRateOf = ({ head }: Task, { way }: CudaVariant): number =>
+  GPU_BYTES_PER_US[way === "skeleton" && head.op === "conv2d" ? "ownConvolution" : "any"];
 
 /** Whether the first dim after the batch may be channels: of pictures, not of heads. */
 const ofImages = ({ head }: Task): boolean =>

@@ -63,6 +63,20 @@ test("what several steps read of a row is read once and kept by the threads", ()
   assert.ok(reads(textOf(65536)) > 1 && !textOf(65536).includes("held"));
 });
 
+test("a grid that goes backwards begins with the last block of every axis", () => {
+  const copied = trace(
+    kernel("copied", { x: input("f32", "T", "C"), y: output("f32", "T", "C") }, (t, { x, y }) => {
+      const at = [t.program("T"), t.program("C")] as const;
+      t.store(y, at, t.load(x, ...at));
+    }),
+  );
+  const binding = { sizes: { T: 12, C: 256 }, layouts: { x: strided([256, 1]), y: strided([256, 1]) } };
+  const textOf = (backwards: boolean): string =>
+    renderBlock(lowerToBlock(copied, binding, { blocks: { T: 4, C: 64 }, backwards }, 132), "copied", false);
+  assert.match(textOf(true), /const t_index (n\d+) = 11 - program;\n.* = \(\1 & 3\);/);
+  assert.doesNotMatch(textOf(false), /- program/);
+});
+
 test("values that outlive a step lie in shared memory, and blocks shrink until they fit", () => {
   for (const [text, sizes] of CASES) {
     const program = lowered(text, sizes);
