@@ -29,7 +29,7 @@ import { changeBatches, readBatches, type Turn, type TurnName, type WayFigures }
 import { energyCounter, joulesOf } from "./cuda/energy.js";
 import { StepPlans, type Tuned, type WayName } from "./cuda/batch-plans.js";
 import { writeFluxFolder } from "./cuda/flux-folder.js";
-import { partsOf } from "./cuda/flux-parts.js";
+import { kernelsOf, partsOf } from "./cuda/flux-parts.js";
 
 const { values: flags } = parseArgs({
   options: {
@@ -92,7 +92,18 @@ async function decode(slice: number): Promise<void> {
   session.time();
   const ms = median(Array.from({ length: ROUNDS }, () => session.time() / 1e3)) / slice;
   say(`decode in slices of ${slice}: ${ms.toFixed(2)} ms a picture`);
-  changeBatches(flags.out, (file) => ({ ...file, decodes: { ...file.decodes, [slice]: ms } }));
+  const timings = session.profile();
+  const regions = timings.map(({ planStep, ...timing }) => {
+    const step = planStep === undefined ? undefined : plan.steps[planStep];
+    return step?.kind === "region" ? { ...timing, name: `${step.title ?? timing.name}: ${step.choice.provider}` } : timing; // prettier-ignore
+  });
+  const parts = { ...partsOf(timings), regions: kernelsOf(regions) };
+  for (const { name, count, ms: all } of parts.kernels) say(`  ${all.toFixed(3)} ms in ${count} × ${name}`);
+  changeBatches(flags.out, (file) => ({
+    ...file,
+    decodes: { ...file.decodes, [slice]: ms },
+    decodeParts: { ...file.decodeParts, [slice]: parts },
+  }));
 }
 
 interface Running {

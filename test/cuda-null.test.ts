@@ -215,10 +215,16 @@ test(
   { skip },
   () => {
     const out = mkdtempSync(join(tmpdir(), "null-batch-"));
-    const args = ["dist/bench/cuda-batch.js", "--blocks", "1,1", "--batches", "1,2", "--slices", "", "--rounds", "1", "--out", out]; // prettier-ignore
+    const args = ["dist/bench/cuda-batch.js", "--blocks", "1,1", "--batches", "1,2", "--slices", "2", "--rounds", "1", "--out", out]; // prettier-ignore
     const cache = { TROUPE_CACHE: mkdtempSync(join(tmpdir(), "null-cache-")) };
     for (const more of [[], ["--tune", "20"]]) assert.equal(runOnNull(folder, [...args, ...more], cache).status, 0);
-    const { batches } = JSON.parse(readFileSync(join(out, "batch.json"), "utf8")) as BatchFile;
+    const { batches, decodeParts } = JSON.parse(readFileSync(join(out, "batch.json"), "utf8")) as BatchFile;
+    const { launches, regions } = decodeParts!["2"]!;
+    assert.equal(
+      regions.reduce((sum, { count }) => sum + count, 0),
+      launches,
+    );
+    assert.ok(regions.some(({ name }) => /^conv2d bf16 \[2, 512, 512, 512\] × .*: \w+$/.test(name)));
     const { untuned, tuned } = batches["2"]!;
     assert.deepEqual(Object.keys(untuned!.ways), ["rules", "libraries", "tile"]);
     assert.ok(tuned!.ways.tuned!.msEach! > 0 && tuned!.ways.tuned!.tuned!.measured > 0);

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PlanDifference } from "../../src/plan/difference.js";
-import type { Parts } from "./flux-parts.js";
+import type { Kernels, Parts } from "./flux-parts.js";
 import type { Tuned, WayName } from "./batch-plans.js";
 
 /** One way to take a step of a batch, measured by turns with the others of its `turn`. */
@@ -38,6 +38,8 @@ export interface BatchFile {
   };
   /** Pictures a slice → milliseconds a picture. */
   readonly decodes: Readonly<Record<string, number>>;
+  /** Pictures a slice → where its decode goes, each launch timed apart: by kind, and by region and provider. */
+  readonly decodeParts?: Readonly<Record<string, Parts & { readonly regions: readonly Kernels[] }>>;
   /** By batch: ways as they come, and the tuned one beside rules. */
   readonly batches: Readonly<Record<string, Readonly<Partial<Record<TurnName, Turn>>>>>;
 }

@@ -12,7 +12,14 @@ export interface Parts {
   readonly attention: number;
   readonly rest: number;
   readonly launches: number;
-  readonly kernels: readonly { readonly name: string; readonly count: number; readonly ms: number }[];
+  readonly kernels: readonly Kernels[];
+}
+
+/** Launches of one name. */
+export interface Kernels {
+  readonly name: string;
+  readonly count: number;
+  readonly ms: number;
 }
 
 const MOST_KERNELS = 16;
@@ -21,21 +28,25 @@ export function partsOf(timings: readonly StepTiming[]): Parts {
   const sum = (of: (name: string) => boolean): number => timings.reduce((all, { name, us }) => all + (of(name) ? us : 0), 0) / 1e3; // prettier-ignore
   const isAttention = (name: string): boolean => /attention|scores|weighted values/.test(name);
   const isProduct = (name: string): boolean => !isAttention(name) && /linear|matmul|conv2d/.test(name);
-  const groups = new Map<string, { count: number; ms: number }>();
-  for (const { name, us } of timings) {
-    const group = groups.get(name) ?? { count: 0, ms: 0 };
-    groups.set(name, { count: group.count + 1, ms: group.ms + us / 1e3 });
-  }
-  const kernels = [...groups].map(([name, group]) => ({ name, ...group })).sort((a, b) => b.ms - a.ms);
   return {
     products: sum(isProduct),
     attention: sum(isAttention),
     rest: sum((name) => !isAttention(name) && !isProduct(name)),
     launches: timings.length,
-    kernels: kernels
-      .slice(0, MOST_KERNELS)
-      .map(({ name, count, ms }) => ({ name, count, ms: Math.round(ms * 1e3) / 1e3 })),
+    kernels: kernelsOf(timings).slice(0, MOST_KERNELS),
   };
+}
+
+/** By name, dearest first. */
+export function kernelsOf(timings: readonly StepTiming[]): readonly Kernels[] {
+  const groups = new Map<string, { count: number; ms: number }>();
+  for (const { name, us } of timings) {
+    const group = groups.get(name) ?? { count: 0, ms: 0 };
+    groups.set(name, { count: group.count + 1, ms: group.ms + us / 1e3 });
+  }
+  return [...groups]
+    .map(([name, { count, ms }]) => ({ name, count, ms: Math.round(ms * 1e3) / 1e3 }))
+    .sort((a, b) => b.ms - a.ms);
 }
 
 /** What the operands of a plan's steps take, each read or written once: temporaries and second readings are not in it. */
