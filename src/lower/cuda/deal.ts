@@ -4,10 +4,14 @@ import { isConst } from "../scalar.js";
 import type { Buffer } from "../thread.js";
 import { elementsOf, inOrder, strideOf, unitsOf, type BlockStmt, type Fold, type Walk } from "./block-program.js";
 import { fused } from "./fuse.js";
-import { holding } from "./held.js";
+import { holding, keeps } from "./held.js";
 import { factorOf, widened, type Surroundings } from "./wide.js";
 
 const MOST_THREADS = 256;
+/** Of registers that a thread gives to what several steps read. */
+const KEPT_BYTES = 64;
+/** Where they are too few for a row that is read again: half as many blocks of these leave each as many registers. */
+const MORE = { threads: 2 * MOST_THREADS, bytes: 2 * KEPT_BYTES } as const;
 const FEW_PASSES = 4;
 const WARP = 32;
 /** Results of a fold from which threads stay side by side in memory and join at the end. */
@@ -22,7 +26,9 @@ export interface Dealt {
 export function dealt(body: readonly BlockStmt[], buffers: readonly Buffer[], alignments: Surroundings["alignments"]): Dealt {
   const wide = withLanes(fused(body), { buffers, alignments, factors: new Map() });
   const threads = threadsFor(wide);
-  return { body: holding(shared(wide, threads), buffers, threads), threads };
+  const few = holding(shared(wide, threads), buffers, { threads, bytes: KEPT_BYTES });
+  const many = threads < MOST_THREADS || keeps(few) ? few : holding(shared(wide, MORE.threads), buffers, MORE);
+  return keeps(many) && many !== few ? { body: many, threads: MORE.threads } : { body: few, threads };
 } // prettier-ignore
 
 function withLanes(body: readonly BlockStmt[], around: Surroundings): BlockStmt[] {

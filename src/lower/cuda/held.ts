@@ -6,9 +6,6 @@ import { isConst, show, substituted, variable } from "../scalar.js";
 import type { Buffer } from "../thread.js";
 import { elementsOf, firstOf, unitsOf, type BlockStmt, type Each, type Fold, type Walk, type Wide } from "./block-program.js"; // prettier-ignore
 
-/** Registers that a thread gives to what it keeps. */
-const MOST_BYTES = 64;
-
 /** One read of a step that all threads go through unit by unit. */
 interface Read {
   readonly step: Each | Fold;
@@ -16,8 +13,23 @@ interface Read {
   readonly walks: readonly Walk[];
 }
 
+/** Threads of a block, and bytes of registers that each gives to what it keeps. */
+export interface Keepers {
+  readonly threads: number;
+  readonly bytes: number;
+}
+
+/** Whether some step keeps what it reads. */
+export const keeps = (body: readonly BlockStmt[]): boolean =>
+  body.some((stmt) => stmt.kind === "hold" || (stmt.kind === "for" && keeps(stmt.body)));
+
 /** The same steps; first a declaration of every array that several of them read, and those then say so. */
-export function holding(body: readonly BlockStmt[], buffers: readonly Buffer[], threads: number): readonly BlockStmt[] {
+export function holding(
+  body: readonly BlockStmt[],
+  buffers: readonly Buffer[],
+  keepers: Keepers,
+): readonly BlockStmt[] {
+  const { threads } = keepers;
   const groups = new Map<string, Read[]>();
   for (const read of body.flatMap((stmt) => readsOf(stmt, buffers, threads))) {
     const key = keyOf(read);
@@ -25,7 +37,7 @@ export function holding(body: readonly BlockStmt[], buffers: readonly Buffer[], 
   }
   const names = new Map<Wide, { readonly name: string; readonly reads: boolean }>();
   const declared: BlockStmt[] = [];
-  let left = MOST_BYTES;
+  let left = keepers.bytes;
   for (const [first, ...later] of groups.values()) {
     if (!first || later.length === 0) continue;
     const { name, buffer, elements } = first.wide;
@@ -37,7 +49,7 @@ export function holding(body: readonly BlockStmt[], buffers: readonly Buffer[], 
     [first, ...later].forEach(({ wide }, i) => names.set(wide, { name: `${name}_held`, reads: i === 0 }));
   }
   const holds = (stmt: BlockStmt): BlockStmt => {
-    if (stmt.kind === "for") return { ...stmt, body: holding(stmt.body, buffers, threads) };
+    if (stmt.kind === "for") return { ...stmt, body: holding(stmt.body, buffers, keepers) };
     if (stmt.kind !== "each" && stmt.kind !== "fold") return stmt;
     return { ...stmt, wides: stmt.wides.map((wide) => (names.has(wide) ? { ...wide, held: names.get(wide)! } : wide)) };
   };

@@ -8,8 +8,8 @@ import type { Address } from "../../device/device.js";
 import { architectureOf } from "../../device/cuda/target.js";
 import type { Operand, Region } from "../../graph/region.js";
 import { layoutOf, Sheet, type KernelForm } from "../../kernel/sheet.js";
+import type { BlockProgram } from "../../lower/cuda/block-program.js";
 import { lowerToBlock } from "../../lower/cuda/general.js";
-import { softmax } from "../../tile/index.js";
 import { chainOf } from "../native/chain.js";
 import { GPU_FLOPS_PER_US, gpuUs } from "../native/gpu-model.js";
 import { isCannot, type Binding, type Candidate, type Cannot, type Kernel } from "../provider.js";
@@ -119,13 +119,7 @@ export class AttentionProducts {
   async #build(): Promise<Kernel> {
     const { library, device, products, algorithms, operands, pictures } = this;
     const form = softmaxForm(this.scores);
-    const layouts = Object.fromEntries(form.parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
-    const program = lowerToBlock(
-      form.program,
-      { sizes: form.sizes, layouts, alignments: { scores: 256, weights: 256 } },
-      { blocks: { Q: 1 } },
-      device.facts.multiprocessors,
-    );
+    const program = softmaxProgram(form, device.facts.multiprocessors);
     const work: CudaWork = { name: "softmax of scores", device, architecture: architectureOf(device.facts), form };
     const first = new Product(library, "scores", products[0], algorithms[0]);
     const between = await GeneralKernel.build(work, program);
@@ -160,10 +154,12 @@ interface Pictures {
   readonly apart: readonly number[];
 }
 
-const aligned = (bytes: number): number => Math.ceil(bytes / 256) * 256;
+/** What lies in the workspace begins on multiples of so many bytes. */
+const WORKSPACE_BYTES = 256;
+const aligned = (bytes: number): number => Math.ceil(bytes / WORKSPACE_BYTES) * WORKSPACE_BYTES;
 
 /** The rows between the products of a picture. */
-interface Scores {
+export interface Scores {
   readonly heads: number;
   readonly queries: number;
   readonly keys: number;
@@ -174,7 +170,7 @@ interface Scores {
 }
 
 /** Rows of f32 scores to weights that add up to 1. */
-function softmaxForm({ heads, queries, keys, dtype, bias }: Scores): KernelForm {
+export function softmaxForm({ heads, queries, keys, dtype, bias }: Scores): KernelForm {
   const sheet = new Sheet();
   for (const [axis, size] of Object.entries({ H: heads, Q: queries, L: keys })) sheet.axis(axis, size);
   const axes = ["H", "Q", "L"];
@@ -185,6 +181,16 @@ function softmaxForm({ heads, queries, keys, dtype, bias }: Scores): KernelForm 
   return sheet.finish("softmax_of_scores", (body) => {
     const at = { H: body.t.each("H"), Q: body.t.program("Q") };
     const scores = body.floats("scores", at);
-    body.store("weights", at, softmax(bias ? scores.add(body.floats("bias", at)) : scores, "L"));
+    const biased = bias ? scores.add(body.floats("bias", at)) : scores;
+    const powers = biased.sub(biased.max("L")).mul(Math.LOG2E).exp2();
+    // One division a row.
+    body.store("weights", at, powers.mul(powers.sum("L").recip()));
   });
+}
+
+/** A row a block. */
+export function softmaxProgram({ program, sizes, parameters }: KernelForm, multiprocessors: number): BlockProgram {
+  const layouts = Object.fromEntries(parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
+  const alignments = { scores: WORKSPACE_BYTES, weights: WORKSPACE_BYTES };
+  return lowerToBlock(program, { sizes, layouts, alignments }, { blocks: { Q: 1 } }, multiprocessors);
 }

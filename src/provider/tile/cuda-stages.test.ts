@@ -40,6 +40,7 @@ const PROBLEMS: readonly Problem[] = [
   { op: "layer_norm", params: { eps: 1e-6 }, dtype: "bf16", shapes: [[1, 5, 2200]] },
   { op: "softmax", params: { axis: 2 }, dtype: "f32", shapes: [[1, 9, 1000]] },
   { op: "softmax", params: { axis: 2 }, dtype: "f32", shapes: [[1, 3, 3072]] },
+  { op: "softmax", params: { axis: 2 }, dtype: "f32", shapes: [[1, 2, 8192]] },
   rope("interleaved"),
   rope("half"),
 ];

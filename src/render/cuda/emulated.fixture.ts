@@ -23,7 +23,7 @@ struct Dim { int x; };
 static Dim threadIdx, blockIdx, gridDim;
 __attribute__((aligned(16))) static unsigned char shared[1 << 18];
 enum State { RUNS, AT_WARP, AT_BLOCK, DONE };
-static const int MOST = 256, STACK = 1 << 16;
+static const int MOST = 512, STACK = 1 << 16;
 static ucontext_t scheduler, contexts[MOST];
 static State states[MOST];
 static unsigned char stacks[MOST][STACK];

@@ -59,6 +59,10 @@ test("what several steps read of a row is read once and kept by the threads", ()
   assert.match(textOf(3072), /x_w\d+_\w+_held\[2\]\[8\]/);
   assert.equal(reads(textOf(3072)), 1);
   assert.match(textOf(2200), /if \(over >= 275\) break;/);
+  // A row that is too long for 256 threads is kept by twice as many, each with more of it.
+  assert.match(textOf(32768), /launch_bounds__\(512, 2\)/);
+  assert.match(textOf(32768), /_held\[8\]\[8\]/);
+  assert.equal(reads(textOf(32768)), 1);
   // More than a thread keeps: each step reads it anew.
   assert.ok(reads(textOf(65536)) > 1 && !textOf(65536).includes("held"));
 });
