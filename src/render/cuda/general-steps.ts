@@ -72,7 +72,7 @@ export class StepWriter extends WalkWriter {
     const inner = walks.slice(walks.length - stride.walks);
     this.line(depth, "{");
     this.#start(joins, depth + 1);
-    const inside = this.openStrip(walks, width, "over", depth + 1);
+    const inside = this.openStrip(walks, width, "over", depth + 1, this.passesOf(fold));
     this.#meetAll(fold, inside);
     this.close(2, inside);
     joins.forEach(({ type, result }, j) =>

@@ -5,8 +5,10 @@ import { firstOf, laneOf, strideOf, unitsOf, type BlockProgram, type BlockStmt, 
 import type { Expr, Stmt } from "../../lower/thread.js";
 import { expressionText, narrowedText, scalarText, storageText } from "./general-expr.js";
 
-/** Passes whose reads may be under way at once. */
+/** Passes whose reads may be under way at once, and the bytes that a thread should have under way where it has the registers. */
 const UNROLLED = 4;
+const MOST_UNROLLED = 8;
+const BYTES_UNDER_WAY = 64;
 
 /** Lines of a kernel, and what opens and closes the loops in them. */
 export class WalkWriter {
@@ -64,19 +66,27 @@ export class WalkWriter {
   }
 
   /** Opens a loop in which all threads go side by side, so that what is close in memory stays the same for a thread; two braces. */
-  openStrip(walks: readonly Walk[], width: number, stem: string, depth: number): number {
+  openStrip(walks: readonly Walk[], width: number, stem: string, depth: number, unrolled = UNROLLED): number {
     const stride = strideOf(walks, width, this.threads);
     if (stride.walks === 0) return this.open(walks, width, "thread", String(this.threads), stem, depth);
     const outer = walks.slice(0, walks.length - stride.walks);
     const inner = walks.slice(walks.length - stride.walks);
     this.line(depth, `const t_index ${stem}_own = ${modulo("thread", stride.units)};`);
     this.#coordinates(inner, width, `${stem}_own`, depth);
-    if (width > 1) this.line(depth, `#pragma unroll ${UNROLLED}`);
+    if (width > 1) this.line(depth, `#pragma unroll ${unrolled}`);
     const [only, ...more] = outer;
     const end = only && more.length === 0 ? this.of(only.live) : String(unitsOf(outer, 1));
     this.line(depth, `for (t_index ${stem} = ${divided("thread", stride.units)}; ${stem} < ${end}; ${stem} += ${this.threads / stride.units}) {`); // prettier-ignore
     this.#coordinates(outer, 1, stem, depth + 1);
     return this.#guarded(more.length === 0 ? inner : walks, depth + 1);
+  }
+
+  /** Passes under way of a step that reads one tensor and keeps little: as many as make up the bytes. */
+  passesOf({ wides }: Lanes): number {
+    const [only, ...more] = wides;
+    if (!only || more.length > 0) return UNROLLED;
+    const passes = BYTES_UNDER_WAY / (only.elements * dtypeBytes(this.types.get(only.buffer)!));
+    return Math.min(MOST_UNROLLED, Math.max(UNROLLED, passes));
   }
 
   /** The coordinates of a unit; of the last walk, where it has lanes, the first. */
