@@ -81,6 +81,21 @@ function fill(graph: Graph, session: Session): void {
   }
 }
 
+/** The first picture of the first slice that was decoded, and how far the first of another is from it, relatively. */
+let picture: Float32Array | undefined;
+function apart(session: Session, slice: number): number {
+  const bytes = session.read("image");
+  const all = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  const first = all.slice(0, all.length / slice);
+  picture ??= first;
+  let [difference, norm] = [0, 0];
+  picture.forEach((x, i) => {
+    difference += (x - first[i]!) ** 2;
+    norm += x ** 2;
+  });
+  return difference === 0 ? 0 : Math.sqrt(difference / norm);
+}
+
 /** Milliseconds a picture of a decode in slices of so many. */
 async function decode(slice: number): Promise<void> {
   if (readBatches(flags.out).decodes[slice] !== undefined) return say(`decode of ${slice} was measured before`);
@@ -97,7 +112,8 @@ async function decode(slice: number): Promise<void> {
     const step = planStep === undefined ? undefined : plan.steps[planStep];
     return step?.kind === "region" ? { ...timing, name: `${step.title ?? timing.name}: ${step.choice.provider}` } : timing; // prettier-ignore
   });
-  const parts = { ...partsOf(timings), regions: kernelsOf(regions) };
+  const parts = { ...partsOf(timings), regions: kernelsOf(regions), apart: apart(session, slice) };
+  say(`its first picture is ${parts.apart.toExponential(1)} from that of the first slice`);
   for (const { name, count, ms: all } of parts.kernels) say(`  ${all.toFixed(3)} ms in ${count} × ${name}`);
   changeBatches(flags.out, (file) => ({
     ...file,

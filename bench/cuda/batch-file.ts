@@ -30,6 +30,13 @@ export interface Turn {
   readonly differences: readonly { readonly way: WayName; readonly difference: PlanDifference }[];
 }
 
+export interface DecodeParts extends Parts {
+  /** By region and provider. */
+  readonly regions: readonly Kernels[];
+  /** Relative difference of its first picture from that of the first slice of the same call. */
+  readonly apart: number;
+}
+
 export interface BatchFile {
   readonly machine?: {
     readonly gpu: string;
@@ -38,8 +45,8 @@ export interface BatchFile {
   };
   /** Pictures a slice → milliseconds a picture. */
   readonly decodes: Readonly<Record<string, number>>;
-  /** Pictures a slice → where its decode goes, each launch timed apart: by kind, and by region and provider. */
-  readonly decodeParts?: Readonly<Record<string, Parts & { readonly regions: readonly Kernels[] }>>;
+  /** Pictures a slice → where its decode goes, each launch timed apart. */
+  readonly decodeParts?: Readonly<Record<string, DecodeParts>>;
   /** By batch: ways as they come, and the tuned one beside rules. */
   readonly batches: Readonly<Record<string, Readonly<Partial<Record<TurnName, Turn>>>>>;
 }

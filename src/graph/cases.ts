@@ -147,6 +147,7 @@ const norms = [
     ...ROWS.map(([title, shape, fill]) => [title, {}, [x(shape, fill)]] as const),
     ["far apart", {}, [x([5, 48], { kind: "normal", deviation: 20 })]],
     ["large and alike", {}, [x([5, 48], { kind: "normal", mean: 100, deviation: 0.5 })]],
+    ["long rows", {}, [x([2, 16384])]],
   ),
 ];
 
