@@ -120,12 +120,16 @@ function finishStream(
   return g.within(`${name}.${names.ff}`, () => gated(block, middle, modulation.mlp, outer));
 }
 
-/** Text and image as one sequence [B, T + L, D]; attention and feed-forward side by side. */
-export function singleBlock(block: Block, name: string, x: Value, modulation: Modulation): Value {
-  const { m } = block;
+/**
+ * Text and image as one sequence [B, T + L, D]; attention and feed-forward side by side. `of` says whose rows come out:
+ * what nobody reads of the text is not computed, though its keys and values are.
+ */
+export function singleBlock(block: Block, name: string, x: Value, modulation: Modulation, of: "both" | "image"): Value {
+  const { m, textTokens, imageTokens } = block;
   const { g } = m;
   const attn = `${name}.attn`;
   const width = x.shape.at(-1)!;
+  const wanted = (rows: Value): Value => (of === "both" ? rows : g.slice(rows, 1, textTokens, imageTokens));
   const normed = g.within(`${name}.norm`, () => modulate(block, x, modulation));
   const { q, k, qkv } = project(
     block,
@@ -134,10 +138,10 @@ export function singleBlock(block: Block, name: string, x: Value, modulation: Mo
     [`${attn}.norm_q`, `${attn}.norm_k`],
   );
   const mixed = g.within(attn, () =>
-    attend(block, turn(block, q, block.cos, block.sin), turn(block, k, block.cos, block.sin), qkv),
+    attend(block, wanted(turn(block, q, block.cos, block.sin)), turn(block, k, block.cos, block.sin), qkv),
   );
-  const inner = m.linear(`${name}.proj_mlp`, normed, MLP_RATIO * width);
+  const inner = m.linear(`${name}.proj_mlp`, wanted(normed), MLP_RATIO * width);
   const wide = g.concat([mixed, g.within(name, () => g.geluTanh(inner))], -1);
   const update = m.linear(`${name}.proj_out`, wide, width);
-  return g.within(name, () => gated(block, x, modulation, update));
+  return g.within(name, () => gated(block, wanted(x), modulation, update));
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Graph } from "../graph/node.js";
 import type { RefTensor } from "../graph/op.js";
 import { formulaStore } from "../weights/formula.js";
 import { fluxSchema, parseConfig, type FluxConfig } from "./config.js";
@@ -17,8 +18,13 @@ interface Run {
 const GRID = { textTokens: 5, imageTokens: 6 } as const;
 
 /** Both graphs at one of `sigmas`, on formula weights and inputs. */
-async function run(config: FluxConfig, sigmas: readonly number[], step: number, round = false): Promise<Run> {
-  const options: FluxOptions = { dtype: round ? "bf16" : "f32", batch: 1, steps: sigmas.length, probes: true, ...GRID };
+async function run(
+  config: FluxConfig,
+  sigmas: readonly number[],
+  step: number,
+  { round = false, probes = true } = {},
+): Promise<Run> {
+  const options: FluxOptions = { dtype: round ? "bf16" : "f32", batch: 1, steps: sigmas.length, probes, ...GRID };
   const { cos, sin } = ropeTables(config, positionIds(5, { rows: 2, columns: 3 }));
   const prepared = await runGraph(
     fluxPrepareGraph(config, options),
@@ -71,10 +77,21 @@ test("a step of several gives the same velocity as that level alone, and moves t
   assert.ok(rowError(first.stepped.velocity!, alone.stepped.velocity!) > 0.01);
 });
 
+test("without probes the last block's rows of text are not computed, and the velocity is the same", async () => {
+  const config = parseConfig(fluxSchema, golden.flux_schnell!.config, "flux");
+  const [whole, narrow] = [await run(config, [0.75], 0), await run(config, [0.75], 0, { probes: false })];
+  assert.deepEqual(narrow.stepped.velocity!.data, whole.stepped.velocity!.data);
+  const rows = (graph: Graph): readonly (number | undefined)[] =>
+    [...graph.nodes.values()].filter(({ op }) => op === "gelu_tanh").map(({ outputs }) => graph.values[outputs[0]!]!.shape[1]); // prettier-ignore
+  const of = (probes: boolean): Graph => fluxStepGraph(config, { dtype: "f32", batch: 1, steps: 1, probes, ...GRID });
+  assert.deepEqual(rows(of(true)).slice(-2), [11, 11]);
+  assert.deepEqual(rows(of(false)).slice(-2), [11, 6]);
+});
+
 test("values rounded to bfloat16 stay within its error, and are not the exact ones", async () => {
   const config = parseConfig(fluxSchema, golden.flux_schnell!.config, "flux");
   const exact = await run(config, [0.75], 0);
-  const rounded = await run(config, [0.75], 0, true);
+  const rounded = await run(config, [0.75], 0, { round: true });
   const error = rowError(rounded.stepped.velocity!, exact.stepped.velocity!);
   assert.ok(error > 1e-4 && error < 3e-2, `${error}`);
   assert.equal(rounded.stepped.double0_img!.dtype, "bf16");

@@ -84,12 +84,15 @@ export function fluxStepGraph(config: FluxConfig, options: FluxOptions): Graph {
     Object.assign(probes, { [`double${i}_txt`]: text, [`double${i}_img`]: image });
   }
   let joint = g.concat([text, image], 1);
-  for (let i = 0; i < config.num_single_layers; i++) {
-    joint = singleBlock(block, `single_transformer_blocks.${i}`, joint, vectors.single(i));
+  const blocks = config.num_single_layers;
+  for (let i = 0; i < blocks; i++) {
+    const of = i === blocks - 1 && !options.probes ? "image" : "both";
+    joint = singleBlock(block, `single_transformer_blocks.${i}`, joint, vectors.single(i), of);
+    if (!options.probes) continue;
     const [t, x] = g.split(joint, 1, [textTokens, imageTokens]);
-    if (options.probes) Object.assign(probes, { [`single${i}_txt`]: t, [`single${i}_img`]: x });
+    Object.assign(probes, { [`single${i}_txt`]: t, [`single${i}_img`]: x });
   }
-  const last = g.slice(joint, 1, textTokens, imageTokens);
+  const last = options.probes || blocks === 0 ? g.slice(joint, 1, textTokens, imageTokens) : joint;
   const { scale1, shift } = vectors.last();
   const norm = g.within("norm_out", () => g.add(g.mul(g.layerNorm(last, undefined, 1e-6), scale1), shift));
   const velocity = g.cast(m.linear("proj_out", norm, config.out_channels ?? channels), "f32");

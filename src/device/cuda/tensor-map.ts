@@ -8,7 +8,7 @@ import type { DeviceAddress, Driver } from "./driver.js";
 
 export const TENSOR_MAP_BYTES = 128;
 const DTYPE: Readonly<Partial<Record<DType, number>>> = { bf16: 9, f16: 6, f32: 7, f8e4m3: 0, i8: 0, u8: 0, i32: 3 };
-const SWIZZLE_128 = 3;
+const SWIZZLE = { 64: 2, 128: 3 } as const;
 const PROMOTE_256 = 3;
 
 export interface TensorMapSpec {
@@ -40,7 +40,7 @@ export function tensorMapReason({ address, dtype, dims, strideBytes, box }: Tens
   return undefined;
 }
 
-/** The 128 bytes of a map with the 128-byte swizzle; reads outside the tensor give 0. */
+/** The 128 bytes of a map with the 128-byte swizzle, or that of 64 bytes where a box's rows are so short; reads outside the tensor give 0. */
 export function encodeTensorMap(driver: Driver, spec: TensorMapSpec): Uint8Array {
   const reason = tensorMapReason(spec);
   if (reason !== undefined)
@@ -57,7 +57,7 @@ export function encodeTensorMap(driver: Driver, spec: TensorMapSpec): Uint8Array
     Uint32Array.from(spec.box),
     Uint32Array.from(spec.dims, () => 1),
     0,
-    SWIZZLE_128,
+    SWIZZLE[spec.box[0]! * dtypeBytes(spec.dtype) === 64 ? 64 : 128],
     PROMOTE_256,
     0,
   );

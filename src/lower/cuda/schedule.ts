@@ -58,27 +58,36 @@ export const STEP_K = 64;
 const MOST_SPLIT = 8;
 const BARRIER_BYTES = 1024;
 const ALIGN_BYTES = 1024;
-/** One buffer of output staging: 16 rows × 64 columns of 16 bits. A warp has two and takes turns… */
-export const STAGING_BYTES = 2048;
+/** Rows of a buffer that results leave by: a warp's. */
+const BUFFER_ROWS = 16;
+/** One of 64 columns of 16 bits. */
+export const STAGING_BYTES = BUFFER_ROWS * 64 * 2;
 
 /** Groups of 64 rows of a tile that one warpgroup has. */
 export const slabsOf = ({ blockM, consumers, turns }: Pick<MatmulSchedule, "blockM" | "consumers" | "turns">): number =>
   blockM / (turns ? 64 : 64 * consumers);
 
-/** Results leave by way of shared memory in parts of 64 columns; tiles of other widths write theirs from registers. */
-export const isStaged = ({ blockN }: Pick<MatmulSchedule, "blockN">): boolean => blockN % 64 === 0;
+/** Columns of the parts in which results leave by way of shared memory; 0: tiles of other widths write theirs from registers. */
+export const partColumns = ({ blockN }: Pick<MatmulSchedule, "blockN">): 64 | 32 | 0 =>
+  blockN % 64 === 0 ? 64 : blockN % 32 === 0 ? 32 : 0;
+
+/** Whether all parts are of 64 columns, which is what blocks share, pictures are made of and tables are fetched for. */
+export const isWide = (s: Pick<MatmulSchedule, "blockN">): boolean => partColumns(s) === 64;
+
+/** Bytes of the buffer of a part. A warp has two and takes turns… */
+export const partBytes = (s: Pick<MatmulSchedule, "blockN">): number => BUFFER_ROWS * partColumns(s) * 2;
 
 /** …or one for every part of its share of the tile, where something is fetched into them ahead of time: as many a slab. */
 export const slabBuffers = (s: MatmulSchedule, { tableBoxes }: Ahead): number =>
-  Math.max(s.blockN / 64, s.fetchesTables ? tableBoxes : 0);
+  Math.max(s.blockN / partColumns(s), s.fetchesTables ? tableBoxes : 0);
 
 export const stagingBuffers = (s: MatmulSchedule, ahead: Ahead): number =>
-  !isStaged(s) ? 0 : ahead.tile || s.fetchesTables ? slabsOf(s) * slabBuffers(s, ahead) : 2;
+  partColumns(s) === 0 ? 0 : ahead.tile || s.fetchesTables ? slabsOf(s) * slabBuffers(s, ahead) : 2;
 
 export const matmulSharedBytes = (s: MatmulSchedule, ahead: Ahead): number =>
   ALIGN_BYTES +
   s.stages * (s.blockM + s.blockN) * STEP_K * 2 +
-  s.consumers * 4 * stagingBuffers(s, ahead) * STAGING_BYTES +
+  s.consumers * 4 * stagingBuffers(s, ahead) * partBytes(s) +
   BARRIER_BYTES;
 
 /** What blocks leave for each other in the workspace: sums in f32 of a tile a block. */
@@ -108,17 +117,19 @@ export function checkMatmul(s: MatmulSchedule, ahead: Ahead = NOTHING_AHEAD): Ma
     return cannot(`blockM ${s.blockM} is no multiple of 64${s.turns ? "" : ` × ${s.consumers} warpgroups`}`);
   if (s.blockN % (s.cluster * 8) !== 0 || s.blockN % 16 !== 0 || s.blockN > 256 || s.blockN < 64)
     return cannot(`blockN ${s.blockN} is not 64 to 256 in steps of 16`);
-  if (s.patch !== undefined && (!PATCH_WIDTHS.includes(s.patch) || s.blockM % s.patch !== 0 || !isStaged(s)))
-    return cannot(`${s.blockM} pixels are no patch ${s.patch} wide whose results are staged`);
+  if (s.patch !== undefined && (!PATCH_WIDTHS.includes(s.patch) || s.blockM % s.patch !== 0 || !isWide(s)))
+    return cannot(`${s.blockM} pixels are no patch ${s.patch} wide, or ${s.blockN} columns no multiple of 64`);
   if (s.stages < 2) return cannot(`${s.stages} stages: a ring needs two`);
   const split = s.split ?? 1;
-  if (split > MOST_SPLIT || (split > 1 && (s.cluster > 1 || !isStaged(s))))
-    return cannot(`${split} blocks share a tile: at most ${MOST_SPLIT} do, of staged results, without pairs`);
+  if (split > MOST_SPLIT || (split > 1 && (s.cluster > 1 || !isWide(s))))
+    return cannot(
+      `${split} blocks share a tile: at most ${MOST_SPLIT} do, of columns that are a multiple of 64, without pairs`,
+    );
   if (split > 1 && s.stages * (s.blockM + s.blockN) * STEP_K * 2 < s.blockM * s.blockN * 4)
     return cannot(`a ring of ${s.stages} does not hold the sums of a tile`);
-  if (s.sharesTail && (s.cluster > 1 || split > 1 || !isStaged(s)))
-    return cannot("the last tiles are shared by single blocks with staged results only");
-  if (s.fetchesTables && (ahead.tableBoxes === 0 || ahead.tile || !isStaged(s)))
+  if (s.sharesTail && (s.cluster > 1 || split > 1 || !isWide(s)))
+    return cannot("the last tiles are shared by single blocks of columns that are a multiple of 64 only");
+  if (s.fetchesTables && (ahead.tableBoxes === 0 || ahead.tile || !isWide(s)))
     return cannot("there are no tables over rows and pairs that could be fetched");
   if (s.turns && (s.consumers !== 2 || split > 1 || s.sharesTail))
     return cannot("two warpgroups take turns, at tiles that no other block shares");

@@ -60,6 +60,21 @@ test("rows of tiles walked together are even shares of all rows", () => {
   assert.ok(groups > 1 && Math.ceil(34 / groups) === first!.groupM, `${first!.groupM} of 34`);
 });
 
+test("few rows of tiles are walked together where a wave takes nearly all columns, but for pictures", () => {
+  const rows = (n: number, picture?: { readonly lines: number; readonly columns: number }): number | undefined =>
+    matmulCandidates(GATED, { m: 4096, n, k: 12288, batch: 1, ...(picture && { picture }) }, 132)
+      .find(({ blockM, blockN, cluster }) => blockM === 128 && blockN === 256 && cluster === 1)!.groupM; // prettier-ignore
+  assert.deepEqual([rows(3072), rows(12288), rows(512, { lines: 64, columns: 64 })], [4, 16, 16]);
+});
+
+test("a long epilogue of many columns goes by the widest tile whose turns need no more registers than there are", () => {
+  for (const m of [4096, 4352])
+    for (const batch of [1, 32]) {
+      const [{ blockN, turns } = {}] = matmulCandidates(NOTHING_AHEAD, { m, n: 12288, k: 3072, batch }, 132);
+      assert.deepEqual([blockN, turns], [160, true], `${batch} times ${m} rows`);
+    }
+});
+
 test("every candidate is within the limits, rings shortened where the epilogue fetches a tensor", () => {
   const plain = matmulCandidates(NOTHING_AHEAD, { m: 4096, n: 4096, k: 4096, batch: 1 }, 132);
   const gated = matmulCandidates(GATED, { m: 4096, n: 4096, k: 4096, batch: 1 }, 132);

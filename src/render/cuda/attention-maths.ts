@@ -83,7 +83,7 @@ export function attentionMaths(form: AttentionForm, keys: number, valueDepth: nu
     [loop.results[form.accumulatorCarry]!.id, (r, c) => `o[(slice * 8 + j) * 4 + ${2 * r + c}]`],
   ]);
   const out = outputText(new FragmentWriter(program, { row: query, col: form.valueDepth }, epilogueLeaves), store, form.epilogue, {
-    columns: valueDepth, firstColumn: "0", firstRow: "warp_row", columnSize: String(valueDepth), rowSize: `size_${query}`, buffers: 1,
+    columns: valueDepth, firstColumn: "0", firstRow: "warp_row", columnSize: String(valueDepth), rowSize: `size_${query}`, buffers: 1, part: 64,
     outer: form.points.toReversed().map((p) => `point${p.id}`),
   }); // prettier-ignore
 

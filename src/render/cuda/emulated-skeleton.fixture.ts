@@ -75,7 +75,7 @@ static u32 cluster_rank() { return blockIdx.x % cluster; }
 static unsigned char* at(u32 address) { return here().memory.data() + address; }
 static unsigned char* at_peer(u32 address, u32 rank) { return blocks[blockIdx.x / cluster * cluster + rank].memory.data() + address; }
 static u32 shared_address(const void*) { return 16; }
-static u32 swizzled(u32 address) { return address ^ ((address >> 7 & 7) << 4); }
+static u32 swizzled(u32 address, u32 row_bytes = 128) { return address ^ ((address >> 7 & (row_bytes == 64 ? 3 : 7)) << 4); }
 template <class T> static T exchanged(T x, int from) {
   memcpy(slots[current], &x, sizeof x); __syncwarp();
   T y; memcpy(&y, slots[current / 32 * 32 + from], sizeof y); __syncwarp();
@@ -117,7 +117,7 @@ static void transfer(const TensorMap* map, unsigned char* shared, u32 address, s
       inside &= c >= 0 && c < (long long)dims[d];
       p += c * (long long)(d == 0 ? element : strides[d - 1]);
     }
-    unsigned char* s = shared + swizzled(address + i * element);
+    unsigned char* s = shared + swizzled(address + i * element, box[0] * element);
     if (loads) { if (inside) memcpy(s, p, element); else memset(s, 0, element); }
     else if (inside) memcpy(p, s, element);
   }

@@ -119,11 +119,11 @@ export const MATMUL_CASES: readonly MatmulCase[] = [
   },
   {
     title: "warpgroups that take turns at tiles", text: linear("bf16", { bias: true, activation: "gelu-tanh" }), shapes: TALL, allowed: ALLOWED,
-    schedules: [{ turns: true }, { turns: true, blockM: 64, blockN: 64, groupM: 2 }, { turns: true, blockM: 64, blockN: 64, cluster: 2 }, { turns: true, blockM: 64, blockN: 80, stages: 5 }],
+    schedules: [{ turns: true }, { turns: true, blockM: 64, blockN: 64, groupM: 2 }, { turns: true, blockM: 64, blockN: 64, cluster: 2 }, { turns: true, blockM: 64, blockN: 80, stages: 5 }, { turns: true, blockN: 160 }, { turns: true, blockM: 64, blockN: 96 }],
   },
   {
     title: "the same, gated, with a residual that is fetched", text: linear("bf16", GATED), shapes: TALL, allowed: ALLOWED,
-    schedules: [{ turns: true, blockM: 64, blockN: 64 }, { turns: true, blockN: 192 }],
+    schedules: [{ turns: true, blockM: 64, blockN: 64 }, { turns: true, blockN: 192 }, { turns: true, blockM: 64, blockN: 96 }],
   },
   { title: "rows that lie apart", text: linear("bf16"), shapes: SHAPES, strides: { a: [160, 1], c: [208, 1] }, schedules: [{}], allowed: ALLOWED },
 ]; // prettier-ignore

@@ -7,12 +7,12 @@
 import { aheadOf, prefetchedLoad, rowTables } from "../../lower/cuda/ahead.js";
 import type { ProductForm } from "../../lower/cuda/form.js";
 import {
-  isStaged,
   matmulSharedBytes,
+  partBytes,
+  partColumns,
   registerSplit,
   slabBuffers,
   slabsOf,
-  STAGING_BYTES,
   stagingBuffers,
   type MatmulSchedule,
 } from "../../lower/cuda/schedule.js";
@@ -57,7 +57,8 @@ export function renderMatmul(
   const [fastest, ...slower] = rows.axes as readonly [string, ...string[]];
   const resultAxes = (columns: string): MapArgument["axes"] => heads > 0 ? [inner, fastest, columns, ...slower] : [columns, ...rows.axes]; // prettier-ignore
   const isDealt = heads > 0 && parts.length > 1;
-  const staged = outDtype !== "f32" && isStaged(schedule);
+  const staged = outDtype !== "f32" && partColumns(schedule) > 0;
+  const part = (staged && partColumns(schedule)) || 64;
   const prefetched = staged ? prefetchedLoad(form) : undefined;
   const prefetchedAxes = prefetched ? rows.axes.filter((axis) => paramOf(program, prefetched.tensor).axes.includes(axis)) : []; // prettier-ignore
   const tables = schedule.fetchesTables ? rowTables(form) : [];
@@ -65,21 +66,21 @@ export function renderMatmul(
   const fetches = prefetched !== undefined || tables.length > 0;
   const load = (to: string, tensor: string, bar: string, from: readonly string[]): string =>
     `load_${from.length}d(${to}, &map_${tensor}, ${bar}, ${from.join(", ")})`;
-  const stagingBytes = stagingBuffers(schedule, ahead) * STAGING_BYTES;
+  const stagingBytes = stagingBuffers(schedule, ahead) * partBytes(schedule);
   const perSlab = slabBuffers(schedule, ahead);
   const args: KernelArgument[] = [
     rows.a,
     rows.b,
     ...(staged
       ? isDealt
-        ? parts.map((_, i) => mapOf(pieceName(store.tensor, i), resultAxes(pieceName(n, i)), 16))
-        : [mapOf(store.tensor, resultAxes(n), 16)]
+        ? parts.map((_, i) => mapOf(pieceName(store.tensor, i), resultAxes(pieceName(n, i)), 16, part))
+        : [mapOf(store.tensor, resultAxes(n), 16, part)]
       : [
           { kind: "pointer", tensor: store.tensor } as const,
           ...rows.axes.map((_, dim) => ({ kind: "stride", tensor: store.tensor, dim }) as const),
         ]),
     ...rows.sizes.map((axis) => ({ kind: "size", axis }) as const),
-    ...(prefetched ? [mapOf(prefetched.tensor, [n, ...prefetchedAxes], 16)] : []),
+    ...(prefetched ? [mapOf(prefetched.tensor, [n, ...prefetchedAxes], 16, part)] : []),
     ...tables.map(({ tensor }): MapArgument => ({
       kind: "map",
       tensor,
@@ -96,7 +97,7 @@ export function renderMatmul(
   const writer = new FragmentWriter(
     program,
     { row: fastest, col: n, inner },
-    new Map([[form.accumulator, (row, col) => `acc[slab][(slice * 8 + j) * 4 + ${2 * row + col}]`]]),
+    new Map([[form.accumulator, (row, col) => `acc[slab][(slice * ${part / 8} + j) * 4 + ${2 * row + col}]`]]),
   );
   /** The 64 rows and columns of a tile that stand together in shared memory or the workspace. */
   const unit = `(${slab} * ${blockN / 64} + slice)`;
@@ -106,7 +107,7 @@ export function renderMatmul(
   const pastLast = heads ? `tile_n / ${width} + head >= size_${n}` : undefined;
   const place: OutputPlace = {
     columns: blockN, firstColumn: "tile_n", firstRow: rows.warp[0]!, columnSize: `size_${n}`, rowSize: `size_${fastest}`,
-    buffers: staged ? 2 : 0, prefetched, tables, slabBuffers: perSlab, outer: [...rows.warp.slice(1), ...point],
+    buffers: staged ? 2 : 0, part, prefetched, tables, slabBuffers: perSlab, outer: [...rows.warp.slice(1), ...point],
     skip: split > 1 ? `${unit} % ${split} != (int)rank` : sharesTail ? `${heads ? ownUnit.replace(`slice / ${width / 64}`, "head") : ownUnit} % sharers != rank` : pastLast,
     heads: heads ? { width, first: `tile_n / ${width}`, count: `size_${n}`, parts } : undefined,
   }; // prettier-ignore
@@ -148,17 +149,17 @@ export function renderMatmul(
   /** What a warp fetches for a slab: boxes of 16 rows × 128 bytes, into which buffer each, and where from. */
   const warpAt = rows.warpAt(`${slab} * 64 + (warp & 3) * 16`);
   const intoSlab = (slab: string, buffer: string): string =>
-    `staging + (${slab} * ${perSlab} + ${buffer}) * ${STAGING_BYTES}`;
-  const boxes = prefetched ? blockN / 64 : ahead.tableBoxes;
+    `staging + (${slab} * ${perSlab} + ${buffer}) * ${partBytes(schedule)}`;
+  const boxes = prefetched ? blockN / part : ahead.tableBoxes;
   const boxTexts = prefetched
-    ? [load(intoSlab("slab", "box"), prefetched.tensor, "fetched_here", ["tile_n + box * 64", ...[...warpAt, ...point].slice(0, prefetchedAxes.length)])]
+    ? [load(intoSlab("slab", "box"), prefetched.tensor, "fetched_here", [`tile_n + box * ${part}`, ...[...warpAt, ...point].slice(0, prefetchedAxes.length)])]
     : tables.map(({ tensor }, i) => `load_2d(${intoSlab("slab", `${(i * width) / 64} + box`)}, &map_${tensor}, fetched_here, box * 32, ${warpAt.join()})`); // prettier-ignore
   // Once the last tile's stores have left the buffers, while this tile's first products run.
   const fetchText = `
         if (step == min(2, steps - 1)) {
           if (lane == 0) {
             store_wait_read<0>();
-            barrier_expect(fetched_here, ${slabs * boxes * STAGING_BYTES});
+            barrier_expect(fetched_here, ${slabs * boxes * partBytes(schedule)});
             for (int slab = 0; slab < ${slabs}; ++slab)
               for (int box = 0; box < ${boxes / boxTexts.length}; ++box) {${boxTexts.map((text) => `\n                ${text};`).join("")}
               }

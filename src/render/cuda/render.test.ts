@@ -181,6 +181,7 @@ test("the hot kernels assemble for sm_90a without spills", { skip: nvcc ? false 
       linear("bf16", { bias: true, activation: "gelu-tanh", gatedResidual: true }),
       { blockN: 144 },
     ),
+    "linear with GELU, warpgroups taking turns": matmulKernel(linear("bf16", { bias: true, activation: "gelu-tanh" }), { blockN: 160, stages: 5, turns: true }), // prettier-ignore
     "linear with bias, shared by five blocks": matmulKernel(linear("bf16", { bias: true }), { split: 5 }),
     "gated linear with GELU, its last tiles shared by way of memory": matmulKernel(
       linear("bf16", { bias: true, activation: "gelu-tanh", gatedResidual: true }),

@@ -1,5 +1,5 @@
 // The way out of an accumulator: per group of columns the epilogue's ops, then stmatrix into a warp's own staging
-// buffer and a TMA store of 16 rows × 64 columns; f32 results, and tiles of other widths, go straight to memory in pairs.
+// buffer and a TMA store of 16 rows × 64 or 32 columns; f32 results, and tiles of other widths, go straight to memory in pairs.
 import { STAGING_BYTES } from "../../lower/cuda/schedule.js";
 import type { LoadOp, StoreOp, ValueId, ValueOp } from "../../tile/program.js";
 import type { FragmentLines, FragmentWriter, Half } from "./fragment.js";
@@ -13,7 +13,7 @@ export interface OutputText {
 }
 
 export interface OutputPlace {
-  /** Columns of the accumulator, a multiple of 8; of 64 where results are staged. */
+  /** Columns of the accumulator, a multiple of 8; of its parts where results are staged. */
   readonly columns: number;
   /** Text of the first column's position, and of the warp's first row's. */
   readonly firstColumn: string;
@@ -23,6 +23,8 @@ export interface OutputPlace {
   readonly rowSize: string;
   /** Staging buffers a warp takes turns with; 0: results go straight to memory. */
   readonly buffers: 0 | 1 | 2;
+  /** Columns of the parts that leave by a buffer each. */
+  readonly part: 64 | 32;
   /** A load whose values already stand in the staging buffers, one for every slab and slice. */
   readonly prefetched?: LoadOp | undefined;
   /** Tables over rows and pairs that stand there, a box of 32 pairs a buffer, one table after another. */
@@ -60,18 +62,21 @@ export function outputText(
 ): OutputText {
   const dtype = writer.values.get(store.value)!.dtype;
   const value = storedValue(store, ops);
-  const { prefetched } = place;
+  const { prefetched, part, slabBuffers = place.columns / part } = place;
   if (prefetched)
     writer.leaves.set(prefetched.id, (row, col) => `${col === 0 ? "low" : "high"}_${prefetched.dtype}(held${row})`);
   const held = prefetched
-    ? [0, 1].map((row) => `        const u32 held${row} = shared_word(buffer + ${heldAt(row as Half)});\n`).join("")
+    ? [0, 1]
+        .map((row) => `        const u32 held${row} = shared_word(buffer + ${heldAt(row as Half, part)});\n`)
+        .join("")
     : "";
   const { heads, tables = [] } = place;
   const perHead = heads ? heads.width / 64 : 0;
-  const { slabBuffers = place.columns / 64 } = place;
-  const buffer = `staging + (slab * ${slabBuffers} + slice) * ${STAGING_BYTES}`;
+  const bufferBytes = (STAGING_BYTES * part) / 64;
+  const groups = part / 8;
+  const buffer = `staging + (slab * ${slabBuffers} + slice) * ${bufferBytes}`;
   tables.forEach((load, i) =>
-    writer.held.set(load.id, (row) => `shared_float(staging + (slab * ${slabBuffers} + ${i * perHead} + part) * ${STAGING_BYTES} + ${heldAt(row)})`)); // prettier-ignore
+    writer.held.set(load.id, (row) => `shared_float(staging + (slab * ${slabBuffers} + ${i * perHead} + part) * ${STAGING_BYTES} + ${heldAt(row, 64)})`)); // prettier-ignore
   const ofHeads = heads && headsText(writer, value, place, heads);
   const lines: FragmentLines = ofHeads ? { tile: [], group: ofHeads.group } : writer.lines(value.ops);
   const at = (row: Half, col: Half): string => writer.variable(value.id, row, col);
@@ -80,7 +85,7 @@ export function outputText(
     ? lines.group.length > 0
       ? PAIR
       : ""
-    : `        const int col0 = ${place.firstColumn} + slice * 64 + j * 8 + (lane & 3) * 2, col1 = col0 + 1;
+    : `        const int col0 = ${place.firstColumn} + slice * ${part} + j * 8 + (lane & 3) * 2, col1 = col0 + 1;
         const int live_col0 = min(col0, ${place.columnSize} - 2), live_col1 = live_col0 + 1;
 `;
   const tile = [
@@ -111,7 +116,7 @@ ${columnsOfGroup}${indent}${pairs}      }
   }
   const dims = 2 + place.outer.length;
   const isDealt = heads !== undefined && heads.parts.length > 1;
-  const column = heads ? ["part * 64", place.firstRow, isDealt ? "to_head" : `${heads.first} + head`] : [`${place.firstColumn} + slice * 64`, place.firstRow]; // prettier-ignore
+  const column = heads ? ["part * 64", place.firstRow, isDealt ? "to_head" : `${heads.first} + head`] : [`${place.firstColumn} + slice * ${part}`, place.firstRow]; // prettier-ignore
   const coordinates = [...column, ...place.outer].join(", ");
   const skip = place.skip ? `\n      if (${place.skip}) continue;` : "";
   const isAhead = prefetched !== undefined || tables.length > 0;
@@ -120,26 +125,26 @@ ${columnsOfGroup}${indent}${pairs}      }
       for (int part = 0; part < ${perHead}; ++part) {
       const int slice = head * ${perHead} + part;`
     : `#pragma unroll
-    for (int slice = 0; slice < ${place.columns / 64}; ++slice) {${skip}`;
+    for (int slice = 0; slice < ${place.columns / part}; ++slice) {${skip}`;
   return {
     tile,
     columns: `${slices}
 ${
   isAhead
     ? `      const u32 buffer = ${buffer};`
-    : `      const u32 buffer = staging${place.buffers === 2 ? ` + (${countsStores(place) ? "stored++" : "slice"} & 1) * ${STAGING_BYTES}` : ""};
+    : `      const u32 buffer = staging${place.buffers === 2 ? ` + (${countsStores(place) ? "stored++" : "slice"} & 1) * ${bufferBytes}` : ""};
       if (lane == 0) store_wait_read<${place.buffers - 1}>();
       __syncwarp();`
 }
-      u32 packed[8][2];
+      u32 packed[${groups}][2];
 #pragma unroll
-      for (int j = 0; j < 8; ++j) {
+      for (int j = 0; j < ${groups}; ++j) {
 ${columnsOfGroup}${held}${indent}        packed[j][0] = pack_${dtype}(${at(0, 0)}, ${at(0, 1)});
         packed[j][1] = pack_${dtype}(${at(1, 0)}, ${at(1, 1)});
       }${prefetched ? "\n      __syncwarp();" : ""}
 #pragma unroll
-      for (int j = 0; j < 8; j += 2)
-        store_matrix_x4(buffer + matrix_row * 128 + (((j + (lane >> 4)) ^ (matrix_row & 7)) << 4), packed[j][0], packed[j][1], packed[j + 1][0], packed[j + 1][1]);
+      for (int j = 0; j < ${groups}; j += 2)
+        store_matrix_x4(buffer + ${inBuffer("matrix_row", "(j + (lane >> 4))", part)}, packed[j][0], packed[j][1], packed[j + 1][0], packed[j + 1][1]);
       fence_async();
       __syncwarp();
       if (lane == 0) {
@@ -166,11 +171,18 @@ function dealtText(tensor: string, head: string, parts: readonly number[]): stri
 }
 
 /** Whether two buffers are taken in turn by a count, in a variable `stored`, as slices do not alternate from tile to tile. */
-export const countsStores = ({ columns, skip, buffers, tables }: OutputPlace): boolean =>
-  buffers === 2 && !tables?.length && (skip !== undefined || (columns / 64) % 2 === 1);
+export const countsStores = ({ columns, part, skip, buffers, tables }: OutputPlace): boolean =>
+  buffers === 2 && !tables?.length && (skip !== undefined || (columns / part) % 2 === 1);
 
-/** Where, in a buffer of 16 rows × 128 bytes, this thread's word of a group of columns stands. */
-const heldAt = (row: Half): string => `((lane >> 2) + ${8 * row}) * 128 + ((j ^ (lane >> 2)) << 4) + (lane & 3) * 4`;
+/** Where eight columns of a row stand in a buffer, as transfers of rows of 128 or 64 bytes swizzle them. */
+const inBuffer = (row: string, group: string, part: OutputPlace["part"]): string =>
+  part === 64
+    ? `${row} * 128 + ((${group} ^ (${row} & 7)) << 4)`
+    : `${row} * 64 + ((${group} ^ (${row} >> 1 & 3)) << 4)`;
+
+/** Where this thread's word of a group of columns stands. */
+const heldAt = (row: Half, part: OutputPlace["part"]): string =>
+  `${inBuffer(`((lane >> 2) + ${8 * row})`, "j", part)} + (lane & 3) * 4`;
 
 /** The row of the staging buffer whose address this lane gives to stmatrix. */
 export const MATRIX_ROW = "const int matrix_row = (lane & 7) + ((lane >> 3) & 1) * 8;";

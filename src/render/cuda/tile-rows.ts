@@ -28,12 +28,12 @@ export interface TileRows {
   readonly tiles: readonly { readonly axis: string; readonly tile: number }[];
 }
 
-/** Boxes of so many rows × 64 columns, one of every further axis. */
-export const mapOf = (tensor: string, axes: MapArgument["axes"], rows: number): MapArgument => ({
+/** Boxes of so many rows × columns, one of every further axis. */
+export const mapOf = (tensor: string, axes: MapArgument["axes"], rows: number, columns = 64): MapArgument => ({
   kind: "map",
   tensor,
   axes,
-  box: [64, rows, ...axes.slice(2).map(() => 1)],
+  box: [columns, rows, ...axes.slice(2).map(() => 1)],
   panels: false,
 });
 
