@@ -1,8 +1,9 @@
 // Images: convolution as a product over taps and channels, group norm in two passes, nearest upsampling. The texts know
 // no memory order; channels first or last is a matter of strides.
+import { RUN_PIXELS } from "../lower/cuda/form.js";
 import type { Tile } from "../tile/index.js";
 import { stepsOver, type Steps } from "./frame.js";
-import { Sheet, type Floats, type KernelForm } from "./sheet.js";
+import { Sheet, type Floats, type KernelForm, type Temporary } from "./sheet.js";
 import { finish, trailing, type Located, type Task } from "./task.js";
 
 type Four = readonly [number, number, number, number];
@@ -29,9 +30,20 @@ export const named =
     return { axes, strides: steps.filter((step) => step !== null) };
   };
 
+/** Where a convolution leaves, for every group of channels and every run of 16 pixels of a line, their mean and the sum of their squared deviations from it, of results before they are rounded. */
+export interface Moments {
+  readonly groups: number;
+  readonly means: Temporary;
+  readonly squares: Temporary;
+  /** Over batch, lines, runs and groups, of both. */
+  readonly strides: Four;
+}
+
+/** @param moments what a group norm of the result needs; its text is for blocks of a run */
 export function convForm(
   task: Task,
   { width, pairs }: { readonly width: number; readonly pairs: boolean },
+  moments?: Moments,
 ): KernelForm {
   const [x, w, bias] = task.inputs as readonly [Located, Located, Located?];
   const { stride, padding } = task.head.params as { stride: number; padding: Four };
@@ -39,34 +51,48 @@ export function convForm(
   const [O, , KY, KX] = w.shape as Four;
   const [, , OY, OX] = task.output.shape as Four;
   const sheet = new Sheet();
-  for (const [axis, size] of Object.entries({ B, C, H, W, O, KY, KX, OY, OX })) sheet.axis(axis, size);
+  // Filters, or groups of them.
+  const P = moments ? O / moments.groups : 1;
+  const filters = moments ? ["G", "P"] : ["O"];
+  const over = (step: number | null): Steps => (moments ? [step && step * P, step] : [step]);
+  const columns = moments ? { G: moments.groups, P, R: Math.ceil(OX / RUN_PIXELS) } : { O };
+  for (const [axis, size] of Object.entries({ B, C, H, W, ...columns, KY, KX, OY, OX })) sheet.axis(axis, size);
   const [xb, xc, xh, xw] = x.strides as Four;
   const [wo, wc, wy, wx] = w.strides as Four;
   sheet.parameter("x", "in", x.source, x.dtype, ["B", "H", "W", "C"], [xb, xh, xw, xc]);
-  sheet.parameter("w", "in", w.source, w.dtype, ["O", "KY", "KX", "C"], [wo, wy, wx, wc]);
-  if (bias) sheet.parameter("bias", "in", bias.source, bias.dtype, ["O"], bias.strides);
-  declareOver(sheet, task, named(["B", "O", "OY", "OX"]));
+  sheet.parameter("w", "in", w.source, w.dtype, [...filters, "KY", "KX", "C"], [...(over(wo) as number[]), wy, wx, wc]);
+  if (bias) sheet.parameter("bias", "in", bias.source, bias.dtype, filters, over(bias.strides[0]!) as number[]);
+  declareOver(sheet, task, ([b, o, ...pixel]) => named(["B", ...filters, "OY", "OX"])([b!, ...over(o!), ...pixel]));
+  for (const name of ["means", "squares"] as const)
+    if (moments) sheet.parameter(`run_${name}`, "out", moments[name], "f32", ["B", "OY", "R", "G"], moments.strides);
+  if (moments) for (const [axis, positions] of [["OY", 1], ["OX", RUN_PIXELS]] as const) sheet.block(axis, positions); // prettier-ignore
   if (width > 0 && "input" in w.source) {
     const strides = [C * KY * KX, KX, 1, KY * KX];
     sheet.pack("w", { input: w.source.input, shape: [O, KY, KX, C], strides, panels: { column: 0, step: 3, width, pairs } }); // prettier-ignore
   }
   return sheet.finish("conv2d", (body) => {
     const { t } = body;
-    const at = { B: t.each("B"), OY: t.program("OY"), OX: t.program("OX"), O: t.program("O") };
-    const zeros = t.zeros("f32", "OY", "OX", "O") as Floats;
+    const [group] = filters as [string];
+    const at = { B: t.each("B"), OY: t.program("OY"), OX: t.program("OX"), [group]: t.program(group) };
+    const zeros = t.zeros("f32", "OY", "OX", ...filters) as Floats;
     const acc = t.loopEach("KY", zeros, (ky, outer) => {
       const rows = t.window("H", at.OY, { stride, offset: t.iota(ky).sub(padding[0]) });
       return t.loopEach("KX", outer, (kx, inner) => {
         const columns = t.window("W", at.OX, { stride, offset: t.iota(kx).sub(padding[1]) });
         return t.loop("C", inner, (c, sum) => {
           const image = body.raw("x", { B: at.B, H: rows, W: columns, C: c }) as Tile<"f32", string>;
-          const taps = body.raw("w", { O: at.O, KY: ky, KX: kx, C: c }) as Tile<"f32", string>;
+          const taps = body.raw("w", { ...at, KY: ky, KX: kx, C: c }) as Tile<"f32", string>;
           return t.dot(image, taps, "C", sum as never) as unknown as Floats;
         });
       });
     });
     const biased = bias ? acc.add(body.floats("bias", at)) : acc;
-    finish(body, task, { tile: biased, axes: ["OY", "OX", "O"] }, at, ["B"]);
+    const { tile } = finish(body, task, { tile: biased, axes: ["OY", "OX", ...filters] }, at, ["B"]);
+    if (!moments) return;
+    const run = { ...at, OY: t.point("OY", t.start(at.OY)), R: t.point("R", t.start(at.OX).idiv(RUN_PIXELS)) };
+    const mean = tile.mean("OY", "OX", "P") as unknown as Floats;
+    body.store("run_means", run, mean);
+    body.store("run_squares", run, tile.sub(mean).square().sum("OY", "OX", "P") as unknown as Floats);
   });
 }
 

@@ -7,7 +7,7 @@ import type { Panels } from "../lower/layout.js";
 import type { Tile } from "../tile/index.js";
 import { frameOf, stepsOver } from "./frame.js";
 import { renamed } from "./product.js";
-import { Sheet, type Floats, type Ints, type KernelForm, type Source } from "./sheet.js";
+import { Sheet, type Floats, type Ints, type KernelForm } from "./sheet.js";
 import { declareTrailing, finish, trailingSteps, type Located, type Task } from "./task.js";
 
 type Whole = Tile<"i16", string>;
@@ -41,7 +41,12 @@ export function productI8Forms(task: Task, { width, quads }: ProductI8Options): 
 const temporary = (name: string, shape: Shape) => ({ temporary: name, elements: sizeOf(shape) });
 
 /** `name`Rows[…, K] in whole numbers and `name`Steps[…]: rows as multiples of a step, which is their largest magnitude / 127. */
-function quantizeForm(name: string, source: Source, { dtype, shape, strides }: Located, kept: Kept): KernelForm {
+function quantizeForm(
+  name: string,
+  source: Located["source"],
+  { dtype, shape, strides }: Located,
+  kept: Kept,
+): KernelForm {
   const lead = shape.slice(0, -1);
   const dense = contiguous(shape);
   const names = lead.map((_, d) => `T${d}`);

@@ -26,10 +26,12 @@ export type Source =
   | { readonly input: number; readonly offsetBytes?: number }
   | { readonly output: number; readonly offsetBytes?: number };
 
-/** What a kernel leaves in the workspace for a later one of the same candidate, dense, under its parameter's name. */
+/** What a kernel leaves in the workspace for a later one of the same candidate, or what lies further on in it. */
 export interface Temporary {
   readonly temporary: string;
+  /** Of all of it. */
   readonly elements: number;
+  readonly offsetBytes?: number;
 }
 
 export interface Parameter {
@@ -44,7 +46,7 @@ export interface Parameter {
 }
 
 export interface Piece {
-  readonly source: Source;
+  readonly source: Source | Temporary;
   /** Positions along the axis that is dealt out. */
   readonly size: number;
   /** Over all axes of the parameter. */
@@ -74,6 +76,8 @@ export interface KernelForm {
   readonly parameters: readonly Parameter[];
   /** By parameter name. */
   readonly packings: Readonly<Record<string, Packing>>;
+  /** Positions per block where the text is right for these alone; absent: for any. */
+  readonly blocks?: Readonly<Record<string, number>>;
 }
 
 export type Places = Readonly<Record<string, At<Axis, Axis>>>;
@@ -97,6 +101,7 @@ export class Sheet {
   readonly #packings: Record<string, Packing> = {};
   readonly #sizes: Record<string, number> = {};
   readonly #fixed = new Map<string, number>();
+  readonly #blocks: Record<string, number> = {};
 
   /** Declares an axis; `fixed` sizes belong to the text. */
   axis(name: string, size: number, fixed = false): void {
@@ -123,6 +128,11 @@ export class Sheet {
     this.#parameters.push({ name, mode, source, dtype, axes, strides: contiguous(shape) });
   }
 
+  /** The text needs blocks of so many positions of an axis. */
+  block(axis: string, positions: number): void {
+    this.#blocks[axis] = positions;
+  }
+
   pack(name: string, packing: Packing): void {
     this.#packings[name] = packing;
   }
@@ -141,6 +151,7 @@ export class Sheet {
       sizes: this.#sizes,
       parameters: this.#parameters,
       packings: this.#packings,
+      ...(Object.keys(this.#blocks).length > 0 && { blocks: this.#blocks }),
     };
   }
 

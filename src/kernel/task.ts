@@ -4,10 +4,10 @@ import type { Node } from "../graph/node.js";
 import type { Operand } from "../graph/region.js";
 import { stepsOver, type Frame, type Steps } from "./frame.js";
 import { apply, type Term } from "./pointwise.js";
-import type { Body, Places, Sheet, Source } from "./sheet.js";
+import type { Body, Places, Sheet, Source, Temporary } from "./sheet.js";
 
 export interface Located extends Pick<Operand, "dtype" | "shape" | "strides" | "kind"> {
-  readonly source: Source;
+  readonly source: Source | Temporary;
 }
 
 export interface TaskLink {
@@ -26,6 +26,8 @@ export interface Task {
   readonly heads?: HeadProjection;
   /** Of a convolution: each pixel of its first operand is doubled both ways before. */
   readonly doubles?: true;
+  /** Of a convolution: the group norm, with what follows it, that reads the result. */
+  readonly norm?: Task;
 }
 
 /** Neighbouring columns of a linear layer as heads of one width, and where they go. */
@@ -65,8 +67,8 @@ export function declareTrailing(sheet: Sheet, task: Task, frame: Frame, first: n
   });
 }
 
-/** Applies the links to `value` and stores the result. `points` are the axes that a program takes one position of. */
-export function finish(body: Body, task: Task, value: Term, at: Places, points: readonly string[] = []): void {
+/** Applies the links to `value`, stores the result and returns it as it was before it was rounded. `points` are the axes that a program takes one position of. */
+export function finish(body: Body, task: Task, value: Term, at: Places, points: readonly string[] = []): Term {
   let running = value;
   let e = 0;
   for (const { expression, at: position, other } of task.links) {
@@ -76,6 +78,7 @@ export function finish(body: Body, task: Task, value: Term, at: Places, points: 
     running = apply(body.t, expression, args);
   }
   body.store("out", at, running.tile);
+  return running;
 }
 
 export const without = (axes: readonly string[], points: readonly string[]): string[] =>

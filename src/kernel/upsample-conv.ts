@@ -3,7 +3,7 @@
 // make 16 products where there were 36, and the large picture is never there.
 import { dtypeBytes } from "../core/dtype.js";
 import { sizeOf } from "../core/shape.js";
-import { convForm } from "./image.js";
+import { convForm, type Moments } from "./image.js";
 import type { KernelForm } from "./sheet.js";
 import type { Located, Task } from "./task.js";
 
@@ -24,10 +24,11 @@ export const phaseFilters = ([O, C]: readonly number[]): readonly [number, numbe
 
 /**
  * The kernels of a task that doubles its picture, which read a pack of the filters in their place.
+ * @param moments of the results of each phase
  * @see Task.doubles
  */
-export const upsampleConvForms = (task: Task): readonly KernelForm[] =>
-  PHASES.map((_, phase) => convForm(phaseTask(task, phase), { width: 0, pairs: false }));
+export const upsampleConvForms = (task: Task, moments: readonly Moments[] = []): readonly KernelForm[] =>
+  PHASES.map((_, phase) => convForm(phaseTask(task, phase), { width: 0, pairs: false }, moments[phase]));
 
 /** A phase as a convolution of its own: of the small picture, by filters 2×2, to every other pixel of the result. */
 function phaseTask(task: Task, phase: number): Task {

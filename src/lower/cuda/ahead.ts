@@ -15,10 +15,10 @@ export const prefetchedLoad = (form: ProductForm): LoadOp | undefined =>
 /** Whether a load is of the whole tile: of a matrix's rows and columns in this order, of pictures in any, or of one for all. */
 function spansTile(form: ProductForm, { tensor }: LoadOp): boolean {
   const { axes } = paramOf(form.program, tensor);
-  const { n, outer } = form;
+  const { n, inner, outer } = form;
   if (form.kind === "matmul") return axes.join() === [...(outer ? [outer.axis] : []), form.m.axis, n.axis].join();
   const own = axes.filter((axis) => axis !== form.outer.axis);
-  return own.toSorted().join() === [form.y.axis, form.x.axis, n.axis].toSorted().join();
+  return own.toSorted().join() === [form.y.axis, form.x.axis, n.axis, ...inner].toSorted().join();
 }
 
 /**

@@ -1,6 +1,9 @@
 // The canonical loops that sm_90a has skeletons for, as plain data: which part of a tile program plays which role.
 import type { DotOp, Index, LoopOp, StoreOp, TileProgram, ValueId, ValueOp } from "../../tile/program.js";
 
+/** Pixels of a line that a warp has of a tile of a picture: its 16 rows. */
+export const RUN_PIXELS = 16;
+
 /** What forms whose one loop sums a dot have in common: pointwise work on the accumulator and one store follow it. */
 interface ProductParts {
   readonly program: TileProgram;
@@ -40,6 +43,8 @@ export interface ConvForm extends ProductParts {
   readonly image: { readonly y: string; readonly x: string; readonly from: readonly [y: number, x: number] };
   /** Axes of the second operand's taps, lines first. */
   readonly taps: readonly [string, string];
+  /** Tensors [picture, line, run of pixels, n] for mean and squared deviations of every run, with `inner` together. */
+  readonly moments: { readonly means: string; readonly squares: string } | undefined;
 }
 
 export type ProductForm = MatmulForm | ConvForm;

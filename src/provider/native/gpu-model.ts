@@ -1,6 +1,7 @@
 // What a region should take on a GPU, for choosing before anything is measured: bytes at the memory's rate, or operations
 // at the rate that a kind of kernel reaches, whichever is more. Rates are those of an H200; only their order matters.
 import { dtypeBytes } from "../../core/dtype.js";
+import type { TensorType } from "../../graph/node.js";
 import { bytesMoved } from "../../graph/op.js";
 import { opOf } from "../../graph/ops.js";
 import type { Region } from "../../graph/region.js";
@@ -23,9 +24,13 @@ export const GPU_FLOPS_PER_US = {
   plain: 1e6,
 } as const;
 
+/** Microseconds of kernels that only move so many bytes. */
+export const movingUs = (bytes: number, launches: number): number =>
+  LAUNCH_US * launches + bytes / GPU_BYTES_PER_US.any;
+
 /** Microseconds of one kernel, or some that run one after another, for the whole region. */
 export function gpuUs(
-  region: Region,
+  region: Pick<Region, "graph" | "nodes"> & Readonly<Record<"inputs" | "outputs", readonly TensorType[]>>,
   flopsPerUs: number,
   launches = 1,
   bytesPerUs: number = GPU_BYTES_PER_US.any,

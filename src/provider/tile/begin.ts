@@ -34,5 +34,5 @@ export function begin(region: Region, variant: Variant): Beginning | Cannot {
 }
 
 /** "linear+gelu": the ops in order. */
-export const labelOf = ({ nodes }: Region): string =>
+export const labelOf = ({ nodes }: Pick<Region, "nodes">): string =>
   nodes.filter((node) => !isView(node)).map(({ op }) => op).join("+"); // prettier-ignore

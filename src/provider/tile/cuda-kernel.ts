@@ -42,7 +42,7 @@ function addressOf(source: Parameter["source"], { inputs, outputs, workspace }: 
   if ("output" in source) return outputs[source.output]! + BigInt(source.offsetBytes ?? 0);
   const offset = temporaries?.get(source.temporary);
   invariant(offset !== undefined, `the temporary ${source.temporary} has no place`);
-  return workspace + BigInt(offset);
+  return workspace + BigInt(offset + (source.offsetBytes ?? 0));
 } // prettier-ignore
 
 /** A kernel of a candidate with its blocks. */
@@ -51,10 +51,10 @@ export interface Stage {
   readonly program: BlockProgram;
 }
 
-/** The workspace of stages that run one after another: spilled values first, which they share, then temporaries. */
-export function workspaceOf(stages: readonly Stage[], multiprocessors: number): { readonly bytes: number; readonly temporaries: ReadonlyMap<string, number> } {
+/** The workspace of stages that run one after another: spilled values first, which they share, or at least so many bytes, then temporaries. */
+export function workspaceOf(stages: readonly Stage[], multiprocessors: number, leastBytes: number): { readonly bytes: number; readonly temporaries: ReadonlyMap<string, number> } {
   const temporaries = new Map<string, number>();
-  let bytes = Math.max(0, ...stages.map(({ program }) => aligned(workspaceBytesOf(program, multiprocessors))));
+  let bytes = Math.max(aligned(leastBytes), ...stages.map(({ program }) => aligned(workspaceBytesOf(program, multiprocessors))));
   for (const { form } of stages)
     for (const { source, dtype } of form.parameters)
       if ("temporary" in source && !temporaries.has(source.temporary)) {
@@ -180,7 +180,8 @@ export class SkeletonKernel implements Kernel {
   }
 
   bind(binding: Binding): readonly Step[] {
-    const tensors = bindingsOf(this.#work.form, (source) => addressOf(source, binding));
+    const { form, temporaries } = this.#work;
+    const tensors = bindingsOf(form, (source) => addressOf(source, binding, temporaries));
     if (bindReason(this.#kernel, tensors) !== undefined) return (this.#other ??= this.#otherwise()).bind(binding);
     return [{ kind: "launch", name: this.#work.name, launch: this.#loaded.bind(tensors, binding.workspace).launch }];
   }

@@ -1,5 +1,6 @@
 // The kernels of a task for the general lowering on CUDA: those of the CPU but where a device wants more programs.
 import { sizeOf } from "../../core/shape.js";
+import { convNormForms } from "../../kernel/conv-norm.js";
 import { groupNormSplitForms, pixelsOf } from "../../kernel/group-norm-split.js";
 import { headProjectionParts } from "../../kernel/head-projection.js";
 import type { KernelForm } from "../../kernel/sheet.js";
@@ -14,6 +15,8 @@ export interface Staging extends GeneralSchedule {
   readonly form: KernelForm;
 }
 
+/** Kernels of a group norm; behind a convolution, which gathers what it needs to know, as many join that and normalise. */
+export const NORM_STAGES = 3;
 /** Parts that a group norm's pixels are dealt to, and elements that a part should have at least. */
 const MOST_PARTS = 1024;
 const PART_ELEMENTS = 8192;
@@ -33,6 +36,18 @@ export function stagesOf(task: Task): readonly Staging[] {
       { form: statistics, blocks: { G, [along]: pixels }, backwards: true },
       { form: merge, blocks: { G: 1 } },
       { form: apply, blocks: isTurned ? { G, X: pixels } : {} },
+    ];
+  }
+  if (task.norm) {
+    const { convolutions, lines, merge, apply } = convNormForms(task);
+    const [, , { blocks }] = stagesOf(task.norm) as readonly [Staging, Staging, Staging];
+    const G = Number(task.norm.head.params["groups"]);
+    return [
+      ...convolutions.map((form) => ({ form, blocks: form.blocks! })),
+      { form: lines, blocks: { G } },
+      { form: merge, blocks: { G: 1 } },
+      // The convolution ended at the image's end.
+      { form: apply, blocks, backwards: true },
     ];
   }
   if (task.heads) return headProjectionParts(task).map((form) => ({ form, blocks: {} }));

@@ -10,20 +10,21 @@ import { bindReason } from "../../device/cuda/launch.js";
 import { cudaDevice, whyNoCudaDevice } from "../../device/cuda/target.js";
 import type { Target } from "../../device/device.js";
 import type { NodeId, Params } from "../../graph/node.js";
-import { hasTrait } from "../../graph/op.js";
+import { bytesMoved, hasTrait } from "../../graph/op.js";
 import { opOf } from "../../graph/ops.js";
 import type { Region, Regions } from "../../graph/region.js";
 import { attentionHeadsForm, headsReason } from "../../kernel/attention-heads.js";
+import { convNormForms } from "../../kernel/conv-norm.js";
 import { headProjectionForm } from "../../kernel/head-projection.js";
 import { layoutOf, type KernelForm, type Parameter } from "../../kernel/sheet.js";
-import type { Task } from "../../kernel/task.js";
-import { upsampleConvForms } from "../../kernel/upsample-conv.js";
+import type { Located, Task } from "../../kernel/task.js";
+import { PHASES, upsampleConvForms } from "../../kernel/upsample-conv.js";
 import type { BlockProgram } from "../../lower/cuda/block-program.js";
 import { lowerToBlock } from "../../lower/cuda/general.js";
 import { matmulWorkspaceBytes, STEP_K } from "../../lower/cuda/schedule.js";
 import { cudaSchedules, renderCuda, type CudaSchedule } from "../../render/cuda/canonical.js";
 import { chainPatterns } from "../native/chain.js";
-import { GPU_BYTES_PER_US, GPU_FLOPS_PER_US, gpuUs } from "../native/gpu-model.js";
+import { GPU_BYTES_PER_US, GPU_FLOPS_PER_US, gpuUs, movingUs } from "../native/gpu-model.js";
 import { declared } from "../native/host-pack.js";
 import { isCannot, type Candidate, type Cannot, type Choice, type Effort, type Kernel, type Provider } from "../provider.js"; // prettier-ignore
 import { begin, labelOf, type Beginning } from "./begin.js";
@@ -38,7 +39,8 @@ import {
   type CudaWork,
   type Stage,
 } from "./cuda-kernel.js";
-import { stagesOf, type Staging } from "./cuda-stages.js";
+import { beginConvNorm, convNormPatterns } from "./conv-norm.js";
+import { NORM_STAGES, stagesOf, type Staging } from "./cuda-stages.js";
 import { familyOf, isLink } from "./families.js";
 import { withPackedFilters } from "./filters.js";
 import { headPatterns, headsOf } from "./heads.js";
@@ -48,7 +50,7 @@ import { beginUpsampleConv, upsampleConvPatterns } from "./upsample-conv.js";
 
 const NAME = "tile";
 /** Raised when the same choice would compile to other code. */
-const VERSION = "cuda 5";
+const VERSION = "cuda 6";
 const MOST_LINKS = 6;
 const MOST_SCHEDULES: Readonly<Record<Effort, number>> = { none: 1, quick: 4, full: 20 };
 /** Where an address is aligned as the device aligns them, a kernel's wishes can be asked before there is one. */
@@ -88,6 +90,7 @@ class CudaTileProvider implements Provider {
     for (const ids of chainPatterns(regions, (node) => familyOf(node)?.takesLinks ?? false, isLink))
       if (ids.length <= MOST_LINKS + 1) yield ids;
     for (const ids of upsampleConvPatterns(regions)) if (ids.length <= MOST_LINKS + 2) yield ids;
+    for (const ids of convNormPatterns(regions)) if (ids.length <= MOST_LINKS + 3) yield ids;
     yield* headPatterns(regions);
   }
 
@@ -123,7 +126,7 @@ class CudaTileProvider implements Provider {
   #begin(region: Region, variant: Variant): Beginning | Cannot {
     const task = headsOf(region);
     if (task && !variant.channelsLast) return { family: familyOf(task.head)!, task, layouts: asTheyLie(region) };
-    return beginUpsampleConv(region, variant) ?? begin(region, variant);
+    return beginConvNorm(region, variant) ?? beginUpsampleConv(region, variant) ?? begin(region, variant);
   }
 
   /** The region as a skeleton takes it: of convolutions, with channels innermost in pictures and filters. */
@@ -157,6 +160,7 @@ class CudaTileProvider implements Provider {
 
   /** The texts of a task in the form that skeletons recognise; several run one after another. */
   #skeletonForms(task: Task): readonly KernelForm[] | Cannot {
+    if (task.norm) return convNormForms(task).convolutions;
     if (task.heads) return [headProjectionForm(task)];
     if (task.doubles) return upsampleConvForms(task);
     if (task.head.op !== "attention") return generalForm(task);
@@ -177,11 +181,14 @@ class CudaTileProvider implements Provider {
       return { cannot: `the kernel of ${task.head.op} does not fit: ${messageOf(error)}` };
     }
     const { multiprocessors } = device.facts;
-    const { bytes, temporaries } = workspaceOf(stages, multiprocessors);
     const schedule = variant.way === "skeleton" ? variant.schedule : undefined;
-    const workspaceBytes = Math.max(bytes, schedule?.kind === "matmul" ? matmulWorkspaceBytes(schedule, multiprocessors) : 0); // prettier-ignore
-    const work = { name: label, device, architecture: this.#architecture, temporaries };
-    const workOf = (form: KernelForm, i: number): CudaWork => ({ ...work, form, ...(i === 0 && { startsAs }) });
+    const least = schedule?.kind === "matmul" ? matmulWorkspaceBytes(schedule, multiprocessors) : 0;
+    const { bytes: workspaceBytes, temporaries } = workspaceOf(stages, multiprocessors, least);
+    // The last stages are those of a norm behind a convolution, and are named and computed like those of any norm.
+    const first = task.norm ? stages.length - NORM_STAGES : stages.length;
+    const place = task.norm ? region.nodes.indexOf(task.norm.head) : region.nodes.length;
+    const nameOf = (i: number): string => labelOf({ nodes: i < first ? region.nodes.slice(0, place) : region.nodes.slice(place) }); // prettier-ignore
+    const workOf = (form: KernelForm, i: number): CudaWork => ({ name: nameOf(i), device, architecture: this.#architecture, temporaries, form, ...(i === 0 && { startsAs }) }); // prettier-ignore
     const general = async (): Promise<Kernel> =>
       new StagedKernel(device, packs, await Promise.all(stages.map(({ form, program }, i) => GeneralKernel.build(workOf(form, i), program)))); // prettier-ignore
     const now = ({ form, program }: Stage, i: number): Kernel => GeneralKernel.now(workOf(form, i), program);
@@ -194,13 +201,15 @@ class CudaTileProvider implements Provider {
     };
     const build = async (): Promise<Kernel> => {
       const found = skeletons();
-      const otherwise = (i: number) => (found.length === 1 ? generalNow : () => now(stages[i]!, i));
-      const built = found.map(({ form, kernel }, i) => SkeletonKernel.build({ ...work, form }, kernel, otherwise(i)));
-      return built.length > 0 ? new StagedKernel(device, packs, await Promise.all(built)) : general();
+      const otherwise = (i: number) => (first === found.length ? () => now(stages[i]!, i) : generalNow);
+      const built = found.map(({ form, kernel }, i): Promise<Kernel> => SkeletonKernel.build(workOf(form, i), kernel, otherwise(i))); // prettier-ignore
+      const rest = stages.slice(first).map(({ form, program }, i) => GeneralKernel.build(workOf(form, first + i), program)); // prettier-ignore
+      return built.length > 0 ? new StagedKernel(device, packs, await Promise.all([...built, ...rest])) : general();
     };
     const warm = (): Promise<unknown> => {
       const found = skeletons();
-      const sources = found.length > 0 ? found.map(({ kernel }) => kernel.source) : stages.map(({ form, program }, i) => sourceOf(workOf(form, i), program)); // prettier-ignore
+      const rest = found.length > 0 ? first : 0;
+      const sources = [...found.map(({ kernel }) => kernel.source), ...stages.slice(rest).map(({ form, program }, i) => sourceOf(workOf(form, rest + i), program))]; // prettier-ignore
       return Promise.all(sources.map((source) => compileCudaAside(source, this.#architecture)));
     };
     return {
@@ -213,8 +222,8 @@ class CudaTileProvider implements Provider {
       workspaceBytes,
       accumulation: "f32",
       capturable: true,
-      estimateUs: gpuUs(region, rateOf(task, variant), task.doubles && stages.length, bytesRateOf(task, variant)),
-      isPlain: variant.way === "general" && !variant.channelsLast && !task.doubles,
+      estimateUs: estimateOf(region, task, variant),
+      isPlain: variant.way === "general" && !variant.channelsLast && !task.doubles && !task.norm,
       warm,
       build,
     };
@@ -237,6 +246,16 @@ function alignmentOf(source: Parameter["source"], { inputs, outputs }: Region): 
   const { alignmentBytes } = "input" in source ? inputs[source.input]! : outputs[source.output]!;
   const { offsetBytes = 0 } = source;
   return offsetBytes === 0 ? alignmentBytes : Math.min(alignmentBytes, offsetBytes & -offsetBytes);
+}
+
+/** A group norm's picture is read twice; behind a convolution it is read once, after that. */
+function estimateOf(region: Region, task: Task, variant: CudaVariant): number {
+  const { head, doubles, norm, inputs: [x], output } = task; // prettier-ignore
+  const bytesOf = (...operands: readonly Located[]): number => bytesMoved(operands, dtypeBytes);
+  const outputs = norm ? [output] : region.outputs;
+  const us = gpuUs({ ...region, outputs }, rateOf(task, variant), doubles ? PHASES.length : 1, bytesRateOf(task, variant)); // prettier-ignore
+  if (head.op === "group_norm") return us + movingUs(bytesOf(x!), NORM_STAGES - 1);
+  return norm ? us + movingUs(bytesOf(output, norm.output), NORM_STAGES) : us;
 }
 
 /** Of the operations that the ops say. Products of the general lowering are computed one by one; phases make 16 of 36. */

@@ -3,23 +3,12 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import test from "node:test";
-import koffi from "koffi";
-import { scalarEngine } from "../../check/dense/product.js";
-import { acceptedError, regionReference } from "../../check/region-reference.js";
-import { rowError } from "../../check/row-error.js";
-import { dtypeBytes, readElement, roundTo, writeElement, type DType } from "../../core/dtype.js";
-import { fillNormal } from "../../core/philox.js";
-import { coordinateOf, offsetOf, sizeOf, type Shape } from "../../core/shape.js";
+import { readElement, roundTo, type DType } from "../../core/dtype.js";
 import { nvccCompiler } from "../../device/cuda/compile.js";
-import type { Value, ValueId } from "../../graph/node.js";
-import type { RefTensor } from "../../graph/op.js";
+import type { Value } from "../../graph/node.js";
 import { Regions, type Region } from "../../graph/region.js";
 import { Words } from "../../graph/words.js";
-import { layoutOf, type Source, type Temporary } from "../../kernel/sheet.js";
-import type { Located, Task } from "../../kernel/task.js";
 import { upsampleConvForms } from "../../kernel/upsample-conv.js";
-import type { BlockProgram } from "../../lower/cuda/block-program.js";
-import { lowerToBlock } from "../../lower/cuda/general.js";
 import type { MatmulSchedule } from "../../lower/cuda/schedule.js";
 import { cudaSchedules, renderCuda } from "../../render/cuda/canonical.js";
 import { emulated } from "../../render/cuda/emulated.fixture.js";
@@ -31,6 +20,7 @@ import type { Beginning } from "./begin.js";
 import { bindingsOf } from "./cuda-kernel.js";
 import { stagesOf } from "./cuda-stages.js";
 import { PLAIN } from "./space.js";
+import { bitsOf, lowered, RegionTrial } from "./trial.fixture.js";
 import { beginUpsampleConv, phasePack, upsampleConvPatterns } from "./upsample-conv.js";
 
 interface Problem {
@@ -103,14 +93,6 @@ test("what is no such region is refused with a reason", () => {
   assert.equal(beginUpsampleConv(alone.region([alone.work[1]!.id]), PLAIN), undefined, "an upsampling alone");
 });
 
-/** Dense elements of a weight as bits, and back. */
-function bitsOf(dtype: DType, data: ArrayLike<number>): Uint16Array | Uint32Array {
-  const bits = dtypeBytes(dtype) === 2 ? new Uint16Array(data.length) : new Uint32Array(data.length);
-  const view = new DataView(bits.buffer);
-  for (let i = 0; i < data.length; i++) writeElement(view, dtype, i, data[i]!);
-  return bits;
-}
-
 test("the pack sums taps that meet the same pixel, and rounds once", () => {
   for (const dtype of ["f32", "bf16", "f16"] as const) {
     const { task } = begun(patterns(regionsOf({ ...SMALL, dtype, x: [1, 2, 3, 3], filters: 1 }))[0]!, false);
@@ -137,57 +119,17 @@ const PROBLEMS = (["bf16", "f32", "f16"] as const).flatMap((dtype): Problem[] =>
   { dtype, x: [1, 32, 67, 5], filters: 7 },
 ]);
 
-function lowered({ task }: Beginning): readonly BlockProgram[] {
-  return stagesOf(task).map(({ form, blocks }) => {
-    const layouts = Object.fromEntries(form.parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
-    const alignments = Object.fromEntries(form.parameters.map(({ name }) => [name, 2]));
-    return lowerToBlock(form.program, { sizes: form.sizes, layouts, alignments }, { blocks }, 132);
-  });
-}
-
-/** Operands of a region with random numbers, filters packed, and what its ops make of them. */
-function trialOf(region: Region, task: Task) {
-  const values = new Map<ValueId, RefTensor>();
-  const operands = [...task.inputs, ...task.links.flatMap(({ other }) => other ?? [])];
-  const pack = phasePack(task);
-  const inputs = region.inputs.map(({ value, shape, dtype }, input): Uint8Array => {
-    const data = new Float64Array(sizeOf(shape));
-    fillNormal(data, input + 1, 0);
-    const tensor = { dtype, shape, data: data.map((number) => roundTo(dtype, number)) };
-    values.set(value, tensor);
-    if (input === pack.input) return aligned(bytesOf(packed(pack, bitsOf(dtype, tensor.data))));
-    return laid(
-      tensor.data,
-      operands.find(({ source }) => "input" in source && source.input === input)!,
-    );
-  });
-  const { output } = task;
-  const out = laid(new Float64Array(sizeOf(output.shape)).fill(Number.NaN), output);
-  const { exact, plainError } = regionReference(region, values, scalarEngine);
-  const want = exact.get(region.outputs[0]!.value)!.data;
-  const accepted = acceptedError(region, "f32", plainError);
-  return {
-    /** What lies at a parameter's place. */
-    at(source: Source | Temporary): Uint8Array {
-      assert.ok(!("temporary" in source));
-      return ("output" in source ? out : inputs[source.input]!).subarray(source.offsetBytes ?? 0);
-    },
-    accepted,
-    error: (): number => rowError(read(out, output), want, output.shape).error,
-  };
-}
-
 const without = spawnSync("g++", ["--version"]).status === 0 ? false : "there is no C++ compiler";
 test("the kernels agree with the two ops in emulated blocks, channels first and last", { skip: without }, (t) => {
   const runs = PROBLEMS.flatMap((problem) => {
     const region = patterns(regionsOf(problem)).at(-1)!;
     return [false, true].map((channelsLast) => ({ problem, region, found: begun(region, channelsLast) }));
   });
-  const kernels = emulated(runs.flatMap(({ found }) => lowered(found)));
+  const kernels = emulated(runs.flatMap(({ found }) => lowered(found.task)));
   const worst: Partial<Record<DType, { error: number; accepted: number }>> = {};
   runs.forEach(({ problem: { dtype, x }, region, found: { task } }, r) => {
-    const trial = trialOf(region, task);
-    stagesOf(task).forEach(({ form }, phase) => kernels[4 * r + phase]!(form.parameters.map(({ source }) => trial.at(source)))); // prettier-ignore
+    const trial = new RegionTrial(region, task, [phasePack(task)]);
+    stagesOf(task).forEach(({ form }, phase) => kernels[4 * r + phase]!(trial.memoryOf(form))); // prettier-ignore
     const [error, { accepted }] = [trial.error(), trial];
     assert.ok(error <= accepted, `${dtype} [${x.join(", ")}] of ${region.nodes.length} ops is off by ${error}, ${accepted} are accepted`); // prettier-ignore
     if (error / accepted > (worst[dtype]?.error ?? 0) / (worst[dtype]?.accepted ?? 1)) worst[dtype] = { error, accepted }; // prettier-ignore
@@ -219,9 +161,9 @@ test("so do the skeleton's, patches of every phase between those of the others",
   }));
   const emulations = emulatedSkeletons(kernels.flat());
   runs.forEach(({ region, task, schedule, forms }, r) => {
-    const trial = trialOf(region, task);
+    const trial = new RegionTrial(region, task, [phasePack(task)]);
     forms.forEach((form, phase) => {
-      const tensors = bindingsOf(form, (source) => BigInt(koffi.address(trial.at(source))));
+      const tensors = bindingsOf(form, trial.addressOf);
       emulations[4 * r + phase]!(tensors, 2 * kernels[r]![phase]!.cluster, r % 2 === 0 ? "forwards" : "backwards");
     });
     const error = trial.error();
@@ -229,39 +171,12 @@ test("so do the skeleton's, patches of every phase between those of the others",
   });
 }); // prettier-ignore
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array => new Uint8Array(buffer, byteOffset, byteLength); // prettier-ignore
-
-/** A copy at an address that is a multiple of 64. */
-function aligned(bytes: Uint8Array): Uint8Array {
-  const room = new Uint8Array(bytes.length + 64);
-  const copy = room.subarray(Number((64n - (BigInt(koffi.address(room)) % 64n)) % 64n)).subarray(0, bytes.length);
-  copy.set(bytes);
-  return copy;
-}
-
-function each({ shape, strides }: { readonly shape: Shape; readonly strides: readonly number[] }, visit: (at: number, i: number) => void): void {
-  for (let i = 0; i < sizeOf(shape); i++) visit(offsetOf(coordinateOf(i, shape), strides), i);
-} // prettier-ignore
-
-function laid(data: Float64Array, located: Located): Uint8Array {
-  const view = new DataView(new ArrayBuffer(data.length * dtypeBytes(located.dtype)));
-  each(located, (at, i) => writeElement(view, located.dtype, at, data[i]!));
-  return aligned(bytesOf(view));
-}
-
-function read(bytes: Uint8Array, located: Located): Float64Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const data = new Float64Array(sizeOf(located.shape));
-  each(located, (at, i) => (data[i] = readElement(view, located.dtype, at)));
-  return data;
-}
-
 const nvcc = nvccCompiler();
 test("the decoder's three assemble for sm_90a without spills", { skip: nvcc ? false : "nvcc was not found" }, () => {
   for (const [channels, filters, side] of [[512, 512, 128], [512, 512, 256], [256, 256, 512]] as const) {
     const region = patterns(regionsOf({ dtype: "bf16", x: [1, channels, side, side], filters }))[0]!;
     const found = begun(region, true);
-    const { log } = nvcc!.compile(renderBlock(lowered(found)[3]!, "kernel", false), "sm_90a");
+    const { log } = nvcc!.compile(renderBlock(lowered(found.task)[3]!, "kernel", false), "sm_90a");
     assert.match(log, /0 bytes spill stores, 0 bytes spill loads/, `${channels} channels`);
     const forms = upsampleConvForms(found.task);
     for (const form of [forms[0]!, forms[3]!]) {

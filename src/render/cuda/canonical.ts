@@ -22,6 +22,7 @@ import type { TileProgram } from "../../tile/program.js";
 import { paramOf } from "../../tile/query.js";
 import { renderAttention } from "./attention.js";
 import { renderMatmul } from "./matmul.js";
+import { GROUP_WIDTHS } from "./moments.js";
 
 export type CudaSchedule = MatmulSchedule | AttentionSchedule;
 /** Size of every axis by name. */
@@ -36,9 +37,10 @@ const depthsOf = (form: AttentionForm, sizes: AxisSizes): readonly [number, numb
 const widthOf = ({ inner, program }: ProductForm, sizes: AxisSizes): number =>
   inner.reduce((width, axis) => width * (program.axes.find(({ name }) => name === axis)?.size ?? sizes[axis] ?? 0), 1);
 
-/** Why a tile does not hold whole heads, each in one block's hands, or undefined. */
-function wholeHeadsReason({ inner, store, program }: ProductForm, { blockN, split = 1 }: MatmulSchedule, width: number): string | undefined {
+/** Why a tile does not hold whole heads, each in one block's hands, or whole groups of channels, or undefined. */
+function wholeHeadsReason({ kind, inner, store, program }: ProductForm, { blockN, split = 1 }: MatmulSchedule, width: number): string | undefined {
   if (inner.length === 0) return undefined;
+  if (kind === "conv") return GROUP_WIDTHS.includes(width) ? undefined : `groups of ${width} channels are no ${GROUP_WIDTHS.join(", ")}`;
   if (width % 64 !== 0 || blockN % width !== 0) return `tiles of ${blockN} columns do not hold whole heads of ${width}`;
   if (split > 1) return "blocks of a cluster that share a tile store parts of heads";
   return paramOf(program, store.tensor).dtype === "f32" ? "heads are stored in 16 bits" : undefined;
@@ -48,7 +50,13 @@ function productSizes(form: ProductForm, sizes: AxisSizes, width: number): Matmu
   const batch = form.outer ? sizes[form.outer.axis]! : 1;
   if (form.kind === "matmul") return { m: sizes[form.m.axis]!, n: sizes[form.n.axis]! * width, k: sizes[form.k]!, batch }; // prettier-ignore
   const picture = { lines: sizes[form.y.axis]!, columns: sizes[form.x.axis]! };
-  return { m: picture.lines * picture.columns, n: sizes[form.n.axis]!, k: contracted(form, sizes), batch, picture };
+  return {
+    m: picture.lines * picture.columns,
+    n: sizes[form.n.axis]! * width,
+    k: contracted(form, sizes),
+    batch,
+    picture,
+  };
 }
 
 /** Elements of the contracted axis: of a convolution in whole steps of channels for every tap. */

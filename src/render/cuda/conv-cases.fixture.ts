@@ -1,6 +1,7 @@
 // What the skeleton's convolutions are tested on: pictures that fill no patch, channels and filters that fill no step and no
 // tile, uneven padding, results between others', what follows, every way that blocks share work.
 import { input, kernel, optional, output, type AnyKernel } from "../../tile/index.js";
+import { RUN_PIXELS } from "../../lower/cuda/form.js";
 import type { FloatDot } from "../../tile/suite/matmul.js";
 import type { MatmulCase } from "./matmul-cases.fixture.js";
 
@@ -36,11 +37,45 @@ const conv = (d: FloatDot, { padding: [top, left], bias: biased = false, residua
     },
   ); // prettier-ignore
 
+/** The same with mean and squared deviations of every group in every run of a line. */
+const convMoments = (d: FloatDot, { padding: [top, left], residual: added }: Options): AnyKernel =>
+  kernel(
+    "conv_moments",
+    {
+      x: input(d, "B", "H", "W", "C"), w: input(d, "G", "P", "KY", "KX", "C"), bias: input(d, "G", "P"),
+      residual: optional(added === "each", input(d, "B", "OY", "OX", "G", "P")),
+      y: output(d, "B", "OY", "OX", "G", "P"), means: output("f32", "B", "OY", "R", "G"), squares: output("f32", "B", "OY", "R", "G"),
+    },
+    (t, { x, w, bias, residual, y, means, squares }) => {
+      const [b, line, column, g] = [t.each("B"), t.program("OY"), t.program("OX"), t.program("G")];
+      const acc = t.loopEach("KY", t.zeros("f32", "OY", "OX", "G", "P"), (ky, outer) => {
+        const lines = t.window("H", line, { offset: t.iota(ky).sub(top) });
+        return t.loopEach("KX", outer, (kx, inner) => {
+          const columns = t.window("W", column, { offset: t.iota(kx).sub(left) });
+          return t.loop("C", inner, (c, sum) => t.dot(t.load(x, b, lines, columns, c), t.load(w, g, ky, kx, c), "C", sum));
+        });
+      });
+      const biased = acc.add(t.load(bias, g).to("f32"));
+      const out = residual ? biased.add(t.load(residual, b, line, column, g).to("f32")) : biased;
+      t.store(y, [b, line, column, g], out.to(d));
+      const run = [b, t.point("OY", t.start(line)), t.point("R", t.start(column).idiv(RUN_PIXELS)), g] as const;
+      const mean = out.mean("OY", "OX", "P");
+      t.store(means, [...run], mean);
+      t.store(squares, [...run], out.sub(mean).square().sum("OY", "OX", "P"));
+    },
+  ); // prettier-ignore
+
 const SMALL = { blockM: 64, blockN: 64, consumers: 1, patch: 16 } as const;
 const ALLOWED = 6e-3;
 const [B, H, W, O] = [2, 5, 19, 40];
 const shapesOf = (C: number, K: number, OY = H, OX = W) => ({
   x: [B, H, W, C], w: [O, K, K, C], bias: [O], residual: [B, OY, OX, O], one: [O, OY, OX], y: [B, OY, OX, O],
+}); // prettier-ignore
+/** A text with moments is for blocks of a run, the others for any. */
+export const CONV_BLOCKS = { OY: 1, OX: RUN_PIXELS };
+const ofGroups = (C: number, G: number, P: number) => ({
+  x: [B, H, W, C], w: [G, P, 3, 3, C], bias: [G, P], residual: [B, H, W, G, P], y: [B, H, W, G, P],
+  means: [B, H, Math.ceil(W / RUN_PIXELS), G], squares: [B, H, Math.ceil(W / RUN_PIXELS), G],
 }); // prettier-ignore
 const LINE = 2 * (W * 2 * O);
 
@@ -73,5 +108,13 @@ export const CONV_CASES: readonly MatmulCase[] = [
   {
     title: "the last patches shared by way of memory", text: conv("bf16", { padding: [1, 1], bias: true, residual: "each" }), shapes: shapesOf(72, 3), allowed: ALLOWED,
     schedules: [{ ...SMALL, sharesTail: true }, { blockM: 128, patch: 32, sharesTail: true }],
+  },
+  {
+    title: "a convolution that leaves the moments of groups of 4 channels", text: convMoments("bf16", { padding: [1, 1] }), shapes: ofGroups(24, 10, 4), allowed: ALLOWED,
+    schedules: [SMALL, { ...SMALL, patch: 64 }, { ...SMALL, split: 2 }, { ...SMALL, cluster: 2 }, { turns: true, blockN: 64, patch: 16 }],
+  },
+  {
+    title: "a convolution with a residual that leaves the moments of groups of 16 channels", text: convMoments("bf16", { padding: [1, 1], residual: "each" }), shapes: ofGroups(72, 9, 16), allowed: ALLOWED,
+    schedules: [{ turns: true, patch: 32 }, SMALL, { ...SMALL, sharesTail: true }, { blockM: 192, consumers: 3, blockN: 64, patch: 64 }],
   },
 ]; // prettier-ignore

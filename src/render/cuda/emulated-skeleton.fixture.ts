@@ -10,6 +10,7 @@ import koffi from "koffi";
 import { dtypeBytes } from "../../core/dtype.js";
 import type { CudaKernel, KernelArgument } from "../../device/cuda/kernel.js";
 import { mapSpec, type Bindings } from "../../device/cuda/launch.js";
+import { JOIN_LANES } from "./moments.js";
 
 const EMULATION = String.raw`#include <cmath>
 #include <cstdio>
@@ -291,7 +292,7 @@ extern "C" int run${i}(void** args, int grid, int backwards) { return run(n${i}:
   });
   const folder = mkdtempSync(join(tmpdir(), "troupe-emulated-"));
   const [source, library] = [join(folder, "kernels.cpp"), join(folder, "kernels.so")];
-  writeFileSync(source, EMULATION + texts.join("\n"));
+  writeFileSync(source, EMULATION + JOIN_LANES + texts.join("\n"));
   execFileSync("g++", ["-std=c++17", "-O1", "-w", "-fno-strict-aliasing", "-ffp-contract=off", "-shared", "-fPIC", "-o", library, source]); // prettier-ignore
   const loaded = koffi.load(library);
   rmSync(folder, { recursive: true });

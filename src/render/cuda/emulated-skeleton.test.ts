@@ -10,7 +10,7 @@ import type { Bindings } from "../../device/cuda/launch.js";
 import { isCannot } from "../../lower/cuda/form.js";
 import { trace } from "../../tile/index.js";
 import { renderCuda } from "./canonical.js";
-import { CONV_CASES } from "./conv-cases.fixture.js";
+import { CONV_BLOCKS, CONV_CASES } from "./conv-cases.fixture.js";
 import { emulatedSkeletons } from "./emulated-skeleton.fixture.js";
 import { MATMUL_CASES, matmulSchedule, sizesOf, Trial, type Held, type MatmulCase } from "./matmul-cases.fixture.js";
 
@@ -31,7 +31,7 @@ interface Run {
 
 const runsOf = ({ title, text, shapes, strides, schedules, allowed }: MatmulCase, c: number): readonly Run[] => {
   const program = trace(text);
-  const trial = new Trial(program, shapes, strides);
+  const trial = new Trial(program, shapes, strides, CONV_BLOCKS);
   return schedules.flatMap((change, s): readonly Run[] => {
     const { sharesTail = false } = change;
     if (!sharesTail && (c + s) % 2 === 1) return [];
@@ -52,18 +52,17 @@ for (const [what, cases] of Object.entries({ products: MATMUL_CASES, convolution
     const runs = cases.flatMap(runsOf);
     const kernels = emulatedSkeletons(runs.map(({ kernel }) => kernel));
     runs.forEach(({ name, kernel, trial, allowed, clusters, sharesTail }, i) => {
-      const { data } = trial.output;
-      const poisoned = data.slice();
+      const poisoned = trial.outputs.map(({ data }) => ({ data, before: data.slice() }));
       const bits = clusters.map((count) =>
         (["backwards", "forwards"] as const).slice(sharesTail && count < 9 ? 0 : 1).map((order) => {
-          data.set(poisoned);
+          for (const { data, before } of poisoned) data.set(before);
           kernels[i]!(bindingsOf(trial), count * kernel.cluster, order);
           assert.ok(trial.rowError() < allowed, `${name}, ${count} ${order}: ${trial.rowError()}`);
           assert.ok(
-            between(trial.output).every((element) => element === 0),
+            trial.outputs.every((output) => between(output).every((element) => element === 0)),
             `${name}: wrote beside its result`,
           );
-          return Buffer.from(data.slice().buffer).toString("base64");
+          return poisoned.map(({ data }) => Buffer.from(data.slice().buffer).toString("base64")).join();
         }),
       );
       for (const same of sharesTail ? bits : [bits.flat()]) assert.equal(new Set(same).size, 1, `${name}: other bits`);

@@ -19,6 +19,8 @@ export interface FragmentAxes {
   readonly col: string;
   /** Axes that lie whole inside a position of col; the last is that of neighbours where there are two. */
   readonly inner?: readonly string[];
+  /** Columns that are groups of so many elements, one after another: `inner` is one axis, of a group's. */
+  readonly groups?: number | undefined;
 }
 
 /** Which of a fragment's axes a value spans. */
@@ -175,8 +177,9 @@ export class FragmentWriter {
 
   /** The position along an axis of the columns. */
   #column(axis: string, col: Half): string {
-    const { inner = [] } = this.axes;
+    const { inner = [], groups } = this.axes;
     const at = inner.indexOf(axis);
+    if (groups) return `(live_col${col} ${at < 0 ? "/" : "%"} ${groups})`;
     if (inner.length === 0) return `live_col${col}`;
     if (at < 0) return "live_head";
     return inner.length === 1 ? `(2 * pair + ${col})` : at === 0 ? "pair" : String(col);
@@ -205,7 +208,7 @@ export class FragmentWriter {
       const parts = wide ? [`low_${op.dtype}(${pair})`, `high_${op.dtype}(${pair})`] : [`${pair}.x`, `${pair}.y`];
       const word = wide ? "u32" : "float2";
       return [
-        `const ${word} ${pair} = ${this.axes.inner?.length ? "load_again" : "__ldg"}((const ${word}*)(${address}));`,
+        `const ${word} ${pair} = ${this.axes.inner?.length && !this.axes.groups ? "load_again" : "__ldg"}((const ${word}*)(${address}));`,
         ...parts.map((part, col) => `const float v${op.id}${suffixOf(reach, row, col as Half)} = ${part};`),
       ];
     });

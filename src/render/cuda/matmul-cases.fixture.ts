@@ -153,7 +153,9 @@ const decode = (dtype: DType, raw: number): number =>
 /** Random operands of a program, and what the interpreter makes of them. */
 export class Trial {
   readonly held: readonly Held[];
-  readonly #expected: TileTensor;
+  /** In the order of the program's parameters. */
+  readonly outputs: readonly Held[];
+  readonly #expected: Readonly<Record<string, TileTensor>>;
 
   constructor(
     program: TileProgram,
@@ -171,24 +173,24 @@ export class Trial {
       return { name, dtype, axes, shape, strides: laid, data };
     });
     interpret(program, { tensors, blocks });
-    this.#expected = tensors[program.params.at(-1)!.name]!;
+    this.#expected = tensors;
+    this.outputs = this.held.filter((_, i) => program.params[i]!.mode === "out");
   }
 
-  /** The last parameter, which is the output. */
-  get output(): Held {
-    return this.held.at(-1)!;
+  /** Largest relative error of a row (last dim) of any output. */
+  rowError(): number {
+    return Math.max(...this.outputs.map((held) => this.#rowError(held)));
   }
 
-  /** Largest relative error of a row (last dim) of `got`, which lies as the output does. */
-  rowError(got: ArrayLike<number> = this.output.data): number {
-    const { dtype, shape, strides } = this.output;
+  #rowError({ name, dtype, shape, strides, data: got }: Held): number {
+    const expected = this.#expected[name]!.data;
     const width = shape.at(-1)!;
     let worst = 0;
     for (let row = 0; row < sizeOf(shape) / width; row++) {
       let error = 0;
       let norm = 0;
       for (let i = row * width; i < (row + 1) * width; i++) {
-        const want = this.#expected.data[i]!;
+        const want = expected[i]!;
         error += (decode(dtype, got[offsetOf(coordinateOf(i, shape), strides)]!) - want) ** 2;
         norm += want ** 2;
       }

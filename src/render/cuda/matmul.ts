@@ -5,7 +5,7 @@
 // optionally the tiles of a last, partial wave are shared by all blocks along the contracted axis (the tail of Stream-K,
 // Osama et al., arXiv 2301.03598).
 import { aheadOf, prefetchedLoad, rowTables } from "../../lower/cuda/ahead.js";
-import type { ProductForm } from "../../lower/cuda/form.js";
+import { RUN_PIXELS, type ProductForm } from "../../lower/cuda/form.js";
 import {
   matmulSharedBytes,
   partBytes,
@@ -20,9 +20,10 @@ import { paramOf } from "../../tile/query.js";
 import { argumentText, epilogueTensors } from "./arguments.js";
 import { FragmentWriter } from "./fragment.js";
 import type { KernelArgument, MapArgument, CudaKernel } from "../../device/cuda/kernel.js";
+import { JOIN_LANES } from "./moments.js";
 import { MULTICAST_3D, PRELUDE } from "./prelude.js";
 import { countsStores, MATRIX_ROW, outputText, pieceName, type OutputPlace } from "./store.js";
-import { mapOf, pointOf, rowsOf } from "./tile-rows.js";
+import { columnAxes, mapOf, pointOf, rowsOf } from "./tile-rows.js";
 import { wgmmaFunction, wgmmaName, type WgmmaShape } from "./wgmma.js";
 
 /** Steps along the contracted axis that a block which shares a tile has at least. */
@@ -53,9 +54,11 @@ export function renderMatmul(
 
   const point = pointOf(form);
   /** Heads of a tile, and what rows and columns are in the map of a result. */
-  const heads = inner.length > 0 ? blockN / width : 0;
+  const heads = form.kind === "matmul" && inner.length > 0 ? blockN / width : 0;
+  const moments = form.kind === "conv" ? form.moments : undefined;
+  const columnCount = inner.length > 0 ? `(size_${n} * ${width})` : `size_${n}`;
   const [fastest, ...slower] = rows.axes as readonly [string, ...string[]];
-  const resultAxes = (columns: string): MapArgument["axes"] => heads > 0 ? [inner, fastest, columns, ...slower] : [columns, ...rows.axes]; // prettier-ignore
+  const resultAxes = (columns: string): MapArgument["axes"] => heads > 0 ? [inner, fastest, columns, ...slower] : [columnAxes(columns, inner), ...rows.axes]; // prettier-ignore
   const isDealt = heads > 0 && parts.length > 1;
   const staged = outDtype !== "f32" && partColumns(schedule) > 0;
   const part = (staged && partColumns(schedule)) || 64;
@@ -80,7 +83,7 @@ export function renderMatmul(
           ...rows.axes.map((_, dim) => ({ kind: "stride", tensor: store.tensor, dim }) as const),
         ]),
     ...rows.sizes.map((axis) => ({ kind: "size", axis }) as const),
-    ...(prefetched ? [mapOf(prefetched.tensor, [n, ...prefetchedAxes], 16, part)] : []),
+    ...(prefetched ? [mapOf(prefetched.tensor, [columnAxes(n, inner), ...prefetchedAxes], 16, part)] : []),
     ...tables.map(({ tensor }): MapArgument => ({
       kind: "map",
       tensor,
@@ -89,6 +92,10 @@ export function renderMatmul(
       panels: false,
     })),
     ...(sharesTail ? ([{ kind: "workspace" }, { kind: "counters" }] as const) : []),
+    ...(moments ? [moments.means, moments.squares] : []).flatMap((tensor): readonly KernelArgument[] => [
+      { kind: "pointer", tensor },
+      ...[0, 1, 2].map((dim) => ({ kind: "stride", tensor, dim }) as const),
+    ]),
     ...epilogueTensors(
       program,
       form.epilogue.filter((op) => op !== prefetched && !tables.some((load) => load === op)),
@@ -96,7 +103,7 @@ export function renderMatmul(
   ];
   const writer = new FragmentWriter(
     program,
-    { row: fastest, col: n, inner },
+    { row: fastest, col: n, inner, groups: form.kind === "conv" && inner.length > 0 ? width : undefined },
     new Map([[form.accumulator, (row, col) => `acc[slab][(slice * ${part / 8} + j) * 4 + ${2 * row + col}]`]]),
   );
   /** The 64 rows and columns of a tile that stand together in shared memory or the workspace. */
@@ -106,9 +113,13 @@ export function renderMatmul(
   /** Heads one after another: what is done for one must not begin before the last is done, for want of registers. */
   const pastLast = heads ? `tile_n / ${width} + head >= size_${n}` : undefined;
   const place: OutputPlace = {
-    columns: blockN, firstColumn: "tile_n", firstRow: rows.warp[0]!, columnSize: `size_${n}`, rowSize: `size_${fastest}`,
+    columns: blockN, firstColumn: "tile_n", firstRow: rows.warp[0]!, columnSize: heads ? `size_${n}` : columnCount, rowSize: `size_${fastest}`,
     buffers: staged ? 2 : 0, part, prefetched, tables, slabBuffers: perSlab, outer: [...rows.warp.slice(1), ...point],
     skip: split > 1 ? `${unit} % ${split} != (int)rank` : sharesTail ? `${heads ? ownUnit.replace(`slice / ${width / 64}`, "head") : ownUnit} % sharers != rank` : pastLast,
+    moments: moments && {
+      ...moments, width, at: [...point, "warp_y", `warp_x / ${RUN_PIXELS}`], isLive: `warp_x < size_${rows.axes[0]!} && warp_y < size_${rows.axes[1]!}`,
+      firstGroup: `tile_n / ${width}`, groups: `size_${n}`, firstRow: rows.warp[0]!, rowSize: `size_${fastest}`,
+    },
     heads: heads ? { width, first: `tile_n / ${width}`, count: `size_${n}`, parts } : undefined,
   }; // prettier-ignore
   const out = outputText(writer, store, form.epilogue, place);
@@ -223,7 +234,7 @@ export function renderMatmul(
 `;
   const blocksTogether = cluster * split;
 
-  const source = `${PRELUDE}${cluster > 1 && half.length === 3 ? MULTICAST_3D : ""}${wgmmaFunction(wgmma)}
+  const source = `${PRELUDE}${cluster > 1 && half.length === 3 ? MULTICAST_3D : ""}${moments ? JOIN_LANES : ""}${wgmmaFunction(wgmma)}
 extern "C" __global__ void __launch_bounds__(${threads}, 1)${blocksTogether > 1 ? ` __cluster_dims__(${blocksTogether}, 1, 1)` : ""}
 ${name}(${argumentText(program, args)}) {
   extern __shared__ unsigned char raw[];
@@ -231,7 +242,7 @@ ${name}(${argumentText(program, args)}) {
   const u32 stagings = ring + ${stages * stageBytes};
   const u32 full = stagings + ${consumers * 4 * stagingBytes}, empty = full + ${8 * stages}${fetches ? `, fetched = empty + ${8 * stages}` : ""};
   const int warp = __shfl_sync(~0u, threadIdx.x >> 5, 0), lane = threadIdx.x & 31;
-  const int ${rows.count}, tiles_n = (size_${n}${heads ? ` * ${width}` : ""} + ${blockN - 1}) / ${blockN};
+  const int ${rows.count}, tiles_n = (${columnCount} + ${blockN - 1}) / ${blockN};
   const int tiles = tiles_m * tiles_n${outer ? ` * size_${outer.axis}` : ""}, ${rows.steps};
   const int first = blockIdx.x / ${blocksTogether}, stride = gridDim.x / ${blocksTogether};${blocksTogether > 1 ? "\n  const u32 rank = cluster_rank();" : ""}
 ${
@@ -319,6 +330,6 @@ ${split > 1 ? meeting : sharesTail ? meetingInMemory : ""}${fetches ? "      bar
     cluster: blocksTogether,
     fillsDevice: sharesTail,
     arguments: args,
-    tiles: [...rows.tiles, { axis: n, tile: heads || blockN }, ...(outer ? [{ axis: outer.axis, tile: 1 }] : [])],
+    tiles: [...rows.tiles, { axis: n, tile: blockN / width }, ...(outer ? [{ axis: outer.axis, tile: 1 }] : [])],
   };
 }

@@ -4,6 +4,7 @@ import { STAGING_BYTES } from "../../lower/cuda/schedule.js";
 import type { LoadOp, StoreOp, ValueId, ValueOp } from "../../tile/program.js";
 import type { FragmentLines, FragmentWriter, Half } from "./fragment.js";
 import { headsText, PAIR } from "./heads.js";
+import { momentsText, type MomentsPlace } from "./moments.js";
 
 export interface OutputText {
   /** Statements once a tile, before the columns. */
@@ -35,6 +36,8 @@ export interface OutputPlace {
   readonly outer: readonly string[];
   /** The condition under which a slice is another block's. */
   readonly skip?: string | undefined;
+  /** Moments of the results over a warp's rows and groups of columns, of staged results without heads. */
+  readonly moments?: MomentsPlace | undefined;
   /** Columns that are heads: how wide each is, a multiple of 64, where the first stands and how many there are; `parts`, where they go to several tensors: how many to each, in order. */
   readonly heads?:
     | { readonly width: number; readonly first: string; readonly count: string; readonly parts: readonly number[] }
@@ -80,6 +83,7 @@ export function outputText(
   const ofHeads = heads && headsText(writer, value, place, heads);
   const lines: FragmentLines = ofHeads ? { tile: [], group: ofHeads.group } : writer.lines(value.ops);
   const at = (row: Half, col: Half): string => writer.variable(value.id, row, col);
+  const moments = place.moments && momentsText(place.moments, at);
   const indent = lines.group.map((line) => `        ${line}\n`).join("");
   const columnsOfGroup = heads
     ? lines.group.length > 0
@@ -92,6 +96,7 @@ export function outputText(
     `const int row0 = ${place.firstRow} + (lane >> 2), row1 = row0 + 8;`,
     `const int live_row0 = min(row0, ${place.rowSize} - 1), live_row1 = min(row1, ${place.rowSize} - 1);`,
     ...lines.tile,
+    ...(moments?.slab ?? []),
   ];
   if (place.buffers === 0) {
     const rank = 2 + place.outer.length;
@@ -136,12 +141,12 @@ ${
       if (lane == 0) store_wait_read<${place.buffers - 1}>();
       __syncwarp();`
 }
-      u32 packed[${groups}][2];
+${moments?.before ?? ""}      u32 packed[${groups}][2];
 #pragma unroll
       for (int j = 0; j < ${groups}; ++j) {
 ${columnsOfGroup}${held}${indent}        packed[j][0] = pack_${dtype}(${at(0, 0)}, ${at(0, 1)});
         packed[j][1] = pack_${dtype}(${at(1, 0)}, ${at(1, 1)});
-      }${prefetched ? "\n      __syncwarp();" : ""}
+${moments?.group ?? ""}      }${prefetched ? "\n      __syncwarp();" : ""}
 #pragma unroll
       for (int j = 0; j < ${groups}; j += 2)
         store_matrix_x4(buffer + ${inBuffer("matrix_row", "(j + (lane >> 4))", part)}, packed[j][0], packed[j][1], packed[j + 1][0], packed[j + 1][1]);
@@ -151,7 +156,7 @@ ${columnsOfGroup}${held}${indent}        packed[j][0] = pack_${dtype}(${at(0, 0)
 ${isDealt ? dealtText(store.tensor, `${heads.first} + head`, heads.parts) : ""}        store_${dims + (heads ? 1 : 0)}d(${isDealt ? "to_map" : `&map_${store.tensor}`}, buffer, ${coordinates});
         store_commit();
       }
-    }${heads ? "\n    }" : ""}
+${moments?.behind ?? ""}    }${heads ? "\n    }" : ""}
 `,
   };
 }

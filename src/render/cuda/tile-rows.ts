@@ -37,6 +37,9 @@ export const mapOf = (tensor: string, axes: MapArgument["axes"], rows: number, c
   panels: false,
 });
 
+/** The columns as one axis of a map. */
+export const columnAxes = (n: string, inner: readonly string[]): string | readonly string[] => inner.length > 0 ? [n, ...inner] : n; // prettier-ignore
+
 /** The name of the point that a tile belongs to, where there is one. */
 export const pointOf = ({ outer }: ProductForm): readonly string[] => (outer ? [`point${outer.id}`] : []);
 
@@ -51,7 +54,7 @@ function matrixRows(form: MatmulForm, { blockM, blockN, cluster }: MatmulSchedul
   return {
     axes,
     a: mapOf(form.a, [k, ...axes], blockM),
-    b: mapOf(form.b, [k, inner.length > 0 ? [n, ...inner] : n], blockN / cluster),
+    b: mapOf(form.b, [k, columnAxes(n, inner)], blockN / cluster),
     sizes: [m, n, k, ...axes.slice(1)],
     count: `tiles_m = (size_${m} + ${blockM * cluster - 1}) / ${blockM * cluster}`,
     steps: `all_steps = (size_${k} + 63) / 64`,
@@ -66,7 +69,7 @@ function matrixRows(form: MatmulForm, { blockM, blockN, cluster }: MatmulSchedul
 }
 
 function patches(form: ConvForm, { blockM, blockN, cluster, patch: wide = blockM }: MatmulSchedule): TileRows {
-  const { k, image, outer } = form;
+  const { k, image, inner, outer } = form;
   const [y, x, n] = [form.y.axis, form.x.axis, form.n.axis];
   const [KY, KX] = form.taps;
   const high = blockM / wide;
@@ -74,7 +77,7 @@ function patches(form: ConvForm, { blockM, blockN, cluster, patch: wide = blockM
   return {
     axes: [x, y, outer.axis],
     a: { kind: "map", tensor: form.a, axes: [k, image.x, image.y, outer.axis], box: [64, wide, high, 1], panels: false },
-    b: { kind: "map", tensor: form.b, axes: [k, [KY, KX], n], box: [64, 1, blockN / cluster], panels: false },
+    b: { kind: "map", tensor: form.b, axes: [k, [KY, KX], columnAxes(n, inner)], box: [64, 1, blockN / cluster], panels: false },
     sizes: [x, y, n, k, KY, KX, outer.axis],
     count: `patches_x = (size_${x} + ${wide - 1}) / ${wide}, tiles_m = (patches_x * ((size_${y} + ${high - 1}) / ${high}) + ${cluster - 1}) / ${cluster}`,
     steps: `channel_steps = (size_${k} + 63) / 64, all_steps = size_${KY} * size_${KX} * channel_steps`,
