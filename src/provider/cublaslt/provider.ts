@@ -1,9 +1,9 @@
 // cuBLASLt as a provider: linear layers and batched products with bias, GELU and residual, one candidate for every
-// algorithm that the library's heuristic names.
+// algorithm that the library's heuristic names; attention and convolutions of few filters as products with kernels of ours.
 import { hashOf } from "../../core/hash.js";
 import { cudaDevice, whyNoCudaDevice } from "../../device/cuda/target.js";
 import type { Target } from "../../device/device.js";
-import type { NodeId } from "../../graph/node.js";
+import type { Node, NodeId } from "../../graph/node.js";
 import type { Region, Regions } from "../../graph/region.js";
 import { chainPatterns } from "../native/chain.js";
 import { GPU_FLOPS_PER_US, gpuUs } from "../native/gpu-model.js";
@@ -13,6 +13,7 @@ import { openCublasLt, type CublasLt } from "./library.js";
 import { AttentionProducts } from "./attention.js";
 import { searchAlgorithms } from "./search.js";
 import { algorithmsFor, alignmentsOf, Product, type Algorithm } from "./product.js";
+import { tapsCandidate } from "./taps.js";
 
 const NAME = "cublaslt";
 /** Raised when the same choice would run otherwise. */
@@ -38,10 +39,12 @@ class CublasLtProvider implements Provider {
     const follows = new Set(["gelu_tanh", "add"]);
     for (const ids of chainPatterns(regions, ({ op }) => op === "linear", ({ op }) => follows.has(op)))
       if (ids.length === 2) yield ids; // prettier-ignore
+    for (const ids of chainPatterns(regions, isConvolution, ({ op }) => op === "cast")) if (ids.length === 2) yield ids;
   }
 
   candidates(region: Region, effort: Effort): readonly Candidate[] | Cannot {
-    if (isAttention(region)) return this.#attention(region);
+    const whole = this.#whole(region);
+    if (whole) return isCannot(whole) ? whole : [whole];
     const form = formOf(region);
     if (isCannot(form)) return form;
     const alignments = alignmentsOf(region, form);
@@ -53,10 +56,8 @@ class CublasLtProvider implements Provider {
   }
 
   revive(region: Region, { params, id }: Choice): Candidate | Cannot {
-    if (isAttention(region)) {
-      const made = this.#attention(region);
-      return isCannot(made) ? made : made[0]!;
-    }
+    const whole = this.#whole(region);
+    if (whole) return whole;
     const form = formOf(region);
     if (isCannot(form)) return form;
     const { algorithm, workspaceBytes } = params as { algorithm?: unknown; workspaceBytes?: unknown };
@@ -67,9 +68,12 @@ class CublasLtProvider implements Provider {
 
   dispose(): void {}
 
-  #attention(region: Region): readonly Candidate[] | Cannot {
+  /** What takes products and kernels of our own around them, in one way; undefined for products alone. */
+  #whole(region: Region): Candidate | Cannot | undefined {
+    if (region.nodes.some(isConvolution)) return tapsCandidate(NAME, this.#library, cudaDevice(), region);
+    if (!region.nodes.some(({ op }) => op === "attention")) return undefined;
     const found = AttentionProducts.of(this.#library, cudaDevice(), region);
-    return isCannot(found) ? found : [found.candidate(NAME)];
+    return isCannot(found) ? found : found.candidate(NAME);
   }
 
   #candidate(region: Region, form: Form, algorithm: Algorithm): Candidate {
@@ -102,7 +106,7 @@ class CublasLtProvider implements Provider {
 /** Of one product of the batch. */
 const flopsOf = ({ m, n, b }: Form): number => 2 * m * n * b.rows;
 
-const isAttention = (region: Region): boolean => region.nodes.some(({ op }) => op === "attention");
+const isConvolution = ({ op }: Node): boolean => op === "conv2d";
 
 export const factory: ProviderFactory = {
   name: NAME,

@@ -21,6 +21,8 @@ const NAME = "cudnn";
 /** Raised when the same choice would run otherwise. */
 const VERSION = "1";
 const MOST: Readonly<Record<Effort, number>> = { none: 1, quick: 3, full: 8 };
+/** Filters that a tile of an implicit product has at least, wanted or not. */
+const LEAST_COLUMNS = 64;
 /** Engines asked for a plan before a region is given up. */
 const MOST_TRIES = 6;
 
@@ -93,7 +95,7 @@ class CudnnProvider implements Provider {
       workspaceBytes: wideBytes(form) + workspaceBytes,
       accumulation: "f32",
       capturable: true,
-      estimateUs: gpuUs(region, (GPU_FLOPS_PER_US.tensor * (form.narrow?.wanted ?? 1)) / (form.narrow?.channels ?? 1)),
+      estimateUs: gpuUs(region, GPU_FLOPS_PER_US.tensor * fullnessOf(region)),
       build: () => this.#build(form, engine, label),
     }; // prettier-ignore
   }
@@ -118,6 +120,12 @@ class CudnnProvider implements Provider {
       return { cannot: messageOf(error) };
     }
   } // prettier-ignore
+}
+
+/** The share of a convolution's tiles that is wanted. */
+function fullnessOf({ graph, nodes }: Region): number {
+  const head = nodes.find(({ op }) => op === "conv2d");
+  return head ? Math.min(1, graph.values[head.outputs[0]!]!.shape[1]! / LEAST_COLUMNS) : 1;
 }
 
 const NO_MORE = "the heuristic names no further engine";
