@@ -1,6 +1,7 @@
 // Our products and attention beside cuBLASLt and cuDNN on one GPU: squares of 512 to 8192, FLUX.1's own sizes, alone and
-// with what follows them, its decoder's convolutions, attention over lengths and depths. usage:
-// node dist/bench/cuda-tables.js [--out FOLDER] [--only products,regions,convolutions,attention,repeats]
+// with what follows them, its decoder's convolutions, attention over lengths and depths; and such convolutions with a group
+// norm beside our own two, one after the other. usage:
+// node dist/bench/cuda-tables.js [--out FOLDER] [--only products,regions,convolutions,norms,attention,repeats]
 // [--case PART_OF_A_TITLE] [--all] [--quick] [--joules]; rows are added to the folder's tables.csv as they come. --joules:
 // the finalists, with --all everybody, for 0.7 s each at the power limit.
 import { appendFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
@@ -41,7 +42,7 @@ interface AttentionCase {
   readonly length: number;
   readonly depth: number;
 }
-/** Of square pictures, square filters, stride 1; with bias, and a picture that is added, or not; of a picture doubled before. */
+/** Of square pictures, square filters, stride 1; with bias, and a picture that is added, or not; of a picture doubled before; normed in 32 groups behind, with SiLU. */
 interface ConvCase {
   readonly kind: "conv";
   readonly channels: number;
@@ -49,7 +50,8 @@ interface ConvCase {
   readonly side: number;
   readonly taps: 1 | 3;
   readonly residual: boolean;
-  readonly doubled?: true;
+  readonly doubled?: boolean;
+  readonly normed?: true;
 }
 type Case = ProductCase | AttentionCase | ConvCase;
 
@@ -89,6 +91,7 @@ const SETS: Readonly<Record<string, readonly Case[]>> = {
     ...([[PICTURE, "turn"], [TEXT, "norm"], [JOINT, "turn"]] as const).map(([m, epilogue]) => product(m, 9216, 3072, "bf16", epilogue, true)), // prettier-ignore
   ],
   convolutions: DECODER,
+  norms: DECODER.filter(({ taps }) => taps === 3).map((c): ConvCase => ({ ...c, normed: true })),
   attention: DEPTHS.flatMap((depth) => LENGTHS.map((length): AttentionCase => ({ kind: "attention", length, depth }))),
   repeats: [product(JOINT, 3072, 3072, "bf16", "gate", true), { kind: "attention", length: JOINT, depth: 128 }],
 };
@@ -134,17 +137,23 @@ function headsGraph(g: Words, { m, n, k, dtype, epilogue }: ProductCase): Graph 
 }
 
 /** A convolution between pointwise ops, so that its pictures' layouts are free. */
-function convGraph(g: Words, { channels, filters, side, taps, residual, doubled }: ConvCase): Graph {
+function convGraph(g: Words, { channels, filters, side, taps, residual, doubled, normed }: ConvCase): Graph {
   const picture = (name: string, depth: number): Value => g.silu(g.input(name, "bf16", [1, depth, side, side]));
   const w = g.weight("w", "bf16", [filters, channels, taps, taps]);
   const x = doubled ? g.upsampleNearest(picture("x", channels), 2) : picture("x", channels);
   const y = g.conv2d(x, w, g.weight("bias", "bf16", [filters]), { padding: (taps - 1) / 2 });
-  return g.finish({ y: g.silu(residual ? g.add(picture("residual", filters), y) : y) });
+  const sum = residual ? g.add(picture("residual", filters), y) : y;
+  if (!normed) return g.finish({ y: g.silu(sum) });
+  const [scale, shift] = ["scale", "shift"].map((name) => g.weight(name, "bf16", [filters])) as [Value, Value];
+  const norm = g.silu(g.groupNorm(sum, scale, shift, 32, 1e-6));
+  // What is added, or doubled, is read by the next block, too.
+  return g.finish({ ...((residual || doubled) && { sum: g.square(sum) }), y: g.square(norm) });
 }
 
-/** The nodes that compute a graph's results, the joint product in place of plain ones; a convolution, what it reads doubled and what is added. */
+/** The nodes that compute a graph's results, the joint product in place of plain ones; a convolution, what it reads doubled, what is added and its norm with SiLU. */
 function workOf(regions: Regions): readonly NodeId[] {
-  const images = regions.work.filter(({ op }) => op === "upsample_nearest" || op === "conv2d" || op === "add");
+  const images = regions.work.filter(({ op, inputs }) =>
+    ["upsample_nearest", "conv2d", "add", "group_norm"].includes(op) || regions.writers.get(inputs[0]!)?.op === "group_norm"); // prettier-ignore
   if (images.some(({ op }) => op === "conv2d")) return images.map(({ id }) => id);
   const joint = regions.work.find((node) => regions.providedBy(node).length > 1);
   const others = joint ? new Set(regions.providedBy(joint)) : new Set<ValueId>();
@@ -155,7 +164,7 @@ const titleOf = (c: Case): string =>
   c.kind === "attention"
     ? `attention 1x${HEADS}x${c.length}x${c.depth} bf16`
     : c.kind === "conv"
-      ? `conv ${c.taps}x${c.taps} ${c.channels} to ${c.filters} of ${c.side}x${c.side} bf16${c.doubled ? " doubled" : ""} + bias${c.residual ? ", residual" : ""}`
+      ? `conv ${c.taps}x${c.taps} ${c.channels} to ${c.filters} of ${c.side}x${c.side} bf16${c.doubled ? " doubled" : ""} + bias${c.residual ? ", residual" : ""}${c.normed ? ", norm, SiLU" : ""}`
       : `${c.m}x${c.n}x${c.k} ${c.dtype}${c.bias ? " + bias" : ""}${c.epilogue === "gelu" ? ", GELU" : c.epilogue === "gate" ? ", gate, residual" : c.epilogue === "norm" ? ", q/k norm" : c.epilogue === "turn" ? ", q/k norm, RoPE" : ""}`;
 
 const flopsOf = (c: Case): number =>
@@ -171,7 +180,7 @@ interface Row {
   readonly ours: string;
   readonly us: number;
   readonly tflops: number;
-  /** Of the library's first candidate, and of its best. */
+  /** Of the library's first candidate, and of its best; of our own convolution and norm, one after the other. */
   readonly firstUs: number;
   readonly rival: string;
   readonly rivalUs: number;
@@ -185,18 +194,21 @@ async function measure(set: string, c: Case): Promise<Row | string> {
   const regions = new Regions(graph);
   const work = workOf(regions);
   const all = regions.region(work);
-  const rivals = providerOf(c.kind === "product" ? "cublaslt" : "cudnn");
+  const isNormed = c.kind === "conv" && c.normed === true;
+  const rivals = providerOf(isNormed ? "tile" : c.kind === "product" ? "cublaslt" : "cudnn");
   const own = providerOf("tile").candidates(all, effort);
   if (isCannot(own)) return own.cannot;
-  const skeletons = own.filter(({ params }) => (params as { way?: string }).way === "skeleton");
+  const isSkeleton = ({ params }: Candidate): boolean => (params as { way?: string }).way === "skeleton";
+  const skeletons = own.filter(isSkeleton);
   if (skeletons.length === 0) return "there is no skeleton for it";
   // cuDNN adds to a convolution itself, but what is doubled is written first.
-  const doubling = c.kind === "conv" && c.doubled ? work.slice(0, 1) : [];
-  const head = c.kind === "conv" ? work.slice(doubling.length) : work.slice(0, 1);
+  const doubling = c.kind === "conv" && c.doubled && !isNormed ? work.slice(0, 1) : [];
+  const head = c.kind === "conv" ? work.slice(doubling.length, isNormed ? -2 : undefined) : work.slice(0, 1);
   const rest = work.slice(doubling.length + head.length);
   const alone = regions.region(head);
-  const library = rivals.candidates(alone, effort);
-  if (isCannot(library)) return library.cannot;
+  const found = rivals.candidates(alone, effort);
+  if (isCannot(found)) return found.cannot;
+  const library = isNormed ? found.filter(isSkeleton) : found;
   // Pointwise ops are one kernel, norms and rotations one each.
   const isApart = c.kind === "product" && (c.epilogue === "norm" || c.epilogue === "turn");
   const ofTile = (ids: readonly NodeId[]) => {
