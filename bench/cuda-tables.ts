@@ -68,11 +68,11 @@ const FLUX: readonly (readonly [number, number, number, Epilogue])[] = [
   [PICTURE, 3072, 3072, "gate"], [TEXT, 3072, 3072, "gate"],
   [PICTURE, 3072, 12288, "gate"], [TEXT, 3072, 12288, "gate"], [JOINT, 3072, 15360, "gate"],
 ]; // prettier-ignore
-/** The decoder's: the first of a block, the second, and where the number of channels changes, the one that bypasses both; behind upsamplings. */
+/** The decoder's: the first of a block, the second, and where the number of channels changes, the one that bypasses both; of the latents and to pixels; behind upsamplings. */
 const DECODER: readonly ConvCase[] = [...([
   [512, 512, 128, 3, false], [512, 512, 256, 3, false], [512, 256, 512, 3, false], [256, 256, 512, 3, false], [256, 128, 1024, 3, false], [128, 128, 1024, 3, false],
   [512, 512, 128, 3, true], [512, 512, 256, 3, true], [256, 256, 512, 3, true], [128, 128, 1024, 3, true],
-  [512, 256, 512, 1, false], [256, 128, 1024, 1, false],
+  [512, 256, 512, 1, false], [256, 128, 1024, 1, false], [16, 512, 128, 3, false], [128, 3, 1024, 3, false],
 ] as const).map(([channels, filters, side, taps, residual]): ConvCase => ({ kind: "conv", channels, filters, side, taps, residual })),
   ...([[512, 128], [512, 256], [256, 512]] as const).map(([channels, side]): ConvCase => ({ kind: "conv", channels, filters: channels, side, taps: 3, residual: false, doubled: true })),
 ]; // prettier-ignore
@@ -199,8 +199,9 @@ async function measure(set: string, c: Case): Promise<Row | string> {
   const own = providerOf("tile").candidates(all, effort);
   if (isCannot(own)) return own.cannot;
   const isSkeleton = ({ params }: Candidate): boolean => (params as { way?: string }).way === "skeleton";
-  const skeletons = own.filter(isSkeleton);
-  if (skeletons.length === 0) return "there is no skeleton for it";
+  const taps = c.kind === "conv" ? providerOf("cublaslt").candidates(all, effort) : [];
+  const ways = [...own.filter(isSkeleton), ...(isCannot(taps) ? [] : taps)];
+  if (ways.length === 0) return "there is no skeleton for it";
   // cuDNN adds to a convolution itself, but what is doubled is written first.
   const doubling = c.kind === "conv" && c.doubled && !isNormed ? work.slice(0, 1) : [];
   const head = c.kind === "conv" ? work.slice(doubling.length, isNormed ? -2 : undefined) : work.slice(0, 1);
@@ -224,7 +225,7 @@ async function measure(set: string, c: Case): Promise<Row | string> {
   const operands = [all, alone, ...[...before, ...behind].map(({ region }) => region)].flatMap(({ inputs, outputs }) => [...inputs, ...outputs].map(({ value }) => value)); // prettier-ignore
   using arena = new Arena(device, regions, operands);
   const entrants: (Entrant & { readonly side: string })[] = [
-    ...skeletons.map((candidate) => ({ name: `ours: ${candidate.id}`, side: "ours", parts: [{ region: all, candidate }] })),
+    ...ways.map((candidate) => ({ name: `ours: ${candidate.id}`, side: "ours", parts: [{ region: all, candidate }] })),
     ...library.map((candidate, i) => ({ name: `${rivals.name} ${i}: ${candidate.id}`, side: i === 0 ? "first" : "library", parts: [...before, { region: alone, candidate }, ...behind] })),
   ]; // prettier-ignore
   const built = (await Promise.all(
