@@ -50,7 +50,7 @@ import { beginUpsampleConv, upsampleConvPatterns } from "./upsample-conv.js";
 
 const NAME = "tile";
 /** Raised when the same choice would compile to other code. */
-const VERSION = "cuda 6";
+const VERSION = "cuda 7";
 const MOST_LINKS = 6;
 const MOST_SCHEDULES: Readonly<Record<Effort, number>> = { none: 1, quick: 4, full: 20 };
 /** Where an address is aligned as the device aligns them, a kernel's wishes can be asked before there is one. */

@@ -56,17 +56,21 @@ export function momentsText(place: MomentsPlace, value: (row: Half, col: Half) =
   const one = (tensor: string, text: string): string => `at_${tensor}[${at.map((position, dim) => `${position} * stride_${tensor}_${dim} + `).join("")}group] = ${text};`; // prettier-ignore
   return {
     slab: [
-      `const float live_sum0 = row0 < ${rowSize} ? 1.f : 0.f, live_sum1 = row1 < ${rowSize} ? 1.f : 0.f;`,
+      `const float live0 = row0 < ${rowSize} ? 1.f : 0.f, live1 = row1 < ${rowSize} ? 1.f : 0.f;`,
       `const float of_run = 1.f / (float)(${width} * max(1, min(16, ${rowSize} - ${firstRow})));`,
     ],
     before: `      float around[${own}], sum[${own}], squares[${own}];\n`,
     group: `        {
-          const float x00 = ${value(0, 0)}, x01 = ${value(0, 1)}, x10 = ${value(1, 0)}, x11 = ${value(1, 1)};
+          const float x00 = ${value(0, 0)};
           const int at_group = j / ${alike};
           if (j % ${alike} == 0) around[at_group] = __shfl_sync(~0u, x00, lane & ${4 - 4 / apart}), sum[at_group] = squares[at_group] = 0.f;
-          const float y00 = x00 - around[at_group], y01 = x01 - around[at_group], y10 = x10 - around[at_group], y11 = x11 - around[at_group];
-          sum[at_group] += live_sum0 * (y00 + y01) + live_sum1 * (y10 + y11);
-          squares[at_group] += live_sum0 * (y00 * y00 + y01 * y01) + live_sum1 * (y10 * y10 + y11 * y11);
+          const float around0 = around[at_group] * live0, around1 = around[at_group] * live1;
+          const float y00 = x00 * live0 - around0, y01 = ${value(0, 1)} * live0 - around0, y10 = ${value(1, 0)} * live1 - around1, y11 = ${value(1, 1)} * live1 - around1;
+          sum[at_group] += (y00 + y01) + (y10 + y11);
+          squares[at_group] += y00 * y00;
+          squares[at_group] += y01 * y01;
+          squares[at_group] += y10 * y10;
+          squares[at_group] += y11 * y11;
         }
 `,
     behind: `${joins.map(([far, count]) => `      join_lanes<${count}>(around, sum, squares, ${far});\n`).join("")}      {
