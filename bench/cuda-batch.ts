@@ -2,7 +2,7 @@
 // weights, device time of captured replays. A step is taken by rules, by the libraries alone and by tile kernels alone, by
 // turns; with --tune by rules and by rules with the dearest regions measured, by turns. What is there is written after
 // every round; what an earlier call measured is not measured again.
-// usage: node dist/bench/cuda-batch.js [--batches 1,16,32] [--tune SECONDS] [--slices 1,2,4] [--rounds N]
+// usage: node dist/bench/cuda-batch.js [--batches 1,16,32] [--ways rules,libraries,tile] [--tune SECONDS] [--slices 1,2,4] [--rounds N]
 //   [--blocks DOUBLE,SINGLE] [--seconds N] [--out FOLDER]
 //   --seconds  no round begins that would end later, but for the first
 // FOLDER/batch.json gets the figures; cuda-ladder --batches makes pictures and a table of them.
@@ -33,7 +33,7 @@ import { kernelsOf, partsOf } from "./cuda/flux-parts.js";
 
 const { values: flags } = parseArgs({
   options: {
-    batches: { type: "string", default: "1,16,32" }, tune: { type: "string" }, slices: { type: "string", default: "1,2,4" },
+    batches: { type: "string", default: "1,16,32" }, ways: { type: "string", default: "rules,libraries,tile" }, tune: { type: "string" }, slices: { type: "string", default: "1,2,4" },
     rounds: { type: "string", default: "5" }, blocks: { type: "string", default: "19,38" },
     seconds: { type: "string", default: "Infinity" }, out: { type: "string", default: "out/cuda" },
   },
@@ -42,7 +42,7 @@ const numbers = (list: string): number[] => list.split(",").filter(Boolean).map(
 const STEPS = 4;
 const ROUNDS = Number(flags.rounds);
 const TURN: TurnName = flags.tune === undefined ? "untuned" : "tuned";
-const UNTUNED: readonly WayName[] = ["rules", "libraries", "tile"];
+const UNTUNED = flags.ways.split(",") as readonly WayName[];
 /** Numbers of an input that are its own; more repeat them. */
 const DISTINCT = 2 ** 20;
 const SEED = 20_011;

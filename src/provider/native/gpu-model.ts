@@ -20,6 +20,8 @@ export const GPU_FLOPS_PER_US = {
   ownAttention: 680e6,
   ownTurns: 620e6,
   ownConvolution: 660e6,
+  /** Those that leave what a norm must know: it saves more than it costs up to 256 channels, not of 512 (bench/cuda-flux.md). */
+  ownNormedConvolution: 617e6,
   vector: 40e6,
   plain: 1e6,
 } as const;

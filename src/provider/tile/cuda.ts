@@ -259,11 +259,12 @@ function estimateOf(region: Region, task: Task, variant: CudaVariant): number {
 }
 
 /** Of the operations that the ops say. Products of the general lowering are computed one by one; phases make 16 of 36. */
-function rateOf({ head, inputs, doubles }: Task, variant: CudaVariant): number {
+function rateOf({ head, inputs, doubles, norm }: Task, variant: CudaVariant): number {
   const contracts = ["linear", "matmul", "attention", "conv2d", "paged_attention"].includes(head.op);
   const saved = doubles ? 36 / 16 : 1;
   if (variant.way === "general") return contracts ? GPU_FLOPS_PER_US.plain * saved : GPU_FLOPS_PER_US.vector;
-  if (head.op === "conv2d") return GPU_FLOPS_PER_US.ownConvolution * saved * fullness(inputs[0]!.shape[1]!);
+  if (head.op === "conv2d")
+    return GPU_FLOPS_PER_US[norm ? "ownNormedConvolution" : "ownConvolution"] * saved * fullness(inputs[0]!.shape[1]!);
   if (head.op === "attention") return GPU_FLOPS_PER_US.ownAttention;
   return variant.schedule.kind === "matmul" && variant.schedule.turns
     ? GPU_FLOPS_PER_US.ownTurns
