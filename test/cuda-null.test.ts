@@ -130,7 +130,7 @@ test("by rules a decoder's upsamplings go into their convolutions, by phases on 
   for (const id of convolutions(all).filter((own) => !block.test(own))) assert.match(id, /^upsample_nearest \+ conv2d \+ group_norm bf16 .*: tile, upsample_nearest\+conv2d\+group_norm wgmma/);
   assert.ok(!all.some((id) => /^(upsample_nearest bf16|group_norm|copy)/.test(id)), all.join("\n"));
   // Without them: the large picture is written, and a convolution reads it.
-  assert.deepEqual(convolutions(general).filter((id) => !block.test(id)).map((id) => / (\w+), conv2d\+group_norm wgmma/.exec(id)?.[1]), ["tile", "tile", "tile"]);
+  assert.deepEqual(convolutions(general).filter((id) => !block.test(id)).map((id) => / (\w+), conv2d(\+group_norm)? wgmma/.exec(id)?.[1]), ["tile", "tile", "tile"]);
   assert.deepEqual(built["packs"], [{ input: 1, recipe: "filters of four phases", bytes: 2 * 4 * 512 * 4 * 512 }]);
   const norms = (name: string): readonly string[] => [name, name, name];
   assert.deepEqual(built["steps"], [...Array.from({ length: 4 }, () => "upsample_nearest+conv2d"), ...norms("group_norm")]);
@@ -142,7 +142,7 @@ test("by rules a decoder's upsamplings go into their convolutions, by phases on 
   beside(built["workspaceBytes"], (pixels.built / 16) * 32 * 8 + pixels.built * 512 * 2);
   beside(last["workspaceBytes"], (pixels.last / 16) * 32 * 8);
   // 16 of 36 products at the rate of our convolutions, the picture read and written once more, and seven launches of 3 us.
-  const us = ((16 / 36) * 512 * 256 ** 2 * 2 * 9 * 512) / 660e6 + (2 * 2 * 512 * pixels.built) / 3e6 + 21;
+  const us = ((16 / 36) * 512 * 256 ** 2 * 2 * 9 * 512) / 617e6 + (2 * 2 * 512 * pixels.built) / 3e6 + 21;
   assert.ok(Math.abs(Number(built["estimateUs"]) - us) < 1, `${built["estimateUs"]} us`);
 }); // prettier-ignore
 
@@ -156,17 +156,21 @@ test("a decoder takes several pictures by the same kinds of kernels as one", { s
   }
   const slices = JSON.parse(out) as readonly Slice[];
   // Tiles follow from how many there are; who computes what does not, but for the convolution of the latents, whose few
-  // channels fill a quarter of our tiles' steps, so cuDNN's comes close even with a norm of its own.
-  const kinds = ({ steps }: Slice): readonly string[] => steps.map(({ provider, id }) => `${provider} ${id.replace(/ (wgmma|algorithm|engine) .*/, " $1")}`);
-  const later = (slice: Slice): readonly string[] => kinds(slice).slice(3 - slices[0]!.steps.length);
+  // channels fill a quarter of our tiles' steps, so cuDNN's comes close; and whether a norm rides on a convolution.
+  const kinds = ({ steps }: Slice): readonly string[] =>
+    steps.flatMap(({ provider, id }) => {
+      const [ops] = id.split(/ (?:wgmma|general|algorithm|engine)/) as [string];
+      const norm = ops.indexOf("+group_norm");
+      return norm < 0 ? [`${provider} ${ops}`] : [`${provider} ${ops.slice(0, norm)}`, `tile ${ops.slice(norm + 1)}`];
+    });
   /** Beside convolutions, which have their own pictures there. */
   const most = ({ steps }: Slice): number => Math.max(...steps.flatMap(({ id, workspaceBytes }) => (id.includes("conv2d") ? [] : [workspaceBytes])));
   for (const slice of slices) {
-    const plain = kinds(slice).filter((kind) => /(conv2d|linear|matmul|attention).* general/.test(kind));
+    const plain = slice.steps.filter(({ id }) => /(conv2d|linear|matmul|attention).* general/.test(id));
     assert.deepEqual(plain, [], `products of ${slice.batch} pictures by the general lowering`);
-    assert.match(kinds(slice)[1]!, /^(cudnn conv2d|tile conv2d\+group_norm)/);
-    assert.ok(later(slice).length > 35);
-    assert.deepEqual(later(slice), later(slices[0]!));
+    assert.match(kinds(slice)[1]!, /^(cudnn|tile) conv2d/);
+    assert.ok(kinds(slice).length > 60);
+    assert.deepEqual(kinds(slice).toSpliced(1, 1), kinds(slices[0]!).toSpliced(1, 1));
     assert.equal(most(slice), most(slices[0]!), "the scores of one picture");
     const count = (wanted: string): number => slice.launches.filter((name) => name === wanted).length;
     const { batch } = slice;
