@@ -12,12 +12,8 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { compileComponents } from "../src/compile/compile.js";
 import { openMachine } from "../src/compile/machine.js";
-import { dtypeBytes, isFloat, writeElement } from "../src/core/dtype.js";
 import { messageOf } from "../src/core/error.js";
-import { fillNormal } from "../src/core/philox.js";
-import { sizeOf } from "../src/core/shape.js";
 import { median } from "../src/core/statistics.js";
-import type { Graph } from "../src/graph/node.js";
 import { imageComponents, openImageModel } from "../src/pipeline/image/components.js";
 import { imageShape } from "../src/pipeline/image/shape.js";
 import { differenceOf } from "../src/plan/difference.js";
@@ -30,6 +26,7 @@ import { energyCounter, joulesOf } from "./cuda/energy.js";
 import { StepPlans, type Tuned, type WayName } from "./cuda/batch-plans.js";
 import { writeFluxFolder } from "./cuda/flux-folder.js";
 import { kernelsOf, partsOf } from "./cuda/flux-parts.js";
+import { fillInputs } from "./cuda/session-inputs.js";
 
 const { values: flags } = parseArgs({
   options: {
@@ -43,9 +40,6 @@ const STEPS = 4;
 const ROUNDS = Number(flags.rounds);
 const TURN: TurnName = flags.tune === undefined ? "untuned" : "tuned";
 const UNTUNED = flags.ways.split(",") as readonly WayName[];
-/** Numbers of an input that are its own; more repeat them. */
-const DISTINCT = 2 ** 20;
-const SEED = 20_011;
 
 const seconds = (): number => performance.now() / 1e3;
 const say = (text: string): void => console.log(`${seconds().toFixed(1).padStart(6)} s  ${text}`);
@@ -62,24 +56,6 @@ const gpu = device.target.hardware;
 const date = new Date().toISOString().slice(0, 10);
 changeBatches(flags.out, (file) => ({ ...file, machine: { gpu, date, versions } }));
 say(`${gpu} ${JSON.stringify(versions)}`);
-
-/** Normal numbers where a component takes floats, zeros where it takes indices. */
-function fill(graph: Graph, session: Session): void {
-  for (const [id, source] of graph.sources) {
-    if (source.kind !== "input") continue;
-    const { dtype, shape } = graph.values[id]!;
-    const bytes = Buffer.alloc(sizeOf(shape) * dtypeBytes(dtype));
-    if (isFloat(dtype)) {
-      const own = new Float32Array(Math.min(DISTINCT, sizeOf(shape)));
-      fillNormal(own, SEED, id);
-      const block = Buffer.alloc(own.length * dtypeBytes(dtype));
-      const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
-      own.forEach((x, i) => writeElement(view, dtype, i, x));
-      for (let at = 0; at < bytes.length; at += block.length) bytes.set(block.subarray(0, bytes.length - at), at);
-    }
-    session.write(source.name, bytes);
-  }
-}
 
 /** The first picture of the first slice that was decoded, and how far the first of another is from it, relatively. */
 let picture: Float32Array | undefined;
@@ -103,7 +79,7 @@ async function decode(slice: number): Promise<void> {
   const [compiled] = await compileComponents(machine, [component], { effort: "none", pool });
   const { graph, plan } = compiled!;
   using session = await Session.load({ graph, plan, providers, device, weights: component.weights, pool });
-  fill(graph, session);
+  fillInputs(graph, session);
   session.time();
   const ms = median(Array.from({ length: ROUNDS }, () => session.time() / 1e3)) / slice;
   say(`decode in slices of ${slice}: ${ms.toFixed(2)} ms a picture`);
@@ -182,7 +158,7 @@ async function turn(batch: number): Promise<void> {
         const { component, graph } = plans;
         const session = await Session.load({ graph, plan, providers, device, weights: component.weights, pool });
         running.push({ way, session, figures: { ...figures, gigabytes: session.bytes.values / 1e9 }, rounds: [] });
-        fill(graph, session);
+        fillInputs(graph, session);
         session.time();
       } catch (error) {
         known[way] = { ...figures, failed: messageOf(error) };
