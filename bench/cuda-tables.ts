@@ -42,7 +42,7 @@ interface AttentionCase {
   readonly length: number;
   readonly depth: number;
 }
-/** Of square pictures, square filters, stride 1; with bias, and a picture that is added, or not; of a picture doubled before; normed in 32 groups behind, with SiLU. */
+/** Of square pictures, square filters, stride 1; with bias, and a picture that is added, or not; of a picture doubled before; normed behind, with SiLU. */
 interface ConvCase {
   readonly kind: "conv";
   readonly channels: number;
@@ -59,6 +59,8 @@ const product = (m: number, n: number, k: number, dtype: DType = "bf16", epilogu
   kind: "product", m, n, k, dtype, epilogue, bias,
 }); // prettier-ignore
 
+/** Of the decoder's norms. */
+const GROUPS = 32;
 /** Rows of the picture, the text and both. */
 const [PICTURE, TEXT, JOINT] = [4096, 256, 4352];
 const SQUARES = [512, 1024, 2048, 4096, 8192];
@@ -91,7 +93,10 @@ const SETS: Readonly<Record<string, readonly Case[]>> = {
     ...([[PICTURE, "turn"], [TEXT, "norm"], [JOINT, "turn"]] as const).map(([m, epilogue]) => product(m, 9216, 3072, "bf16", epilogue, true)), // prettier-ignore
   ],
   convolutions: DECODER,
-  norms: DECODER.filter(({ taps }) => taps === 3).map((c): ConvCase => ({ ...c, normed: true })),
+  norms: DECODER.filter(({ taps, filters }) => taps === 3 && filters % GROUPS === 0).map((c): ConvCase => ({
+    ...c,
+    normed: true,
+  })),
   attention: DEPTHS.flatMap((depth) => LENGTHS.map((length): AttentionCase => ({ kind: "attention", length, depth }))),
   repeats: [product(JOINT, 3072, 3072, "bf16", "gate", true), { kind: "attention", length: JOINT, depth: 128 }],
 };
@@ -145,7 +150,7 @@ function convGraph(g: Words, { channels, filters, side, taps, residual, doubled,
   const sum = residual ? g.add(picture("residual", filters), y) : y;
   if (!normed) return g.finish({ y: g.silu(sum) });
   const [scale, shift] = ["scale", "shift"].map((name) => g.weight(name, "bf16", [filters])) as [Value, Value];
-  const norm = g.silu(g.groupNorm(sum, scale, shift, 32, 1e-6));
+  const norm = g.silu(g.groupNorm(sum, scale, shift, GROUPS, 1e-6));
   // What is added, or doubled, is read by the next block, too.
   return g.finish({ ...((residual || doubled) && { sum: g.square(sum) }), y: g.square(norm) });
 }

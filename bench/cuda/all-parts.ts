@@ -54,6 +54,7 @@ export function partsOfAll({ out, flux, tune }: PartOptions): readonly Part[] {
     { name: "ladder small", seconds: 60, ...ladder("models/flux-shapes", "ladder-small", "--budget", "50s") },
     { name: "flux", seconds: 130, ...bench("cuda-flux", "--tune", String(tune), ...figures) },
     { name: "products", seconds: 60, ...tables("products,regions") },
+    { name: "convolutions", seconds: 90, ...tables("convolutions,norms") },
     { name: "attention", seconds: 35, ...tables("attention") },
     { name: "batch 1", seconds: 40, ...batch("1", "1,2,4") },
     { name: "batch 16", seconds: 60, ...batch("16", "") },
