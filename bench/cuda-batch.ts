@@ -10,6 +10,7 @@ import { mkdirSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { rowError } from "../src/check/row-error.js";
 import { compileComponents } from "../src/compile/compile.js";
 import { openMachine } from "../src/compile/machine.js";
 import { messageOf } from "../src/core/error.js";
@@ -58,18 +59,13 @@ changeBatches(flags.out, (file) => ({ ...file, machine: { gpu, date, versions } 
 say(`${gpu} ${JSON.stringify(versions)}`);
 
 /** The first picture of the first slice that was decoded, and how far the first of another is from it, relatively. */
-let picture: Float32Array | undefined;
+let picture: Float64Array | undefined;
 function apart(session: Session, slice: number): number {
   const bytes = session.read("image");
   const all = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-  const first = all.slice(0, all.length / slice);
+  const first = Float64Array.from(all.subarray(0, all.length / slice));
   picture ??= first;
-  let [difference, norm] = [0, 0];
-  picture.forEach((x, i) => {
-    difference += (x - first[i]!) ** 2;
-    norm += x ** 2;
-  });
-  return difference === 0 ? 0 : Math.sqrt(difference / norm);
+  return rowError(first, picture, [1, first.length]).error;
 }
 
 /** Milliseconds a picture of a decode in slices of so many. */

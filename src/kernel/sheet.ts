@@ -180,4 +180,8 @@ export class Sheet {
 /** The layouts of a form's parameters, packed ones aside. */
 export const layoutOf = (parameter: Parameter): Layout => strided(parameter.strides);
 
+/** Those of all parameters, by name. */
+export const layoutsOf = ({ parameters }: KernelForm): Readonly<Record<string, Layout>> =>
+  Object.fromEntries(parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
+
 export const isFloatType = isFloat;

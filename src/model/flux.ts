@@ -92,7 +92,7 @@ export function fluxStepGraph(config: FluxConfig, options: FluxOptions): Graph {
     const [t, x] = g.split(joint, 1, [textTokens, imageTokens]);
     Object.assign(probes, { [`single${i}_txt`]: t, [`single${i}_img`]: x });
   }
-  const last = options.probes || blocks === 0 ? g.slice(joint, 1, textTokens, imageTokens) : joint;
+  const last = joint.shape[1] === imageTokens ? joint : g.slice(joint, 1, textTokens, imageTokens);
   const { scale1, shift } = vectors.last();
   const norm = g.within("norm_out", () => g.add(g.mul(g.layerNorm(last, undefined, 1e-6), scale1), shift));
   const velocity = g.cast(m.linear("proj_out", norm, config.out_channels ?? channels), "f32");

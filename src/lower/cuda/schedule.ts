@@ -60,8 +60,9 @@ const BARRIER_BYTES = 1024;
 const ALIGN_BYTES = 1024;
 /** Rows of a buffer that results leave by: a warp's. */
 const BUFFER_ROWS = 16;
-/** One of 64 columns of 16 bits. */
-export const STAGING_BYTES = BUFFER_ROWS * 64 * 2;
+/** Bytes of one of so many columns of 16 bits. */
+export const bufferBytes = (columns: number): number => BUFFER_ROWS * columns * 2;
+export const STAGING_BYTES = bufferBytes(64);
 
 /** Groups of 64 rows of a tile that one warpgroup has. */
 export const slabsOf = ({ blockM, consumers, turns }: Pick<MatmulSchedule, "blockM" | "consumers" | "turns">): number =>
@@ -75,7 +76,7 @@ export const partColumns = ({ blockN }: Pick<MatmulSchedule, "blockN">): 64 | 32
 export const isWide = (s: Pick<MatmulSchedule, "blockN">): boolean => partColumns(s) === 64;
 
 /** Bytes of the buffer of a part. A warp has two and takes turns… */
-export const partBytes = (s: Pick<MatmulSchedule, "blockN">): number => BUFFER_ROWS * partColumns(s) * 2;
+export const partBytes = (s: Pick<MatmulSchedule, "blockN">): number => bufferBytes(partColumns(s));
 
 /** …or one for every part of its share of the tile, where something is fetched into them ahead of time: as many a slab. */
 export const slabBuffers = (s: MatmulSchedule, { tableBoxes }: Ahead): number =>

@@ -7,7 +7,7 @@ import type { CudaDevice } from "../../device/cuda/device.js";
 import type { Address } from "../../device/device.js";
 import { architectureOf } from "../../device/cuda/target.js";
 import type { Operand, Region } from "../../graph/region.js";
-import { layoutOf, Sheet, type KernelForm } from "../../kernel/sheet.js";
+import { layoutsOf, Sheet, type KernelForm } from "../../kernel/sheet.js";
 import type { BlockProgram } from "../../lower/cuda/block-program.js";
 import { lowerToBlock } from "../../lower/cuda/general.js";
 import { chainOf } from "../native/chain.js";
@@ -189,8 +189,8 @@ export function softmaxForm({ heads, queries, keys, dtype, bias }: Scores): Kern
 }
 
 /** A row a block. */
-export function softmaxProgram({ program, sizes, parameters }: KernelForm, multiprocessors: number): BlockProgram {
-  const layouts = Object.fromEntries(parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
+export function softmaxProgram(form: KernelForm, multiprocessors: number): BlockProgram {
+  const { program, sizes } = form;
   const alignments = { scores: WORKSPACE_BYTES, weights: WORKSPACE_BYTES };
-  return lowerToBlock(program, { sizes, layouts, alignments }, { blocks: { Q: 1 } }, multiprocessors);
+  return lowerToBlock(program, { sizes, layouts: layoutsOf(form), alignments }, { blocks: { Q: 1 } }, multiprocessors);
 }

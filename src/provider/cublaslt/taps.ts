@@ -8,7 +8,7 @@ import type { CudaDevice } from "../../device/cuda/device.js";
 import { architectureOf } from "../../device/cuda/target.js";
 import type { Address } from "../../device/device.js";
 import type { Operand, Region } from "../../graph/region.js";
-import { layoutOf, Sheet, type Floats, type KernelForm } from "../../kernel/sheet.js";
+import { layoutsOf, Sheet, type Floats, type KernelForm } from "../../kernel/sheet.js";
 import type { BlockProgram } from "../../lower/cuda/block-program.js";
 import { lowerToBlock } from "../../lower/cuda/general.js";
 import { chainOf } from "../native/chain.js";
@@ -184,7 +184,7 @@ export function tapSumForm({ planes, size, strides, dtype, padding, bias }: TapS
   });
 }
 
-export function tapSumProgram({ program, sizes, parameters }: KernelForm, multiprocessors: number): BlockProgram {
-  const layouts = Object.fromEntries(parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
-  return lowerToBlock(program, { sizes, layouts, alignments: { planes: WORKSPACE_BYTES } }, { blocks: BLOCKS }, multiprocessors); // prettier-ignore
+export function tapSumProgram(form: KernelForm, multiprocessors: number): BlockProgram {
+  const { program, sizes } = form;
+  return lowerToBlock(program, { sizes, layouts: layoutsOf(form), alignments: { planes: WORKSPACE_BYTES } }, { blocks: BLOCKS }, multiprocessors); // prettier-ignore
 }

@@ -16,7 +16,7 @@ import type { Region, Regions } from "../../graph/region.js";
 import { attentionHeadsForm, headsReason } from "../../kernel/attention-heads.js";
 import { convNormForms } from "../../kernel/conv-norm.js";
 import { headProjectionForm } from "../../kernel/head-projection.js";
-import { layoutOf, type KernelForm, type Parameter } from "../../kernel/sheet.js";
+import { layoutsOf, type KernelForm, type Parameter } from "../../kernel/sheet.js";
 import type { Located, Task } from "../../kernel/task.js";
 import { PHASES, upsampleConvForms } from "../../kernel/upsample-conv.js";
 import type { BlockProgram } from "../../lower/cuda/block-program.js";
@@ -97,11 +97,11 @@ class CudaTileProvider implements Provider {
   candidates(region: Region, effort: Effort): readonly Candidate[] | Cannot {
     const found = this.#begin(region, PLAIN);
     if (isCannot(found)) return found;
-    const onSkeleton = this.#beginSkeleton(region, found);
-    const skeletons = this.#schedules(onSkeleton.task, MOST_SCHEDULES[effort])
-      .map((schedule) => this.#candidate(region, onSkeleton, { way: "skeleton", schedule })); // prettier-ignore
     const turned = { way: "general", channelsLast: true } as const;
     const turns = this.#begin(region, variantOf(turned));
+    const onSkeleton = beginSkeleton(found, turns);
+    const skeletons = this.#schedules(onSkeleton.task, MOST_SCHEDULES[effort])
+      .map((schedule) => this.#candidate(region, onSkeleton, { way: "skeleton", schedule })); // prettier-ignore
     const answers = [
       ...skeletons,
       this.#candidate(region, found, PLAINLY),
@@ -117,7 +117,7 @@ class CudaTileProvider implements Provider {
     const found = this.#begin(region, variantOf(general));
     if (isCannot(found)) return found;
     if (way === "general") return this.#candidate(region, found, general);
-    if (way === "skeleton" && schedule) return this.#candidate(region, this.#beginSkeleton(region, found), { way, schedule }); // prettier-ignore
+    if (way === "skeleton" && schedule) return this.#candidate(region, beginSkeleton(found, this.#begin(region, variantOf({ channelsLast: true }))), { way, schedule }); // prettier-ignore
     return { cannot: `${choice.id} is no choice of ${NAME} ${this.version}` };
   }
 
@@ -127,14 +127,6 @@ class CudaTileProvider implements Provider {
     const task = headsOf(region);
     if (task && !variant.channelsLast) return { family: familyOf(task.head)!, task, layouts: asTheyLie(region) };
     return beginConvNorm(region, variant) ?? beginUpsampleConv(region, variant) ?? begin(region, variant);
-  }
-
-  /** The region as a skeleton takes it: of convolutions, with channels innermost in pictures and filters. */
-  #beginSkeleton(region: Region, found: Beginning): Beginning {
-    if (found.task.head.op !== "conv2d") return found;
-    const turns = this.#begin(region, variantOf({ channelsLast: true }));
-    const begun = isCannot(turns) ? found : turns;
-    return begun.task.doubles ? begun : { ...begun, ...withPackedFilters(begun.task) };
   }
 
   /** The `most` likeliest schedules of the skeleton for a task; none where there is no skeleton. */
@@ -230,12 +222,19 @@ class CudaTileProvider implements Provider {
   }
 
   #lower(region: Region, { form, ...schedule }: Staging): BlockProgram {
-    const layouts = Object.fromEntries(form.parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
+    const layouts = layoutsOf(form);
     const alignments = Object.fromEntries(
       form.parameters.map(({ name, source }) => [name, alignmentOf(source, region)]),
     );
     return lowerToBlock(form.program, { sizes: form.sizes, layouts, alignments }, schedule, this.#device.facts.multiprocessors); // prettier-ignore
   }
+}
+
+/** A region as a skeleton takes it: of convolutions, with channels innermost in pictures, as it was `turned`, and filters. */
+function beginSkeleton(found: Beginning, turned: Beginning | Cannot): Beginning {
+  if (found.task.head.op !== "conv2d") return found;
+  const begun = isCannot(turned) ? found : turned;
+  return begun.task.doubles ? begun : { ...begun, ...withPackedFilters(begun.task) };
 }
 
 /** Temporaries lie on boundaries of the workspace. */

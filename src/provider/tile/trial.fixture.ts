@@ -10,7 +10,7 @@ import { coordinateOf, offsetOf, sizeOf, type Shape } from "../../core/shape.js"
 import type { ValueId } from "../../graph/node.js";
 import type { RefTensor } from "../../graph/op.js";
 import type { Region } from "../../graph/region.js";
-import { layoutOf, type KernelForm, type Source, type Temporary } from "../../kernel/sheet.js";
+import { layoutsOf, type KernelForm, type Source, type Temporary } from "../../kernel/sheet.js";
 import type { Located, Task } from "../../kernel/task.js";
 import type { BlockProgram } from "../../lower/cuda/block-program.js";
 import { lowerToBlock } from "../../lower/cuda/general.js";
@@ -19,7 +19,7 @@ import { stagesOf } from "./cuda-stages.js";
 
 export function lowered(task: Task): readonly BlockProgram[] {
   return stagesOf(task).map(({ form, ...schedule }) => {
-    const layouts = Object.fromEntries(form.parameters.map((parameter) => [parameter.name, layoutOf(parameter)]));
+    const layouts = layoutsOf(form);
     const alignments = Object.fromEntries(form.parameters.map(({ name }) => [name, 2]));
     return lowerToBlock(form.program, { sizes: form.sizes, layouts, alignments }, schedule, 132);
   });

@@ -1,6 +1,6 @@
 // The way out of an accumulator: per group of columns the epilogue's ops, then stmatrix into a warp's own staging
 // buffer and a TMA store of 16 rows × 64 or 32 columns; f32 results, and tiles of other widths, go straight to memory in pairs.
-import { STAGING_BYTES } from "../../lower/cuda/schedule.js";
+import { bufferBytes, STAGING_BYTES } from "../../lower/cuda/schedule.js";
 import type { LoadOp, StoreOp, ValueId, ValueOp } from "../../tile/program.js";
 import type { FragmentLines, FragmentWriter, Half } from "./fragment.js";
 import { headsText, PAIR } from "./heads.js";
@@ -75,9 +75,9 @@ export function outputText(
     : "";
   const { heads, tables = [] } = place;
   const perHead = heads ? heads.width / 64 : 0;
-  const bufferBytes = (STAGING_BYTES * part) / 64;
+  const bytes = bufferBytes(part);
   const groups = part / 8;
-  const buffer = `staging + (slab * ${slabBuffers} + slice) * ${bufferBytes}`;
+  const buffer = `staging + (slab * ${slabBuffers} + slice) * ${bytes}`;
   tables.forEach((load, i) =>
     writer.held.set(load.id, (row) => `shared_float(staging + (slab * ${slabBuffers} + ${i * perHead} + part) * ${STAGING_BYTES} + ${heldAt(row, 64)})`)); // prettier-ignore
   const ofHeads = heads && headsText(writer, value, place, heads);
@@ -137,7 +137,7 @@ ${columnsOfGroup}${indent}${pairs}      }
 ${
   isAhead
     ? `      const u32 buffer = ${buffer};`
-    : `      const u32 buffer = staging${place.buffers === 2 ? ` + (${countsStores(place) ? "stored++" : "slice"} & 1) * ${bufferBytes}` : ""};
+    : `      const u32 buffer = staging${place.buffers === 2 ? ` + (${countsStores(place) ? "stored++" : "slice"} & 1) * ${bytes}` : ""};
       if (lane == 0) store_wait_read<${place.buffers - 1}>();
       __syncwarp();`
 }
